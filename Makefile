@@ -1,0 +1,89 @@
+# Nuisflow: `make run` makes the default report, `make test` runs the tests. `make help` lists everything.
+CONFIG  ?= config/config.yaml
+PROFILE ?= default
+CORES   ?= all
+TORCH   ?= cpu
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+SNAKEMAKE_ARGS ?=
+
+TORCH_VERSION := 2.13.0
+TORCH_INDEX   ?= https://download.pytorch.org/whl/cpu
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready-$(TORCH)
+TESTS := $(VENV)/.tests-$(TORCH)
+CONFIGS := $(wildcard config/*.yaml)
+SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run dry-run test check format schema clean
+
+help: ## Show what can be made
+	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1: /p' Makefile
+
+run: $(READY) ## Run the analysis CONFIG to results/<analysis>/report.html
+	@echo "==> Running $(CONFIG)"
+	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) $(SNAKEMAKE_ARGS)
+	@echo "==> The report is results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))/report.html"
+
+dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
+	@for config in $(CONFIGS); do echo "==> Dry run of $$config"; \
+	  $(SNAKEMAKE) --configfile $$config --cores $(CORES) --dry-run --quiet rules || exit 1; done
+
+test: $(TESTS) ## Run all tests
+	@echo "==> Testing"
+	$(BIN)/python -m pytest
+
+check: $(TESTS) ## Check style, types and workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
+
+format: $(TESTS) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt workflow
+
+schema: $(READY) ## Write config/schema.json, which editors use to check and complete configurations
+	$(BIN)/python scripts/export_schema.py
+
+install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)
+
+$(VENV)/bin/python:
+	@echo "==> Creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Nuisflow needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch for the CPU: the wheel marked +cpu, from wherever pip is set up to look, else from PyTorch's own index.
+$(READY): envs/requirements.txt | $(VENV)/bin/python
+	@echo "==> Installing (a few minutes the first time)"
+ifeq ($(TORCH),cuda)
+	$(BIN)/pip install --quiet "torch==$(TORCH_VERSION)"
+	grep -v '^xgboost-cpu' $< > $(VENV)/requirements-cuda.txt && \
+	  $(BIN)/pip install --quiet --progress-bar on -r $(VENV)/requirements-cuda.txt "$$(sed -n 's/^xgboost-cpu/xgboost/p' $<)"
+else ifeq ($(shell uname -s),Darwin)
+	$(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)"
+	sed 's/^xgboost-cpu/xgboost/' $< > $(VENV)/requirements-mac.txt && \
+	  $(BIN)/pip install --quiet --progress-bar on -r $(VENV)/requirements-mac.txt
+else
+	$(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	  $(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)" --index-url $(TORCH_INDEX)
+	$(BIN)/pip install --quiet --progress-bar on -r $<
+endif
+	@touch $@
+
+$(TESTS): envs/requirements-test.txt envs/requirements-oracle.txt $(READY)
+	@echo "==> Installing the tools of the tests"
+	$(BIN)/pip install --quiet --progress-bar on -r $<
+	$(BIN)/pip install --quiet --no-deps -r envs/requirements-oracle.txt || \
+	  echo "    (optional packages to compare with could not be installed: those tests are skipped)"
+	@touch $@
+
+clean: ## Remove the results of CONFIG
+	rm -rf results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
