@@ -1,0 +1,316 @@
+"""Read and write every format; the only module that knows formats.
+
+Files appear whole or not at all: they are written beside their final place and renamed, so that a killed job or a full
+disk leaves no half file that could be taken for a result.
+"""
+
+import contextlib
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import hist
+    import pandas as pd
+
+Columns = dict[str, np.ndarray]
+
+TREE = "events"
+BASKET = 50_000
+"""Events per basket of the ROOT files we write: small enough that a chunk reads whole baskets only."""
+
+
+class FileError(ValueError):
+    """A file that is missing, damaged, or not what it should be."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside *path* to write to; rename it to *path* when the block ends without an error."""
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{os.uname().nodename}-{os.getpid()}-{final.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write *text* in UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, content: Any) -> None:
+    """Write *content* as JSON; NaN and infinity are errors, since JSON has no such numbers."""
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False, default=_plain)
+    except ValueError as error:
+        raise FileError(f"{path}: {error}: a result that is not a number cannot be written") from None
+    write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy values into what JSON knows."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write a {type(value).__name__} as JSON")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: not JSON ({error}); delete the file and run again") from None
+
+
+def write_table(path: Path | str, table: "pd.DataFrame") -> None:
+    """Write *table* as CSV or Parquet, by the suffix of *path*."""
+    with replacing(path) as temporary:
+        if Path(path).suffix == ".csv":
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def read_table(path: Path | str) -> "pd.DataFrame":
+    """Read a CSV or Parquet file as a table."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path) if Path(path).suffix == ".csv" else pd.read_parquet(path)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, OSError) as error:
+        raise FileError(f"{path}: cannot be read as a table ({error}); delete the file and run again") from error
+
+
+def write_histograms(path: Path | str, histograms: "Mapping[str, hist.Hist[Any]]") -> None:
+    """Write named histograms as JSON in the UHI schema, which any histogram library reads."""
+    import uhi.io.json
+
+    def encode(value: Any) -> Any:
+        try:
+            return uhi.io.json.default(value)
+        except TypeError:
+            return _plain(value)
+
+    text = json.dumps(dict(histograms), default=encode, indent=None)
+    write_text(path, text + "\n")
+
+
+def read_histograms(path: Path | str) -> "dict[str, hist.Hist[Any]]":
+    """Read what `write_histograms` wrote."""
+    import hist
+    import uhi.io.json
+
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=uhi.io.json.object_hook)
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: not JSON ({error}); delete the file and run again") from None
+    return {name: hist.Hist(histogram) for name, histogram in content.items()}
+
+
+def write_root(path: Path | str, columns: Columns) -> None:
+    """Write *columns* as the TTree `TREE` of a new ROOT file."""
+    import uproot
+
+    size = len(next(iter(columns.values())))
+    with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(3)) as root:
+        tree = root.mktree(TREE, {name: values.dtype for name, values in columns.items()})
+        for start in range(0, size, BASKET):
+            tree.extend({name: values[start : start + BASKET] for name, values in columns.items()})
+
+
+def count_rows(path: Path, tree: str = TREE) -> int:
+    """Return the number of rows of an event file (ROOT TTree or RNTuple, Parquet, CSV)."""
+    with _naming(path):
+        match _kind(path):
+            case "root":
+                import uproot
+
+                with uproot.open(path) as root:
+                    return int(_tree(root, path, tree).num_entries)
+            case "parquet":
+                import pyarrow.parquet as pq
+
+                return int(pq.ParquetFile(path).metadata.num_rows)
+            case _:
+                return _count_lines(path)
+
+
+def read_rows(path: Path, columns: Sequence[str], start: int, stop: int, tree: str = TREE) -> Columns:
+    """Return rows *start* to *stop* of an event file as flat numpy arrays, one per column.
+
+    Missing and jagged columns are errors that name the file and the column.
+    """
+    with _naming(path):
+        match _kind(path):
+            case "root":
+                return _read_root(path, columns, start, stop, tree)
+            case "parquet":
+                return _read_parquet(path, columns, start, stop)
+            case _:
+                return _read_csv(path, columns, start, stop)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file makes a reader raise into one error that names the file."""
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; check dataset.path and the files of the sample")
+    try:
+        yield
+    except (FileError, MemoryError):
+        raise
+    except Exception as error:  # readers raise zlib, struct, Arrow, uproot, … errors for damaged bytes
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        remedy = "truncated or damaged? compare its checksum and fetch it again"
+        raise FileError(f"{path}: cannot be read ({reason}); {remedy}") from error
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower()
+    for kind, suffixes in {"root": (".root",), "parquet": (".parquet", ".pq"), "csv": (".csv", ".csv.gz")}.items():
+        if name.endswith(suffixes):
+            return kind
+    raise FileError(f"{path}: unknown format; allowed are .root, .parquet, .csv and .csv.gz")
+
+
+def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+    if missing := [name for name in wanted if name not in found]:
+        close = difflib.get_close_matches(missing[0], found, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(list(found)[:40])}"
+        raise FileError(f"{path}: no column {missing[0]!r}; {hint} (dataset.columns lists what is read)")
+
+
+def _tree(root: Any, path: Path, tree: str) -> Any:
+    if path.stat().st_size < root.file.fEND:
+        raise FileError(f"{path}: truncated, {path.stat().st_size} of {root.file.fEND} bytes; fetch it again")
+    names = [name for name, kind in root.classnames(cycle=False).items() if kind == "TTree" or "RNTuple" in kind]
+    if tree not in names:
+        raise FileError(f"{path}: no tree {tree!r}; it has {', '.join(names) or 'none'} (set dataset.tree)")
+    return root[tree]
+
+
+def _read_root(path: Path, columns: Sequence[str], start: int, stop: int, tree: str) -> Columns:
+    import uproot
+
+    with uproot.open(path) as root:
+        events = _tree(root, path, tree)
+        _check_columns(path, columns, events.keys())
+        arrays = events.arrays(list(columns), entry_start=start, entry_stop=stop, library="np")
+    return {name: _flat(path, name, np.asarray(arrays[name])) for name in columns}
+
+
+def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
+    import pyarrow.parquet as pq
+
+    source = pq.ParquetFile(path)
+    _check_columns(path, columns, source.schema_arrow.names)
+    groups, first, offset = [], 0, 0
+    for group in range(source.num_row_groups):
+        rows = source.metadata.row_group(group).num_rows
+        if first < stop and first + rows > start:
+            offset = first if not groups else offset
+            groups.append(group)
+        first += rows
+    table = source.read_row_groups(groups, columns=list(columns)).slice(start - offset, stop - start)
+    return {name: _flat(path, name, table.column(name).to_numpy()) for name in columns}
+
+
+def _read_csv(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
+    import pandas as pd
+
+    _check_columns(path, columns, list(pd.read_csv(path, nrows=0).columns))
+    table = pd.read_csv(path, usecols=list(columns), skiprows=range(1, start + 1), nrows=stop - start)
+    return {name: _flat(path, name, table[name].to_numpy()) for name in columns}
+
+
+def _count_lines(path: Path) -> int:
+    import gzip
+
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
+        lines = sum(1 for line in handle if line.strip())
+    return max(lines - 1, 0)
+
+
+def _flat(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """Return numbers as float32, float64 or int64, whichever holds them exactly."""
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise FileError(f"{path}: column {name!r} is not one number per event (jagged, text or object)")
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind in "biu":
+        return values.astype(np.int32 if values.dtype.itemsize < 4 else np.int64)
+    return values.astype(np.float32) if values.dtype.itemsize < 4 else values
+
+
+def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Mapping[str, Sequence[str]]) -> int:
+    """Write *parts*, one row group each, to a Parquet file and return the number of rows.
+
+    Columns named in *categories* hold indices into the given names and are stored as dictionary-encoded strings.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    with replacing(path) as temporary, contextlib.ExitStack() as stack:
+        writer: Any = None
+        for columns in parts:
+            table = pa.table({name: _arrow(values, categories.get(name)) for name, values in columns.items()})
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
+            writer.write_table(table)
+            rows += table.num_rows
+        if writer is None:
+            raise FileError(f"{path}: nothing to write")
+        stack.close()
+    return rows
+
+
+def _arrow(values: np.ndarray, names: Sequence[str] | None) -> Any:
+    import pyarrow as pa
+
+    if names is None:
+        return pa.array(values)
+    return pa.DictionaryArray.from_arrays(pa.array(values, pa.int16()), pa.array(list(names)))
+
+
+def read_event_parts(
+    path: Path, columns: Sequence[str], categories: Mapping[str, Sequence[str]], rows: int = 200_000
+) -> Iterator[Columns]:
+    """Yield at most *rows* rows at a time of a file of `write_event_parts`; memory does not grow with the file.
+
+    Columns named in *categories* hold text and become indices (int64) into the given names.
+    """
+    import pyarrow.parquet as pq
+
+    with _naming(path):
+        source = pq.ParquetFile(path, read_dictionary=list(categories))
+        _check_columns(path, [*columns, *categories], source.schema_arrow.names)
+        for batch in source.iter_batches(rows, columns=[*columns, *categories]):
+            numbers = {name: _flat(path, name, batch.column(name).to_numpy(zero_copy_only=False)) for name in columns}
+            yield numbers | {
+                name: _indices(path, name, batch.column(name), known) for name, known in categories.items()
+            }
+
+
+def _indices(path: Path, column: str, values: Any, names: Sequence[str]) -> np.ndarray:
+    """Return the index into *names* of every value of a dictionary-encoded column."""
+    known = {name: index for index, name in enumerate(names)}
+    codes = np.asarray([known.get(name, -1) for name in values.dictionary.to_pylist()], dtype=np.int64)
+    found = codes[values.indices.to_numpy(zero_copy_only=False)]
+    if np.any(found < 0):
+        unknown = sorted(set(values.dictionary.to_pylist()) - known.keys())
+        raise FileError(f"{path}: column {column!r} has {unknown[0]!r}; expected {', '.join(names)}")
+    return found

@@ -1,0 +1,62 @@
+"""Logging of a job: to its log file, with progress, and one clear line for an error of the user's."""
+
+import contextlib
+import ctypes
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_SECONDS_BETWEEN_REPORTS = 5.0
+
+
+def start(path: Path | str | None) -> None:
+    """Send logging, stdout and stderr of this process to the file *path* (None: to the terminal)."""
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handle = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 (open until the process ends)
+        sys.stdout = sys.stderr = handle
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+    logging.captureWarnings(capture=True)
+
+
+@contextlib.contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Run a script's hand-over: log to the job's file, end with the parent, and report an error in one line.
+
+    An error of the input or the configuration (ValueError, OSError) is logged as one line, and its traceback below it.
+    """
+    _die_with_parent()
+    start(snakemake.log[0] if snakemake.log else None)
+    began = time.monotonic()
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        logging.exception("%s: %s", snakemake.rule, error)
+        sys.__stderr__ and sys.__stderr__.write(f"\nERROR in {snakemake.rule}: {error}\n")
+        raise SystemExit(1) from None
+    logging.info("%s: done in %.1f s", snakemake.rule, time.monotonic() - began)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel (Linux) to kill this process when its parent dies, so that no orphan goes on writing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Yield *items*, logging at most every few seconds how many of *total* are done."""
+    logger = logging.getLogger(__name__)
+    reported = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
+            reported = time.monotonic()
+            logger.info("%s: %d%s", what, done, f" of {total}" if total else "")

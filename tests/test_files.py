@@ -1,0 +1,146 @@
+import gzip
+import json
+
+import hist
+import numpy as np
+import pandas as pd
+import pytest
+
+from nuisflow import files
+
+COLUMNS = {"pt": np.array([1.5, 2.5, 3.5, 4.5]), "njets": np.array([0, 1, 2, 3], dtype=np.int64)}
+
+
+@pytest.fixture(params=["root", "rntuple", "parquet", "csv", "csv.gz"])
+def event_file(request, tmp_path):
+    path = tmp_path / f"events.{'root' if request.param == 'rntuple' else request.param}"
+    table = pd.DataFrame(COLUMNS)
+    match request.param:
+        case "root":
+            files.write_root(path, COLUMNS)
+        case "rntuple":
+            import uproot
+
+            with uproot.recreate(path) as root:
+                root.mkrntuple("events", COLUMNS)
+        case "parquet":
+            table.to_parquet(path, row_group_size=3)
+        case _:
+            table.to_csv(path, index=False)
+    return path
+
+
+def test_every_format_gives_the_same_rows(event_file):
+    assert files.count_rows(event_file) == 4
+    columns = files.read_rows(event_file, ["njets", "pt"], 1, 4)
+    assert columns["pt"].tolist() == [2.5, 3.5, 4.5]
+    assert columns["njets"].tolist() == [1, 2, 3]
+
+
+def test_a_wrong_column_is_named_with_the_file_and_a_suggestion(event_file):
+    with pytest.raises(files.FileError, match=r"events\..*no column 'njet'; did you mean 'njets'"):
+        files.read_rows(event_file, ["njet"], 0, 2)
+
+
+def test_a_truncated_file_is_named(event_file):
+    content = event_file.read_bytes()
+    event_file.write_bytes(
+        content[: len(content) // 2] if event_file.suffix != ".csv" else b"\xff\xfe\x00" + content[:9]
+    )
+    with pytest.raises(files.FileError, match=str(event_file)):
+        files.read_rows(event_file, ["pt"], 0, files.count_rows(event_file) or 1)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(files.FileError, match=r"none\.root: no such file"):
+        files.count_rows(tmp_path / "none.root")
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    (tmp_path / "events.xlsx").write_text("")
+    with pytest.raises(files.FileError, match=r"\.root, \.parquet"):
+        files.count_rows(tmp_path / "events.xlsx")
+
+
+def test_a_wrong_tree_lists_the_trees_there_are(tmp_path):
+    files.write_root(tmp_path / "events.root", COLUMNS)
+    with pytest.raises(files.FileError, match="no tree 'Events'; it has events"):
+        files.count_rows(tmp_path / "events.root", "Events")
+
+
+def test_a_jagged_or_text_column_is_named(tmp_path):
+    pd.DataFrame({"jets": [[1, 2], [3]], "name": ["a", "b"]}).to_parquet(tmp_path / "events.parquet")
+    for column in ("jets", "name"):
+        with pytest.raises(files.FileError, match=f"column '{column}' is not one number per event"):
+            files.read_rows(tmp_path / "events.parquet", [column], 0, 2)
+
+
+def test_a_csv_with_text_among_the_numbers_is_refused(tmp_path):
+    (tmp_path / "events.csv").write_text("pt\n1.0\nabc\n")
+    with pytest.raises(files.FileError, match="'pt' is not one number"):
+        files.read_rows(tmp_path / "events.csv", ["pt"], 0, 2)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"mu": 1})
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"mu": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_number_that_json_does_not_know_is_an_error(tmp_path):
+    with pytest.raises(files.FileError, match="result.json"):
+        files.write_json(tmp_path / "result.json", {"mu": float("nan")})
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_damaged_json_says_what_to_do(tmp_path):
+    (tmp_path / "fit.json").write_text('{"mu": ')
+    with pytest.raises(files.FileError, match="delete the file and run again"):
+        files.read_json(tmp_path / "fit.json")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_survives(tmp_path, suffix):
+    table = pd.DataFrame({"training": ["a", "b"], "sigma": [0.1, 0.2]})
+    files.write_table(tmp_path / f"table.{suffix}", table)
+    pd.testing.assert_frame_equal(files.read_table(tmp_path / f"table.{suffix}"), table, check_dtype=False)
+
+
+def test_histograms_survive_with_variances(tmp_path):
+    histogram = hist.Hist.new.StrCat(["a", "b"], name="process").Var([0, 0.3, 1], name="score").Weight()
+    histogram.fill(process=["a", "a", "b"], score=[0.1, 0.5, 0.5], weight=[2.0, 3.0, -1.0])
+    files.write_histograms(tmp_path / "templates.json", {"signal": histogram})
+    again = files.read_histograms(tmp_path / "templates.json")["signal"]
+    assert again == histogram
+    assert [axis.name for axis in again.axes] == ["process", "score"]
+
+
+def test_event_parts_keep_order_and_categories(tmp_path):
+    path = tmp_path / "events.parquet"
+    parts = [
+        {"weight": np.array([1.0, 2.0]), "region": np.array([1, 0])},
+        {"weight": np.array([3.0]), "region": np.array([1])},
+    ]
+    assert files.write_event_parts(path, iter(parts), {"region": ["signal", "control"]}) == 3
+    assert pd.read_parquet(path)["region"].tolist() == ["control", "signal", "control"]
+    read = list(files.read_event_parts(path, ["weight"], {"region": ["control", "signal"]}, rows=2))
+    assert np.concatenate([part["weight"] for part in read]).tolist() == [1, 2, 3]
+    assert np.concatenate([part["region"] for part in read]).tolist() == [0, 1, 0]
+
+
+def test_an_unexpected_category_is_named(tmp_path):
+    path = tmp_path / "events.parquet"
+    files.write_event_parts(path, iter([{"region": np.array([0])}]), {"region": ["old"]})
+    with pytest.raises(files.FileError, match="'old'; expected signal"):
+        list(files.read_event_parts(path, [], {"region": ["signal"]}))
+
+
+def test_a_gzip_that_ends_early_is_named(tmp_path):
+    path = tmp_path / "events.csv.gz"
+    path.write_bytes(gzip.compress(b"pt\n" + b"1.0\n" * 1000)[:-12])
+    with pytest.raises(files.FileError, match=r"events\.csv\.gz: cannot be read"):
+        files.count_rows(path)
