@@ -1,0 +1,17 @@
+"""Flat ntuples of the user: columns, derived quantities and shifts are all declared in the configuration."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Columns = dict[str, np.ndarray]
+
+COLUMNS: tuple[str, ...] = ()
+DERIVED: tuple[str, ...] = ()
+SHIFTS: dict[str, Callable[..., Columns]] = {}
+PROCESSES: tuple[str, ...] = ()
+
+
+def reconstruct(columns: Columns) -> Columns:
+    """Return *columns*: the configuration's ``derived`` section says what to compute."""
+    return columns
