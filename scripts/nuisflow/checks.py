@@ -1,0 +1,353 @@
+"""Check a configuration: every section by its model, then what must agree between sections.
+
+All problems found are reported at once, each as ``file: path: problem; remedy``.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from nuisflow import datasets, expressions, strategies
+from nuisflow.configuration import Configuration, Learning, Region, Sample, Shift, Weight
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used, with one line per problem."""
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the configuration file *path*."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
+    return check(content, str(path))
+
+
+def check(content: Any, place: str = "config.yaml") -> Configuration:
+    """Return the checked configuration, or raise `ConfigurationError` with all problems."""
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{place}: must be a mapping of sections, not {type(content).__name__}")
+    try:
+        settings = Configuration.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise ConfigurationError(_lines(place, (_explain(detail) for detail in error.errors()))) from None
+    if problems := list(_problems(settings)):
+        raise ConfigurationError(_lines(place, problems))
+    return settings
+
+
+def _lines(place: str, problems: Any) -> str:
+    return "\n".join(f"{place}: {problem}" for problem in problems)
+
+
+def suggest(name: str, allowed: Collection[str]) -> str:
+    """Return 'did you mean …?' for a close name, else the allowed ones."""
+    close = difflib.get_close_matches(str(name), list(allowed), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed) or 'none'}"
+
+
+def _explain(detail: Any) -> str:
+    """Return one line for one error of pydantic."""
+    location = [str(part) for part in detail["loc"]]
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{'.'.join(_spoken(location))}: unknown key; {suggest(location[-1], _keys(location[:-1]))}"
+    if kind == "union_tag_invalid":
+        key = str(context["discriminator"]).strip("'")
+        allowed = re.findall(r"'([^']*)'", context["expected_tags"])
+        return f"{'.'.join(location)}.{key}: no {key} {context['tag']!r}; {suggest(context['tag'], allowed)}"
+    if kind == "union_tag_not_found":
+        key = str(context["discriminator"]).strip("'")
+        return f"{'.'.join(location)}: needs the key {key!r}"
+    if kind == "missing":
+        return f"{'.'.join(_spoken(location))}: is required"
+    if kind == "string_pattern_mismatch" and location[-1] == "[key]":
+        rule = "a name has lower-case letters, digits and underscores, and starts with a letter"
+        return f"{'.'.join(location[:-1])}: {rule}"
+    return f"{'.'.join(_spoken(location))}: {detail['msg']} (got {detail['input']!r})"
+
+
+_TAGS = {"shift", "weight", "rate", "free_rate", "luminosity", *datasets.MODULES, *strategies.STRATEGIES}
+
+
+def _spoken(location: list[str]) -> list[str]:
+    """Return a path as it stands in the file: pydantic adds the tag of a union after the entry's name."""
+    depth = {"dataset": 1, "variations": 2, "trainings": 2}.get(location[0])
+    if depth is not None and len(location) > depth and location[depth] in _TAGS:
+        return location[:depth] + location[depth + 1 :]
+    return location
+
+
+def _keys(location: list[str]) -> list[str]:
+    """Return the keys allowed at *location*, found by walking the JSON schema of the configuration."""
+    schema = Configuration.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = _resolve(node, schema)
+        options = [node, *(_resolve(option, schema) for option in node.get("anyOf", []))]
+        mapping = node.get("discriminator", {}).get("mapping", {})
+        if part in mapping:
+            node = {"$ref": mapping[part]}
+            continue
+        for option in options:
+            if (
+                found := option.get("properties", {}).get(part)
+                or option.get("additionalProperties")
+                or next(iter(option.get("patternProperties", {}).values()), None)
+            ):
+                node = found
+                break
+    node = _resolve(node, schema)
+    options = [node, *(_resolve(option, schema) for option in node.get("anyOf", []))]
+    return [key for option in options for key in option.get("properties", {})]
+
+
+def _resolve(node: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {}
+    if "$ref" in node:
+        return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
+    return node
+
+
+def columns(settings: Configuration) -> list[str]:
+    """Return the columns that exist in the raw events and after reconstruction, before ``derived``."""
+    module = datasets.MODULES[settings.dataset.kind]
+    declared = getattr(settings.dataset, "columns", ())
+    weight = () if declared else ("weight",)
+    return [*declared, *module.COLUMNS, *weight, *module.DERIVED]
+
+
+def _problems(settings: Configuration) -> Iterator[str]:
+    yield from _process_problems(settings)
+    for name, sample in settings.samples.items():
+        yield from _sample_problems(settings, name, sample)
+    yield from _column_problems(settings)
+    for name, region in settings.regions.items():
+        yield from _region_problems(settings, name, region)
+    for name in settings.variations:
+        yield from _variation_problems(settings, name)
+    for name in settings.trainings:
+        yield from _training_problems(settings, name)
+    yield from _other_problems(settings)
+
+
+def _process_problems(settings: Configuration) -> Iterator[str]:
+    signals = [name for name, process in settings.processes.items() if process.role == "signal"]
+    if len(signals) != 1:
+        yield f"processes: exactly one has role signal; here: {', '.join(signals) or 'none'}"
+    if len(signals) == len(settings.processes):
+        yield "processes: at least one must be a background"
+    if "data" in settings.processes:
+        yield "processes.data: 'data' is reserved for collision data; give it as the process of a sample only"
+    used = {sample.process for sample in settings.samples.values()}
+    for name in settings.processes:
+        if name not in used:
+            yield f"processes.{name}: no sample belongs to it; add one or remove the process"
+
+
+def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iterator[str]:
+    place = f"samples.{name}"
+    allowed = [*settings.processes, "data"]
+    if sample.process not in allowed:
+        yield f"{place}.process: no process {sample.process!r}; {suggest(sample.process, allowed)}"
+    available = columns(settings)
+    if settings.dataset.kind == "flat":
+        if not sample.files:
+            yield f"{place}.files: is required for a flat data set: files in dataset.path"
+        if sample.events is not None or sample.expected is not None:
+            yield f"{place}: 'events' and 'expected' are for simulated data sets; give 'weight' instead"
+        if sample.weight is None and sample.process != "data":
+            yield f"{place}.weight: is required: expected events per row, e.g. an expression over columns"
+    else:
+        if sample.files:
+            yield f"{place}.files: the data set {settings.dataset.kind!r} is simulated; give 'events' and 'expected'"
+        if sample.events is None or sample.expected is None:
+            yield f"{place}: 'events' (to simulate) and 'expected' (what they stand for) are required"
+        known = datasets.MODULES[settings.dataset.kind].PROCESSES
+        if sample.process not in known:
+            kind = settings.dataset.kind
+            yield f"{place}.process: {kind} does not simulate {sample.process!r}; {suggest(sample.process, known)}"
+    if sample.process == "data" and sample.weight is not None:
+        yield f"{place}.weight: collision data have no weight"
+    yield from _expression_problems(sample.weight, available, f"{place}.weight")
+    yield from _expression_problems(sample.selection, available, f"{place}.selection")
+
+
+def _expression_problems(expression: str | None, available: Collection[str], place: str) -> Iterator[str]:
+    if expression is None:
+        return
+    try:
+        expressions.check(expression, available, place)
+    except expressions.ExpressionError as error:
+        yield str(error)
+
+
+def all_columns(settings: Configuration) -> list[str]:
+    """Return every column that selections, features and observables may use."""
+    return [*columns(settings), *settings.derived]
+
+
+def _column_problems(settings: Configuration) -> Iterator[str]:
+    available = columns(settings)
+    for name, expression in settings.derived.items():
+        if name in available:
+            yield f"derived.{name}: there is such a column already; choose another name"
+        yield from _expression_problems(expression, available, f"derived.{name}")
+        available.append(name)
+    yield from _expression_problems(settings.selection, available, "selection")
+    for index, feature in enumerate(settings.features):
+        if feature not in available:
+            yield f"features.{index}: no column {feature!r}; {suggest(feature, available)}"
+        if feature in ("entry", "row", "region", "weight", "observable", "true_mass"):
+            yield f"features.{index}: {feature!r} is not known in collision data or reserved; leave it out"
+    yield from _duplicates(settings.features, "features")
+    yield from _duplicates(getattr(settings.dataset, "columns", ()), "dataset.columns")
+
+
+def _duplicates(names: Collection[str], place: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield f"{place}: {name!r} is there twice; remove one"
+        seen.add(name)
+
+
+def _region_problems(settings: Configuration, name: str, region: Region) -> Iterator[str]:
+    available = all_columns(settings)
+    yield from _expression_problems(region.selection, available, f"regions.{name}.selection")
+    if region.observable != "score":
+        yield from _expression_problems(region.observable, available, f"regions.{name}.observable")
+    binnings = {f"regions.{name}.binning": region.binning, "templates.binning": settings.templates.binning}
+    for place, binning in binnings.items():
+        if binning is None:
+            continue
+        if binning.rule == "uniform" and binning.low >= binning.high:
+            yield f"{place}: low ({binning.low:g}) must be below high ({binning.high:g})"
+        if binning.rule == "edges" and (len(binning.edges) < 2 or list(binning.edges) != sorted(set(binning.edges))):
+            yield f"{place}.edges: needs at least two increasing edges"
+
+
+def _variation_problems(settings: Configuration, name: str) -> Iterator[str]:
+    variation, place = settings.variations[name], f"variations.{name}"
+    if name in (settings.fit.poi, "nominal", "lumi") and variation.kind != "luminosity":
+        yield f"{place}: the name {name!r} is reserved; choose another"
+    for other in settings.variations:
+        if name in (f"{other}_up", f"{other}_down"):
+            yield f"{place}: the name is taken by a direction of {other!r}; choose another"
+    for process in variation.processes or ():
+        if process not in settings.processes:
+            yield f"{place}.processes: no process {process!r}; {suggest(process, settings.processes)}"
+    if isinstance(variation, Shift):
+        yield from _shift_problems(settings, place, variation)
+    if isinstance(variation, Weight):
+        if (variation.factor is None) == (variation.up is None):
+            yield f"{place}: give either 'factor' (over columns and z) or 'up' (and 'down')"
+        available = all_columns(settings)
+        yield from _expression_problems(variation.factor, [*available, "z"], f"{place}.factor")
+        yield from _expression_problems(variation.up, available, f"{place}.up")
+        yield from _expression_problems(variation.down, available, f"{place}.down")
+    if variation.kind == "free_rate":
+        if not variation.bounds[0] < 1 < variation.bounds[1]:
+            yield f"{place}.bounds: must contain 1, where the fit starts"
+        signals = [key for key, process in settings.processes.items() if process.role == "signal"]
+        if variation.processes is None or any(process in signals for process in variation.processes):
+            yield f"{place}.processes: name backgrounds only; the rate of the signal is what the fit measures"
+    lumis = [key for key, other in settings.variations.items() if other.kind == "luminosity"]
+    if name in lumis[1:]:
+        yield f"{place}: there is a luminosity variation already, {lumis[0]!r}; make this one kind: rate"
+
+
+def _shift_problems(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
+    known = datasets.MODULES[settings.dataset.kind].SHIFTS
+    if (shift.shift is None) == (shift.columns is None):
+        yield f"{place}: give either 'shift' (one of {', '.join(known) or 'none for this data set'}) or 'columns'"
+    if shift.shift is not None:
+        if shift.shift not in known:
+            yield f"{place}.shift: no shift {shift.shift!r}; {suggest(shift.shift, known)}"
+        if shift.size is None:
+            yield f"{place}.size: is required: the prior standard deviation"
+    available = columns(settings)
+    raw = [*getattr(settings.dataset, "columns", ()), *datasets.MODULES[settings.dataset.kind].COLUMNS]
+    for column, expression in (shift.columns or {}).items():
+        if column not in raw:
+            hint = suggest(column, raw)
+            yield f"{place}.columns.{column}: no such raw column; {hint} (derived ones follow by themselves)"
+        yield from _expression_problems(expression, [*available, "z"], f"{place}.columns.{column}")
+        if not _uses(expression, "z"):
+            remedy = f"write e.g. '{column} * (1 + 0.03 * z)'"
+            yield f"{place}.columns.{column}: {expression!r} does not depend on z; {remedy}"
+
+
+def _uses(expression: str, name: str) -> bool:
+    try:
+        return name in expressions.names(expression)
+    except expressions.ExpressionError:
+        return True
+
+
+def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
+    training, place = settings.trainings[name], f"trainings.{name}"
+    usable = [key for key, variation in settings.variations.items() if variation.kind in ("shift", "weight", "rate")]
+    for variation in training.variations:
+        if variation not in usable:
+            yield f"{place}.variations: no shift, weight or rate {variation!r}; {suggest(variation, usable)}"
+    if training.needs_variations and not training.variations:
+        yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
+    yield from _duplicates(training.variations, f"{place}.variations")
+    try:
+        Learning.model_validate(settings.learning.model_dump() | training.changes())
+    except pydantic.ValidationError as error:
+        yield f"{place}: {error.errors()[0]['msg']}"
+
+
+def _other_problems(settings: Configuration) -> Iterator[str]:
+    for section in ("symmetrise", "smooth"):
+        for name in getattr(settings.templates, section):
+            if name not in settings.variations:
+                yield f"templates.{section}: no variation {name!r}; {suggest(name, settings.variations)}"
+    if not settings.fit.bounds[0] < 1 < settings.fit.bounds[1]:
+        yield "fit.bounds: must contain 1, where the fit starts"
+    if settings.fit.unblind and not any(sample.process == "data" for sample in settings.samples.values()):
+        yield "fit.unblind: there are no collision data; add a sample with process: data"
+    if all(region.observable != "score" for region in settings.regions.values()):
+        yield "regions: at least one region's observable must be 'score', else there is nothing to train for"
+    signals = [name for name, process in settings.processes.items() if process.role == "signal"]
+    if not any(sample.train and sample.process in signals for sample in settings.samples.values()):
+        yield "samples: no signal sample has train: true"
+    if settings.dask.address is not None and settings.dask.scheduler != "distributed":
+        yield f"dask.address: is for scheduler distributed, not {settings.dask.scheduler!r}"
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def expand(path: str, place: str) -> str:
+    """Return *path* with ``${NAME}`` replaced by the environment variable; one that is not set is an error."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            remedy = "export it (the folder of the data) or write the path"
+            raise ConfigurationError(f"{place}: the environment variable {name} is not set; {remedy}")
+        return os.environ[name]
+
+    return _VARIABLE.sub(value, path)
+
+
+def raw_files(settings: Configuration, sample: str) -> list[str]:
+    """Return the paths of the files of *sample*; none for simulated data sets."""
+    folder = expand(getattr(settings.dataset, "path", "."), "dataset.path")
+    return [str(Path(folder) / expand(name, f"samples.{sample}.files")) for name in settings.samples[sample].files]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Configuration.model_json_schema()

@@ -1,0 +1,229 @@
+"""The models of config.yaml: what every section may contain.
+
+A configuration is plain data, frozen once checked. What must agree *between* sections is in `checks`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nuisflow import strategies
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Expression = Annotated[str, Field(min_length=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DitauDataset(Section):
+    """The built-in simulation of lepton + hadronic tau events (H, Z, tt and diboson)."""
+
+    kind: Literal["ditau"]
+
+
+class FlatDataset(Section):
+    """Flat ntuples of the user: ROOT TTree or RNTuple, Parquet or CSV(.gz), one row per event."""
+
+    kind: Literal["flat"]
+    path: str = Field(".", description="folder of the files; environment variables as ${NAME}")
+    tree: str = Field("Events", description="name of the TTree or RNTuple (ROOT files only)")
+    columns: tuple[Column, ...] = Field(min_length=1, description="columns to read, scalar numbers only")
+    missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")
+
+
+class Process(Section):
+    """A physics process: one row of the templates, one sample of the workspace."""
+
+    role: Literal["signal", "background"] = Field("background", description="the signal is scaled by the POI")
+    label: str | None = Field(None, description="name in figures; default: the name of the process")
+    color: str | None = Field(None, description="any matplotlib colour; default: from the palette")
+
+
+class Sample(Section):
+    """Events of one process: files, or a number of events to simulate."""
+
+    process: Name = Field(description="a name of the section processes, or 'data' for collision data")
+    files: tuple[str, ...] = Field((), description="files in dataset.path (flat data sets)")
+    events: Count | None = Field(None, description="number of events to simulate (ditau)")
+    expected: Positive | None = Field(None, description="expected events that the simulated ones stand for (ditau)")
+    weight: Expression | None = Field(None, description="expected events per row: an expression over columns")
+    selection: Expression | None = Field(None, description="rows of the files that belong to this sample")
+    train: bool = Field(True, description="whether classifiers are trained on it")
+
+
+class Binning(Section):
+    """How a region's observable is binned; the same rule for every training."""
+
+    rule: Literal["quantile", "uniform", "edges"] = Field(
+        "quantile",
+        description="quantile: equal shares of the mixture of signal and background, each normalised to 1",
+    )
+    number: Annotated[int, Field(gt=0, le=1000)] = Field(15, description="number of bins")
+    low: Number = Field(0.0, description="lower edge (uniform)")
+    high: Number = Field(1.0, description="upper edge (uniform)")
+    edges: tuple[Number, ...] = Field((), description="the edges themselves (edges)")
+    minimum_events: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="bins with fewer effective background events, (sum w)^2 / sum w^2, join their neighbour"
+    )
+
+
+class Region(Section):
+    """A selection with one observable: a channel of the workspace."""
+
+    selection: Expression | None = Field(None, description="in addition to the common selection; default: all events")
+    observable: Expression = Field("score", description="'score' of the training, or an expression over columns")
+    binning: Binning | None = Field(None, description="default: templates.binning")
+    label: str | None = Field(None, description="name in figures")
+    axis: str | None = Field(None, description="label of the observable's axis, with units")
+
+
+class _Variation(Section):
+    label: str | None = Field(None, description="name in figures; default: the name of the variation")
+    group: str = Field("other", description="group in the breakdown of the total uncertainty")
+    processes: tuple[Name, ...] | None = Field(None, description="processes it acts on; default: all")
+
+
+class Shift(_Variation):
+    """Columns change, and everything derived from them is recomputed."""
+
+    kind: Literal["shift"]
+    shift: Name | None = Field(None, description="a shift that the data set offers (ditau: tes, jes, les, soft_met)")
+    size: Positive | None = Field(None, description="prior standard deviation, for a shift of the data set")
+    columns: dict[Column, Expression] | None = Field(
+        None, description="new value of each column, over the old columns and z (in prior standard deviations)"
+    )
+
+
+class Weight(_Variation):
+    """Event weights change by a factor."""
+
+    kind: Literal["weight"]
+    factor: Expression | None = Field(None, description="factor on the weight, over columns and z; 1 at z = 0")
+    up: Expression | None = Field(None, description="factor at z = +1 (interpolated exponentially)")
+    down: Expression | None = Field(None, description="factor at z = -1; default: 1 / up")
+
+
+class Rate(_Variation):
+    """The yield changes by (1 + size)^z: a log-normal uncertainty."""
+
+    kind: Literal["rate"]
+    size: Positive
+
+
+class FreeRate(_Variation):
+    """The yield is a free parameter of the fit, without a constraint."""
+
+    kind: Literal["free_rate"]
+    bounds: tuple[Number, Number] = Field((0.0, 10.0), description="range of the factor on the yield")
+
+
+class Luminosity(_Variation):
+    """The integrated luminosity, common to all processes normalised by it: the lumi modifier of HistFactory."""
+
+    kind: Literal["luminosity"]
+    size: Positive = Field(description="relative uncertainty, e.g. 0.026")
+
+
+Variation = Annotated[Shift | Weight | Rate | FreeRate | Luminosity, Field(discriminator="kind")]
+
+
+class Learning(Section):
+    """The network, the optimiser and the budget, shared by all trainings."""
+
+    hidden: tuple[Count, ...] = Field((64, 64), description="nodes of each hidden layer")
+    activation: Literal["relu", "tanh", "silu"] = "relu"
+    batch_size: Count = 1024
+    learning_rate: Positive = 1e-3
+    events_seen: Count = Field(4_000_000, description="budget of one network: events times epochs")
+    validation_fraction: Fraction = Field(0.2, description="part of the training events kept for early stopping")
+    patience: Count = Field(10, description="epochs without a better validation loss before stopping")
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(
+        2, description="an event of fold k is scored by the network trained on the other folds"
+    )
+    seeds: Count = Field(2, description="number of repetitions of every training")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+
+
+class Pruning(Section):
+    """Drop effects that are too small to matter, and say which."""
+
+    rate: Annotated[float, Field(ge=0)] = Field(0.0, description="drop the rate part below this relative size")
+    shape: Annotated[float, Field(ge=0)] = Field(0.0, description="drop the shape part if no bin changes by more")
+
+
+class Templates(Section):
+    """Binning and post-processing of the templates."""
+
+    binning: Binning = Field(default_factory=Binning)
+    symmetrise: tuple[Name, ...] = Field((), description="variations replaced by their symmetric part")
+    smooth: tuple[Name, ...] = Field((), description="variations whose ratio to nominal is smoothed (353QH)")
+    prune: Pruning = Field(default_factory=Pruning)
+
+
+class Fit(Section):
+    """The parameter of interest and the data to fit."""
+
+    poi: Name = Field("mu", description="name of the signal strength")
+    bounds: tuple[Number, Number] = Field((-5.0, 10.0), description="range of the signal strength")
+    unblind: bool = Field(False, description="fit the collision data too; otherwise Asimov data only")
+    mc_statistics: bool = Field(True, description="MC statistical uncertainty of every bin (staterror)")
+
+
+class Toys(Section):
+    """Pseudo-experiments that check the coverage of the intervals."""
+
+    number: Count = Field(10_000, description="pseudo-experiments per training and true value")
+    truths: tuple[Number, ...] = Field((1.0,), min_length=1, description="true values of the signal strength")
+
+
+class Dask(Section):
+    """How events are processed in parallel inside one job."""
+
+    scheduler: Literal["synchronous", "threads", "processes", "distributed"] = "threads"
+    workers: Count = Field(1, description="threads or processes of one job (Snakemake runs jobs side by side too)")
+    chunk_size: Count = Field(100_000, description="events per task")
+    address: str | None = Field(None, description="address of a running scheduler (distributed)")
+
+
+class Plots(Section):
+    """Words and numbers for figures; changing them only redraws."""
+
+    title: str = "Nuisflow"
+    luminosity: Positive | None = Field(None, description="integrated luminosity in 1/fb, shown in figures")
+    energy: Positive | None = Field(None, description="centre-of-mass energy in TeV, shown in figures")
+
+
+class Configuration(Section):
+    """The whole of config.yaml."""
+
+    analysis: Name = Field(description="results appear in results/<analysis>")
+    seed: Annotated[int, Field(ge=0)] = Field(1, description="every random number follows from it")
+    dataset: Annotated[DitauDataset | FlatDataset, Field(discriminator="kind")]
+    processes: dict[Name, Process] = Field(min_length=2, description="in stacking order; exactly one signal")
+    samples: dict[Name, Sample] = Field(min_length=2)
+    derived: dict[Column, Expression] = Field({}, description="new columns, recomputed after every shift, in order")
+    selection: Expression | None = Field(None, description="events kept, decided after every shift")
+    regions: dict[Name, Region] = Field(min_length=1, description="exclusive selections")
+    features: tuple[Column, ...] = Field(min_length=1, description="inputs of the classifiers")
+    variations: dict[Name, Variation] = Field({}, description="the systematic uncertainties")
+    learning: Learning = Field(default_factory=Learning)
+    trainings: dict[Name, strategies.AnyStrategy] = Field(min_length=1, description="the classifiers to compare")
+    templates: Templates = Field(default_factory=Templates)
+    fit: Fit = Field(default_factory=Fit)
+    toys: Toys = Field(default_factory=Toys)
+    dask: Dask = Field(default_factory=Dask)
+    plots: Plots = Field(default_factory=Plots)
+
+    @property
+    def signal(self) -> str:
+        """The name of the signal process."""
+        return next(name for name, process in self.processes.items() if process.role == "signal")

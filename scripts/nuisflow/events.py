@@ -1,0 +1,197 @@
+"""From raw columns to selected events with features, at any value of the nuisance parameters; in chunks, with dask."""
+
+import functools
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow import datasets, expressions, files, parallel, slices, variations
+from nuisflow.configuration import Dask, FlatDataset, Sample, Shift, Weight
+
+Columns = dict[str, np.ndarray]
+OUTSIDE = -1
+
+
+class EventError(ValueError):
+    """Events that cannot be used: empty, undefined or ambiguous."""
+
+
+class Chunk(NamedTuple):
+    """Rows *start* to *stop* of the file *path*; *entry* is the index of row *start* in the whole sample."""
+
+    path: Path
+    start: int
+    stop: int
+    entry: int
+
+
+def chunks(paths: Sequence[Path], tree: str, size: int) -> list[Chunk]:
+    """Cut the files of a sample into pieces of at most *size* rows."""
+    pieces, first = [], 0
+    for path in paths:
+        rows = files.count_rows(path, tree)
+        pieces += [Chunk(path, start, min(start + size, rows), first + start) for start in range(0, rows, size)]
+        first += rows
+    if not first:
+        raise EventError(f"{', '.join(map(str, paths))}: no events; an empty sample cannot be used")
+    return pieces
+
+
+def raw_columns(selection: slices.EventSelection) -> list[str]:
+    """Return the names of the columns to read from the raw files."""
+    if isinstance(selection.dataset, FlatDataset):
+        return list(selection.dataset.columns)
+    return [*datasets.MODULES[selection.dataset.kind].COLUMNS, "weight"]
+
+
+def tree_name(selection: slices.EventSelection) -> str:
+    """Return the name of the tree in the raw ROOT files."""
+    return selection.dataset.tree if isinstance(selection.dataset, FlatDataset) else files.TREE
+
+
+def read(chunk: Chunk, selection: slices.EventSelection, sample: Sample) -> Columns:
+    """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
+    columns = files.read_rows(chunk.path, raw_columns(selection), chunk.start, chunk.stop, tree_name(selection))
+    columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    if sample.selection is None:
+        return columns
+    return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
+
+
+def load(paths: Sequence[Path], selection: slices.EventSelection, sample: Sample, size: int = 500_000) -> Columns:
+    """Return all raw columns of *sample* and ``entry``, in memory."""
+    parts = [read(chunk, selection, sample) for chunk in chunks(paths, tree_name(selection), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def select(
+    columns: Columns,
+    selection: slices.EventSelection,
+    sample: Sample,
+    varied: Mapping[str, Shift | Weight],
+    z: Mapping[str, float | np.ndarray],
+) -> Columns:
+    """Return the selected events of *columns* at *z*: every shift applied, everything derived recomputed.
+
+    The result has ``entry``, ``row`` (index into *columns*), ``region`` (index into the selection's regions),
+    ``weight`` (float64, weight variations included), ``observable`` (float32; NaN where it is the score) and the
+    features (float32), each of shape (selected events,).
+    """
+    shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
+    shifted = variations.shifted(columns, selection.dataset, shifts, z)
+    shifted = datasets.MODULES[selection.dataset.kind].reconstruct(shifted)
+    for name, expression in selection.derived.items():
+        shifted = shifted | {name: expressions.evaluate(expression, shifted)}
+    region = _regions(shifted, selection)
+    row = np.flatnonzero(region != OUTSIDE)
+    kept = _rows(shifted, row)
+    weight = _weights(kept, sample)
+    for name, variation in varied.items():
+        if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
+            strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
+            weight = weight * variations.factor(variation, kept, strength)
+    return {
+        "entry": kept["entry"],
+        "row": row,
+        "region": region[row],
+        "weight": weight,
+        "observable": _observables(kept, region[row], selection),
+        **{name: np.asarray(kept[name], dtype=np.float32) for name in selection.features},
+    }
+
+
+def _rows(columns: Columns, rows: np.ndarray) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _regions(columns: Columns, selection: slices.EventSelection) -> np.ndarray:
+    """Return the index of the region of every event, `OUTSIDE` for none; an event in two regions is an error."""
+    size = len(next(iter(columns.values())))
+    common = np.ones(size, dtype=bool)
+    if selection.selection is not None:
+        common &= expressions.evaluate(selection.selection, columns).astype(bool)
+    region = np.full(size, OUTSIDE, dtype=np.int8)
+    names = list(selection.regions)
+    for index, (name, chosen) in enumerate(selection.regions.items()):
+        inside = common
+        if chosen.selection is not None:
+            inside = common & expressions.evaluate(chosen.selection, columns).astype(bool)
+        if np.any(both := inside & (region != OUTSIDE)):
+            other = names[region[both][0]]
+            raise EventError(
+                f"regions {other!r} and {name!r} overlap: {both.sum()} events are in both; "
+                f"make their selections exclusive (entry {columns['entry'][both][0]})"
+            )
+        region[inside] = index
+    return region
+
+
+def _weights(columns: Columns, sample: Sample) -> np.ndarray:
+    """Return the expected number of events that each row stands for."""
+    size = len(columns["entry"])
+    if sample.process == "data":
+        return np.ones(size)
+    weight = columns["weight"] if sample.weight is None else expressions.evaluate(sample.weight, columns, size)
+    return np.array(weight, dtype=np.float64)
+
+
+def _observables(columns: Columns, region: np.ndarray, selection: slices.EventSelection) -> np.ndarray:
+    values = np.full(len(region), np.nan, dtype=np.float32)
+    for index, chosen in enumerate(selection.regions.values()):
+        if chosen.observable != "score":
+            inside = region == index
+            values[inside] = expressions.evaluate(chosen.observable, _rows(columns, np.flatnonzero(inside)))
+    return values
+
+
+def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None:
+    """Raise `EventError` naming the sample, column and entry of the first value that is not a finite number."""
+    for name in ("weight", *features):
+        if not np.all(finite := np.isfinite(columns[name])):
+            bad = np.flatnonzero(~finite)
+            raise EventError(
+                f"sample {sample!r}: column {name!r} is NaN or infinite in {len(bad)} events "
+                f"(first: entry {columns['entry'][bad[0]]}); exclude them in 'selection' or give a value in 'derived'"
+            )
+
+
+def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> Iterator[Columns]:
+    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
+
+    Columns are those of `select` without ``row``, and ``factor_<name>_up`` and ``_down`` of every weight variation.
+    """
+    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size)
+    work = functools.partial(_process_chunk, settings=settings)
+    selected = 0
+    for columns in parallel.ordered_map(work, pieces, dask):
+        selected += len(columns["entry"])
+        yield columns
+    logging.getLogger(__name__).info(
+        "%s: %d of %d events selected", settings.name, selected, pieces[-1].entry + pieces[-1].stop - pieces[-1].start
+    )
+
+
+def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
+    raw = read(chunk, settings.events, settings.sample)
+    shifts = {name: variation for name, variation in settings.variations.items() if isinstance(variation, Shift)}
+    columns = select(raw, settings.events, settings.sample, shifts, dict.fromkeys(shifts, settings.z))
+    check_finite(columns, settings.events.features, settings.name)
+    rows = columns.pop("row")
+    columns["region"] = columns["region"].astype(np.int8)
+    for name, variation in settings.variations.items():
+        if isinstance(variation, Weight):
+            chosen = _derived(_rows(raw, rows), settings.events)
+            for side, z in (("up", 1.0), ("down", -1.0)):
+                columns[f"factor_{name}_{side}"] = variations.factor(variation, chosen, z).astype(np.float32)
+    return columns
+
+
+def _derived(columns: Columns, selection: slices.EventSelection) -> Columns:
+    """Return *columns* with everything derived from them."""
+    columns = datasets.MODULES[selection.dataset.kind].reconstruct(columns)
+    for name, expression in selection.derived.items():
+        columns = columns | {name: expressions.evaluate(expression, columns)}
+    return columns

@@ -1,0 +1,357 @@
+"""The part of the configuration that each rule depends on: a rule reruns when, and only when, its slice changes.
+
+Every slice is a model; rules get it as a plain dictionary (`plain`), scripts read it back (`model_validate`).
+What cannot change a result (``dask``, ``learning.device``) is in no slice: scripts take it from Snakemake's own config.
+"""
+
+from typing import Any
+
+from nuisflow import configuration, strategies
+from nuisflow.configuration import Configuration, Section
+
+
+COMPARISON_FIGURES = ("uncertainties", "signal_strength", "coverage")
+
+
+class RegionSelection(Section):
+    """What decides which events are in a region, and the value that is histogrammed."""
+
+    selection: str | None
+    observable: str
+
+
+class EventSelection(Section):
+    """Everything that turns raw columns, at any z, into selected events with features."""
+
+    dataset: configuration.DitauDataset | configuration.FlatDataset
+    derived: dict[str, str]
+    selection: str | None
+    regions: dict[str, RegionSelection]
+    features: tuple[str, ...]
+
+
+class Simulation(Section):
+    """Slice of simulate_events."""
+
+    dataset: configuration.DitauDataset
+    sample: str
+    process: str
+    events: int
+    expected: float
+    seed: int
+
+
+class Processing(Section):
+    """Slice of process_events: one sample, one variation at z, and the weight variations (in nominal only)."""
+
+    events: EventSelection
+    name: str
+    sample: configuration.Sample
+    variation: str | None
+    z: float
+    variations: dict[str, configuration.Shift | configuration.Weight]
+
+
+class TrainingSamples(Section):
+    """Slice of train_network: the events, the variations that this training knows, and its options."""
+
+    events: EventSelection
+    samples: dict[str, configuration.Sample]
+    signal: str
+    variations: dict[str, configuration.Variation]
+    learning: configuration.Learning
+    training: strategies.AnyStrategy
+    name: str
+    repetition: int
+    seed: int
+
+
+class Scoring(Section):
+    """Slice of score_events."""
+
+    features: tuple[str, ...]
+    folds: int
+
+
+class Filling(Section):
+    """Slice of fill_templates."""
+
+    processes: tuple[str, ...]
+    signal: str
+    samples: dict[str, str]
+    regions: dict[str, configuration.Binning]
+    scored: tuple[str, ...]
+    variations: dict[str, tuple[str, ...]]
+    weights: dict[str, tuple[str, ...]]
+
+
+class WorkspaceSettings(Section):
+    """Slice of build_workspace."""
+
+    processes: tuple[str, ...]
+    signal: str
+    variations: dict[str, configuration.Variation]
+    templates: configuration.Templates
+    fit: configuration.Fit
+
+
+class FitSettings(Section):
+    """Slice of fit_workspace: groups maps a group to the parameters of its variations."""
+
+    poi: str
+    observed: bool
+    groups: dict[str, tuple[str, ...]]
+
+
+class ToySettings(Section):
+    """Slice of throw_toys."""
+
+    poi: str
+    toys: configuration.Toys
+    name: str
+    repetition: int
+    seed: int
+
+
+class ComparisonSettings(Section):
+    """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes."""
+
+    signal: str
+    trainings: dict[str, tuple[str, str]]
+    seeds: int
+    folds: int
+    samples: dict[str, str]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+
+
+class PlotSettings(Section):
+    """Slice of the plots and the report: words and colours."""
+
+    processes: dict[str, configuration.Process]
+    regions: dict[str, tuple[str, str]]
+    variations: dict[str, str]
+    trainings: dict[str, str]
+    plots: configuration.Plots
+    poi: str
+    blinded: bool
+
+
+class ReportSettings(PlotSettings):
+    """Slice of write_report: the words, and the whole configuration, which the report prints."""
+
+    configuration: dict[str, Any]
+
+
+def plain(part: Section) -> dict[str, Any]:
+    """Return *part* as a dictionary of JSON types: Snakemake tracks changes of plain values only."""
+    return part.model_dump(mode="json")
+
+
+def affected(settings: Configuration, variation: str) -> tuple[str, ...]:
+    """Return the processes on which *variation* acts, in the order of the section processes."""
+    chosen = settings.variations[variation].processes
+    return tuple(name for name in settings.processes if chosen is None or name in chosen)
+
+
+def selection(settings: Configuration) -> EventSelection:
+    """Return what decides which events are selected, without binning, labels or colours."""
+    return EventSelection(
+        dataset=settings.dataset,
+        derived=settings.derived,
+        selection=settings.selection,
+        regions={
+            name: RegionSelection(selection=region.selection, observable=region.observable)
+            for name, region in settings.regions.items()
+        },
+        features=settings.features,
+    )
+
+
+def simulation(settings: Configuration, sample: str) -> Simulation:
+    """Return what simulate_events of *sample* depends on."""
+    chosen = settings.samples[sample]
+    return Simulation.model_validate(
+        {
+            "dataset": settings.dataset,
+            "sample": sample,
+            "process": chosen.process,
+            "events": chosen.events,
+            "expected": chosen.expected,
+            "seed": settings.seed,
+        }
+    )
+
+
+def direction(settings: Configuration, variation: str) -> tuple[str | None, float]:
+    """Return the name and z of an events folder: ``nominal``, ``<variation>_up`` or ``<variation>_down``."""
+    for name, chosen in settings.variations.items():
+        if chosen.kind == "shift" and variation in (f"{name}_up", f"{name}_down"):
+            return name, 1.0 if variation.endswith("_up") else -1.0
+    return None, 0.0
+
+
+def shifted_names(settings: Configuration, sample: str) -> list[str]:
+    """Return the events folders of *sample*: nominal, and up and down of every shift that acts on it."""
+    process = settings.samples[sample].process
+    shifts = [
+        name
+        for name, variation in settings.variations.items()
+        if variation.kind == "shift" and process in affected(settings, name)
+    ]
+    return ["nominal", *(f"{name}_{side}" for name in shifts for side in ("up", "down"))]
+
+
+def processing(settings: Configuration, sample: str, variation: str) -> Processing:
+    """Return what process_events of *sample* at *variation* depends on."""
+    name, z = direction(settings, variation)
+    process = settings.samples[sample].process
+    kind = "weight" if name is None else "shift"
+    known = {
+        key: chosen
+        for key, chosen in settings.variations.items()
+        if chosen.kind == kind and process in affected(settings, key) and name in (None, key)
+    }
+    return Processing(
+        events=selection(settings),
+        name=sample,
+        sample=_bare(settings.samples[sample]),
+        variation=name,
+        z=z,
+        variations={key: _unlabelled(chosen) for key, chosen in known.items()},
+    )
+
+
+def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
+    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
+    chosen = settings.trainings[name]
+    return TrainingSamples(
+        events=selection(settings),
+        samples={key: _bare(settings.samples[key]) for key in trained_samples(settings)},
+        signal=settings.signal,
+        variations={key: _unlabelled(settings.variations[key]) for key in chosen.variations},
+        learning=configuration.Learning.model_validate(
+            settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
+        ),
+        training=chosen.model_copy(update={"label": None}),
+        name=name,
+        repetition=repetition,
+        seed=settings.seed,
+    )
+
+
+def trained_samples(settings: Configuration) -> list[str]:
+    """Return the samples on which classifiers are trained."""
+    return [name for name, sample in settings.samples.items() if sample.train and sample.process != "data"]
+
+
+def scoring(settings: Configuration) -> Scoring:
+    """Return what score_events depends on."""
+    return Scoring(features=settings.features, folds=settings.learning.folds)
+
+
+def filling(settings: Configuration) -> Filling:
+    """Return what fill_templates depends on."""
+    kinds = {name: variation.kind for name, variation in settings.variations.items()}
+    return Filling(
+        processes=tuple(settings.processes),
+        signal=settings.signal,
+        samples={name: sample.process for name, sample in settings.samples.items()},
+        regions={name: region.binning or settings.templates.binning for name, region in settings.regions.items()},
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        variations={name: affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
+        weights={name: affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
+    )
+
+
+def workspace(settings: Configuration) -> WorkspaceSettings:
+    """Return what build_workspace depends on; the binning belongs to fill_templates."""
+    return WorkspaceSettings(
+        processes=tuple(settings.processes),
+        signal=settings.signal,
+        variations={
+            name: _unlabelled(variation).model_copy(update={"processes": affected(settings, name)})
+            for name, variation in settings.variations.items()
+        },
+        templates=settings.templates.model_copy(update={"binning": configuration.Binning()}),
+        fit=settings.fit,
+    )
+
+
+def fit(settings: Configuration) -> FitSettings:
+    """Return what fit_workspace depends on."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for name, variation in settings.variations.items():
+        parameter = "lumi" if variation.kind == "luminosity" else name  # HistFactory fixes this name
+        groups[variation.group] = (*groups.get(variation.group, ()), parameter)
+    return FitSettings(poi=settings.fit.poi, observed=has_data(settings) and settings.fit.unblind, groups=groups)
+
+
+def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
+    """Return what throw_toys of training *name*, repetition (seed) *repetition*, depends on."""
+    return ToySettings(poi=settings.fit.poi, toys=settings.toys, name=name, repetition=repetition, seed=settings.seed)
+
+
+def comparison(settings: Configuration) -> ComparisonSettings:
+    """Return what compare_trainings depends on."""
+    return ComparisonSettings(
+        signal=settings.signal,
+        trainings={name: (chosen.label or name, chosen.strategy) for name, chosen in settings.trainings.items()},
+        seeds=settings.learning.seeds,
+        folds=settings.learning.folds,
+        samples={name: settings.samples[name].process for name in simulated(settings)},
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+    )
+
+
+def plots(settings: Configuration) -> PlotSettings:
+    """Return the words and colours that figures and report depend on."""
+    return PlotSettings(
+        processes=settings.processes,
+        regions={
+            name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
+            for name, region in settings.regions.items()
+        },
+        variations={name: variation.label or name for name, variation in settings.variations.items()},
+        trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
+        plots=settings.plots,
+        poi=settings.fit.poi,
+        blinded=has_data(settings) and not settings.fit.unblind,
+    )
+
+
+def report(settings: Configuration) -> ReportSettings:
+    """Return what write_report depends on: everything but how the jobs are run."""
+    return ReportSettings(
+        **plots(settings).model_dump(),
+        configuration=settings.model_dump(
+            mode="json", exclude={"dask": True, "learning": {"device"}}, exclude_none=True
+        ),
+    )
+
+
+def training_figures(settings: Configuration) -> list[str]:
+    """Return the names of the figures of one training."""
+    per_region = [f"{kind}_{region}" for region in settings.regions for kind in ("templates", "variations")]
+    return ["history", *per_region, "pulls", "ranking", "correlations", "scan"]
+
+
+def simulated(settings: Configuration) -> list[str]:
+    """Return the samples that are not collision data of the signal selection."""
+    return [name for name, sample in settings.samples.items() if sample.process != "data"]
+
+
+def has_data(settings: Configuration) -> bool:
+    """Return whether there are collision data."""
+    return any(sample.process == "data" for sample in settings.samples.values())
+
+
+def _bare(sample: configuration.Sample) -> configuration.Sample:
+    """Return *sample* without what does not change its events once they are read."""
+    return sample.model_copy(update={"train": True, "files": (), "events": None, "expected": None})
+
+
+def _unlabelled(variation: Any) -> Any:
+    """Return *variation* without words for figures."""
+    return variation.model_copy(update={"label": None, "group": "other"})

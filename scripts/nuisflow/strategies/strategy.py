@@ -1,0 +1,166 @@
+"""What a strategy is: the hyper-parameters of one way of training, and what it changes in the common training loop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from nuisflow.networks import Architecture
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Networks = dict[str, "torch.nn.Module"]
+History = list[dict[str, float]]
+Array = TypeVar("Array")
+
+
+class Events(NamedTuple, Generic[Array]):
+    """Selected events in the form that networks learn from: numpy arrays of a whole fold, tensors in a batch."""
+
+    features: Array  # (events, features), scaled to mean 0 and standard deviation 1 at z = 0
+    labels: Array  # (events,), 1 for signal and 0 for background
+    weights: Array  # (events,), for training: signal and background have equal sums, the mean over both is 1
+    z: Array  # (events, variations), in the order of the strategy's variations
+    expected: Array  # (events,), number of expected events that each stands for
+    process: Array  # (events,), index in the alphabetical list of trained processes
+    entry: Array  # (events,), index in the raw sample
+
+
+class Fold(Protocol):
+    """The events from which the network of one fold learns, at any z: None for nominal, or shape (size, variations)."""
+
+    @property
+    def train_size(self) -> int:
+        """The number of training events before any selection: the rows of z in `train`."""
+        ...
+
+    @property
+    def validation_size(self) -> int:
+        """The number of validation events before any selection: the rows of z in `validation`."""
+        ...
+
+    def train(self, z: "np.ndarray | None" = None) -> "Events[np.ndarray]":
+        """Return the training events."""
+        ...
+
+    def validation(self, z: "np.ndarray | None" = None) -> "Events[np.ndarray]":
+        """Return the validation events."""
+        ...
+
+    def thinned(self, number: int, generator: "np.random.Generator") -> "Fold":
+        """Return this fold with *number* random training events (before any selection), if it has more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to train: of one fold and one seed of one training."""
+
+    name: str  # of the training, for messages
+    architecture: "Architecture"
+    fold: Fold
+    learning: Any  # configuration.Learning, a layer above
+    seed: int
+    device: str
+
+
+class Strategy(BaseModel):
+    """One way of training a classifier; each child is one file of this folder and overrides what it changes.
+
+    The fields are the options of the training in config.yaml. The last four replace the value of the same name in the
+    section ``learning`` for this training only: leave them out to compare at a matched budget.
+
+    The common loop (`training.loop`) asks a strategy five questions. Most children answer one or two in their own way:
+
+    - `draw`: at which z are the training events of the next epoch?
+    - `networks`: which networks are trained?
+    - `output`: what does the classifier say about events (a logit)? `score` turns it into the histogrammed number.
+    - `loss`: what is minimised on a batch?
+    - `fit`: is there anything but one pass of the loop (several networks, or no network at all)?
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    needs_variations: ClassVar[bool] = False
+    """Whether the training knows variations: then it must name some, otherwise it must not."""
+
+    stops_early: ClassVar[bool] = True
+    """Whether the validation loss stops the training; if not, it uses its whole budget and keeps the last state."""
+
+    scales: ClassVar[bool] = True
+    """Whether features are scaled and undefined values replaced by the mean; if not, they are left as they are."""
+
+    strategy: str
+    label: str | None = Field(None, description="name in figures and tables; default: the name of the training")
+    variations: tuple[Name, ...] = Field((), description="variations (shift, weight or rate) that the training knows")
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(None, description="as learning.hidden")
+    batch_size: Annotated[int, Field(gt=0)] | None = Field(None, description="as learning.batch_size")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="as learning.learning_rate")
+    events_seen: Annotated[int, Field(gt=0)] | None = Field(None, description="as learning.events_seen")
+
+    @model_validator(mode="after")
+    def _check_variations(self) -> Self:
+        if self.variations and not self.needs_variations:
+            raise ValueError(
+                f"strategy {self.strategy!r} knows no variations; remove 'variations: {list(self.variations)}' "
+                "or choose another strategy"
+            )
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """Return the values of the section ``learning`` that this training replaces."""
+        names = ("hidden", "batch_size", "learning_rate", "events_seen")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def draw(self, generator: "np.random.Generator", size: int) -> "np.ndarray | None":  # noqa: ARG002
+        """Return the z of *size* events for one epoch, shape (size, variations); None keeps nominal events."""
+        return None
+
+    def networks(self, architecture: "Architecture") -> Networks:
+        """Return the untrained networks by name; all are trained together, with one optimiser."""
+        return {"classifier": architecture.network("classifier")}
+
+    def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
+        """Return the logit of every event, shape (events,); *z* has shape (events, variations)."""
+        logits: torch.Tensor = networks["classifier"](features)
+        return logits.squeeze(1)
+
+    def score(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
+        """Return the number in [0, 1] that is histogrammed, shape (events,)."""
+        return self.output(networks, features, z).sigmoid()
+
+    def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
+        """Return what is minimised on *batch* as ``loss``; further entries are recorded in the history only.
+
+        *progress* is the part of the budget already used, from 0 to 1.
+        """
+        return {"loss": cross_entropy(self.output(networks, batch.features, batch.z), batch)}
+
+    def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
+        """Return the trained networks of *task* and one row of history per epoch; *loop* is the common loop."""
+        return loop(self, task)
+
+
+class Varied(Strategy):
+    """A training whose events get z ~ N(0, width) per event and variation, new in every epoch."""
+
+    needs_variations: ClassVar[bool] = True
+
+    width: Annotated[float, Field(ge=0, le=10)] = Field(
+        1.0, description="standard deviation of z in training, in units of the prior's"
+    )
+
+    def draw(self, generator: "np.random.Generator", size: int) -> "np.ndarray | None":
+        """Return z ~ N(0, width) for every event and variation, independent of each other."""
+        return self.width * generator.standard_normal((size, len(self.variations)))
+
+
+def cross_entropy(logits: "torch.Tensor", batch: "Events[torch.Tensor]") -> "torch.Tensor":
+    """Return the weighted binary cross-entropy per event."""
+    import torch
+
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights)

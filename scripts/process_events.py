@@ -1,0 +1,24 @@
+"""Select the events of one sample at one variation, with features and weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow import configuration, events, files, logs, slices
+
+
+def process_events(raw: Sequence[Path], output: Path, *, settings: dict[str, Any], dask: dict[str, Any]) -> None:
+    """Process the files *raw* and write the selected events to the Parquet file *output*."""
+    chosen = slices.Processing.model_validate(settings)
+    parts = events.process(raw, chosen, configuration.Dask.model_validate(dask))
+    files.write_event_parts(output, logs.progress(parts, "chunks"), {"region": list(chosen.events.regions)})
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        process_events(
+            [Path(path) for path in snakemake.input.raw],
+            Path(snakemake.output.events),
+            settings=snakemake.params.settings,
+            dask=snakemake.config.get("dask", {}),
+        )

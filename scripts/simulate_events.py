@@ -1,0 +1,22 @@
+"""Simulate the events of one sample of a built-in data set."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nuisflow import datasets, files, logs, seeds, slices
+
+
+def simulate_events(events: Path, *, settings: dict[str, Any]) -> None:
+    """Simulate a sample and write it to the ROOT file *events*; each event weighs expected / events."""
+    chosen = slices.Simulation.model_validate(settings)
+    generator = seeds.generator(chosen.seed, "simulate_events", chosen.sample)
+    columns = datasets.MODULES[chosen.dataset.kind].simulate(chosen.process, chosen.events, generator)
+    columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
+    files.write_root(events, columns)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        simulate_events(Path(snakemake.output.events), settings=snakemake.params.settings)

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from analyses import changed, shipped
+
+from nuisflow import checks, slices
+
+DITAU = shipped("config")
+
+
+def every_slice(content):
+    """Return the slice of every job of an analysis as text: what Snakemake compares."""
+    settings = checks.check(content)
+    jobs = {}
+    for sample in settings.samples:
+        jobs[f"simulate_events {sample}"] = slices.simulation(settings, sample)
+        for variation in slices.shifted_names(settings, sample):
+            jobs[f"process_events {sample} {variation}"] = slices.processing(settings, sample, variation)
+    for training in settings.trainings:
+        for seed in range(1, settings.learning.seeds + 1):
+            jobs[f"train_network {training} {seed}"] = slices.training(settings, training, seed)
+            jobs[f"throw_toys {training} {seed}"] = slices.toys(settings, training, seed)
+    for name in ("scoring", "filling", "workspace", "fit", "comparison", "plots", "report"):
+        jobs[name] = getattr(slices, name)(settings)
+    return {job: json.dumps(slices.plain(part)) for job, part in jobs.items()}
+
+
+def affected(*changes):
+    before, after = every_slice(DITAU), every_slice(changed(DITAU, *changes))
+    return {job for job in before.keys() | after.keys() if before.get(job) != after.get(job)}
+
+
+def jobs(*starts):
+    return {job for job in every_slice(DITAU) if job.startswith(starts)}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("processes.ttbar.color", "#000000"), ("plots", "report")),
+        (("variations.tes.label", "TES"), ("plots", "report")),
+        (("variations.tes.group", "taus"), ("fit", "report")),
+        (("trainings.adversarial.label", "Adv."), ("comparison", "plots", "report")),
+        (("trainings.adversarial.strength", 3.0), ("train_network adversarial", "report")),
+        (
+            ("learning.batch_size", 512),
+            (
+                *(f"train_network {name}" for name in ("nominal", "augmentation", "parametrised", "adversarial")),
+                "report",
+            ),
+        ),
+        (("learning.validation_fraction", 0.3), ("train_network", "report")),
+        (("variations.ttbar_rate.size", 0.05), ("workspace", "report")),
+        (("templates.binning.number", 10), ("filling", "report")),
+        (("templates.smooth", ["tes"]), ("workspace", "report")),
+        (("toys.number", 100), ("throw_toys", "report")),
+        (("samples.ttbar.events", 1000), ("simulate_events ttbar", "report")),
+        (("dask", {"workers": 4, "scheduler": "processes"}), ()),
+        (("learning.device", "cpu"), ()),
+        (
+            ("variations.tes.size", 0.02),
+            (
+                *(f"process_events {sample} tes" for sample in ("htautau", "ztautau", "ttbar", "diboson")),
+                *(f"train_network {training}" for training in ("augmentation", "parametrised", "adversarial")),
+                "workspace",
+                "report",
+            ),
+        ),
+    ],
+)
+def test_a_change_reaches_only_the_jobs_it_can_affect(change, expected):
+    assert affected(change) == (jobs(*expected) if expected else set())
+
+
+def test_a_new_shift_makes_its_own_events_and_new_templates_only():
+    new = affected(("variations.les", {"kind": "shift", "shift": "les", "size": 0.01}))
+    assert {job.split()[0] for job in new} == {"process_events", "filling", "workspace", "fit", "plots", "report"}
+    assert all("les" in job for job in new if job.startswith("process_events"))
+
+
+def test_a_shift_that_skips_a_process_makes_no_events_for_it():
+    settings = checks.check(changed(DITAU, ("variations.tes.processes", ["htautau"])))
+    assert "tes_up" in slices.shifted_names(settings, "htautau")
+    assert "tes_up" not in slices.shifted_names(settings, "ttbar")
+
+
+def test_up_and_down_are_one_prior_standard_deviation():
+    settings = checks.check(DITAU)
+    assert slices.direction(settings, "nominal") == (None, 0.0)
+    assert slices.direction(settings, "tes_up") == ("tes", 1.0)
+    assert slices.direction(settings, "soft_met_down") == ("soft_met", -1.0)
