@@ -1,0 +1,266 @@
+"""Events in the form that networks learn from: features, labels and weights, at any value of the nuisance parameters.
+
+Which events belong to a fold, and which of them to its validation, follows from their index in the raw sample alone, so
+that training, variations and scoring agree.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow import configuration, events, slices, variations
+from nuisflow.datasets import kinematics
+from nuisflow.strategies.strategy import Events
+
+Columns = dict[str, np.ndarray]
+Rows = dict[str, np.ndarray]
+
+SHIFT_OR_WEIGHT = configuration.Shift | configuration.Weight
+
+BLOCK = 20_000
+"""Events that are varied and selected at once: their columns stay in the processor's cache."""
+
+
+class BatchError(ValueError):
+    """Events from which a classifier cannot be trained."""
+
+
+def fold(entry: np.ndarray, folds: int) -> np.ndarray:
+    """Return the fold of the events with these indices: fold k is scored by the network trained without it."""
+    return entry % folds
+
+
+def is_validation(entry: np.ndarray, fraction: float) -> np.ndarray:
+    """Return whether events are kept for validation: a *fraction* of them, by a hash of their index.
+
+    The hash is the finaliser of splitmix64 (Steele, Lea and Flood, doi:10.1145/2714064.2660195): independent of the
+    fold and of any pattern in the order of the events.
+    """
+    state = entry.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state ^ (state >> np.uint64(31))
+    return state.astype(np.float64) < fraction * 2.0**64
+
+
+def missing(selection: slices.EventSelection) -> float | None:
+    """Return the value that stands for 'undefined' in features."""
+    dataset = selection.dataset
+    return dataset.missing if isinstance(dataset, configuration.FlatDataset) else kinematics.UNDEFINED
+
+
+class Scaling(NamedTuple):
+    """Shift and scale of every feature; *missing* is the value that stands for 'undefined' (None: there is none)."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    missing: float | None
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return *features*, shape (events, features), with mean 0 and deviation 1; undefined values become the mean.
+
+        ASSUME: which values are undefined is known to a network from other features, such as the number of jets.
+        """
+        scaled = (features - self.mean) / self.deviation
+        if self.missing is not None:
+            scaled[features == np.float32(self.missing)] = 0
+        return np.asarray(scaled, dtype=np.float32)
+
+
+def identity(features: int) -> Scaling:
+    """Return the scaling that changes nothing."""
+    return Scaling(np.zeros(features, np.float32), np.ones(features, np.float32), None)
+
+
+def measured(features: np.ndarray, weights: np.ndarray, undefined: float | None) -> Scaling:
+    """Return the scaling by the weighted mean and standard deviation of the defined values of every feature.
+
+    A feature that never changes keeps deviation 1, so that it becomes 0.
+    """
+    mean, deviation = np.zeros(features.shape[1]), np.ones(features.shape[1])
+    for index, values in enumerate(features.T.astype(np.float64)):
+        defined = weights * (values != undefined) if undefined is not None else weights
+        if total := defined.sum():
+            mean[index] = np.dot(defined, values) / total
+            spread = np.sqrt(np.dot(defined, (values - mean[index]) ** 2) / total)
+            deviation[index] = spread if spread > 1e-6 * abs(mean[index]) else 1.0
+    return Scaling(mean.astype(np.float32), deviation.astype(np.float32), undefined)
+
+
+def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return *weights* with the same sum for signal and background and mean 1 over all events, as float32."""
+    balanced = np.empty(len(weights), dtype=np.float32)
+    for label, name in ((1, "signal"), (0, "background")):
+        chosen = labels == label
+        total = weights[chosen].sum()
+        if not total > 0:
+            raise BatchError(
+                f"no {name} events to train on: none are in a region whose observable is 'score', or all have weight "
+                "0; check the selections, or simulate more events"
+            )
+        balanced[chosen] = weights[chosen] * (0.5 * len(weights) / total)
+    return balanced
+
+
+class Pool:
+    """The raw events of the training samples, held once in memory; they become features at any z, block by block."""
+
+    def __init__(self, samples: Mapping[str, Columns], settings: slices.TrainingSamples) -> None:
+        self.samples = dict(samples)
+        self.settings = settings
+        regions = settings.events.regions.values()
+        self._scored = np.array([region.observable == "score" for region in regions])
+        self._processes = sorted({sample.process for sample in settings.samples.values()})
+        if not self._scored.any():
+            raise BatchError("regions: none has the observable 'score', so that there is nothing to train on")
+
+    @classmethod
+    def load(cls, raw: Mapping[str, Sequence[Path]], settings: slices.TrainingSamples) -> "Pool":
+        """Read the raw files of every training sample."""
+        samples = {name: events.load(raw[name], settings.events, sample) for name, sample in settings.samples.items()}
+        return cls(samples, settings)
+
+    def rows(self, number: int, *, validation: bool) -> Rows:
+        """Return the rows of every sample that train, or validate, the network of fold *number*."""
+        learning = self.settings.learning
+        chosen: Rows = {}
+        for name, columns in self.samples.items():
+            entry = columns["entry"]
+            used = fold(entry, learning.folds) != number
+            chosen[name] = np.flatnonzero(used & (is_validation(entry, learning.validation_fraction) == validation))
+        return chosen
+
+    def events(self, rows: Rows, z: np.ndarray | None = None, scaling: Scaling | None = None) -> Events[np.ndarray]:
+        """Return the selected events of *rows* at *z*: None for nominal, or shape (rows of all samples, variations).
+
+        Events that a variation moves out of the selection are left out, those that it moves in are there.
+        """
+        parts = list(self._parts(rows, z))
+        if not parts:
+            raise BatchError("no events to train on: the selections of the regions keep none")
+        features, labels, weights, strengths, process, entry = map(np.concatenate, zip(*parts, strict=True))
+        return Events(
+            features=features if scaling is None else scaling(features),
+            labels=labels,
+            weights=balance(weights, labels),
+            z=strengths,
+            expected=weights.astype(np.float32),
+            process=process,
+            entry=entry,
+        )
+
+    def _parts(self, rows: Rows, z: np.ndarray | None) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the events of one block after another."""
+        size = sum(map(len, rows.values()))
+        if z is None:
+            z = np.zeros((size, len(self.settings.variations)))
+        if len(z) != size:
+            raise ValueError(f"z has {len(z)} rows for {size} events")
+        offset = 0
+        for name, chosen in rows.items():
+            for start in range(0, len(chosen), BLOCK):
+                block = chosen[start : start + BLOCK]
+                yield self._block(name, block, z[offset : offset + len(block)])
+                offset += len(block)
+
+    def _block(self, name: str, rows: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return features, labels, weights, z, process and entry of the selected events among *rows* of one sample."""
+        settings, sample = self.settings, self.settings.samples[name]
+        columns = {column: values[rows] for column, values in self.samples[name].items()}
+        strengths = {variation: z[:, index] for index, variation in self._acting(sample.process).items()}
+        selected = self._selected(columns, sample, strengths)
+        if not self._scored.all():
+            kept = np.flatnonzero(self._scored[selected["region"]])
+            selected = {column: values[kept] for column, values in selected.items()}
+        events.check_finite(selected, settings.events.features, name)
+        if z.any():  # ASSUME: an event whose weight a variation would make negative does not count at this z
+            selected["weight"] = np.maximum(selected["weight"], 0)
+        _check_weights(selected, name)
+        size = len(selected["entry"])
+        return (
+            np.stack([selected[feature] for feature in settings.events.features], axis=1),
+            np.full(size, sample.process == settings.signal, dtype=np.float32),
+            selected["weight"],
+            z[selected["row"]].astype(np.float32),
+            np.full(size, self._processes.index(sample.process), dtype=np.int64),
+            selected["entry"],
+        )
+
+    def _acting(self, process: str) -> dict[int, str]:
+        """Return the variations that act on events of *process*, by their position in the strategy."""
+        return {
+            index: name
+            for index, (name, variation) in enumerate(self.settings.variations.items())
+            if variation.processes is None or process in variation.processes
+        }
+
+    def _selected(self, columns: Columns, sample: configuration.Sample, z: Columns) -> Columns:
+        """Return the selected events at *z*, with rates as factors on their weights."""
+        chosen = {name: self.settings.variations[name] for name in z}
+        varied = {name: value for name, value in chosen.items() if isinstance(value, SHIFT_OR_WEIGHT)}
+        selected = events.select(columns, self.settings.events, sample, varied, z)
+        for name in chosen.keys() - varied.keys():
+            selected["weight"] *= variations.factor(chosen[name], selected, z[name][selected["row"]])
+        return selected
+
+
+def _check_weights(columns: Columns, sample: str) -> None:
+    if np.any(negative := columns["weight"] < 0):
+        bad = np.flatnonzero(negative)
+        raise BatchError(
+            f"sample {sample!r}: {len(bad)} events have a negative weight (first: entry {columns['entry'][bad[0]]}); "
+            f"classifiers cannot learn from them: set samples.{sample}.train to false, or select positive weights"
+        )
+
+
+@dataclass(frozen=True)
+class FoldEvents:
+    """The events that train and validate the network of one fold, scaled as its features will be in scoring."""
+
+    pool: Pool
+    train_rows: Rows
+    validation_rows: Rows
+    scaling: Scaling
+
+    @property
+    def train_size(self) -> int:
+        """The number of training events before the selection: the rows of z in `train`."""
+        return sum(map(len, self.train_rows.values()))
+
+    @property
+    def validation_size(self) -> int:
+        """The number of validation events before the selection: the rows of z in `validation`."""
+        return sum(map(len, self.validation_rows.values()))
+
+    def train(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
+        """Return the training events at *z*."""
+        return self.pool.events(self.train_rows, z, self.scaling)
+
+    def validation(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
+        """Return the validation events at *z*."""
+        return self.pool.events(self.validation_rows, z, self.scaling)
+
+    def thinned(self, number: int, generator: np.random.Generator) -> "FoldEvents":
+        """Return this fold with *number* random training events (before the selection), if it has more."""
+        if number >= self.train_size:
+            return self
+        chosen = np.sort(generator.choice(self.train_size, number, replace=False))
+        first, rows = 0, {}
+        for name, values in self.train_rows.items():
+            rows[name] = values[chosen[(chosen >= first) & (chosen < first + len(values))] - first]
+            first += len(values)
+        return FoldEvents(self.pool, rows, self.validation_rows, self.scaling)
+
+
+def fold_events(pool: Pool, number: int, *, scales: bool = True) -> FoldEvents:
+    """Return the events of fold *number*; features are scaled by their spread in its nominal training events."""
+    train, validation = pool.rows(number, validation=False), pool.rows(number, validation=True)
+    if not scales:
+        return FoldEvents(pool, train, validation, identity(len(pool.settings.events.features)))
+    nominal = pool.events(train)
+    return FoldEvents(
+        pool, train, validation, measured(nominal.features, nominal.weights, missing(pool.settings.events))
+    )

@@ -1,0 +1,59 @@
+"""Give every selected event, of every variation and sample, the score of one trained classifier."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nuisflow import configuration, files, logs, parallel, slices, training
+
+
+def score_events(
+    model: Path,
+    events: list[Path],
+    scores: Path,
+    *,
+    settings: dict[str, Any],
+    dask: dict[str, Any],
+    device: str = "auto",
+) -> None:
+    """Score the files *events*, ``<variation>/<sample>.parquet``, in their order and that of their rows."""
+    chosen, where = configuration.Dask.model_validate(dask), training.device(device)
+    classifier = training.Classifier.load(model).to(where)
+    classifier.check(slices.Scoring.model_validate(settings))
+    pieces = [(path, start) for path in events for start in range(0, files.count_rows(path), chosen.chunk_size)]
+    work = functools.partial(score_piece, classifier=classifier, size=chosen.chunk_size, where=where)
+    scored = parallel.ordered_map(work, logs.progress(pieces, "pieces scored", len(pieces)), chosen)
+    variations = list(dict.fromkeys(path.parent.name for path in events))
+    samples = list(dict.fromkeys(path.stem for path in events))
+    parts = (
+        {
+            "variation": np.full(len(values), variations.index(path.parent.name), np.int8),
+            "sample": np.full(len(values), samples.index(path.stem), np.int8),
+            "score": values,
+        }
+        for (path, _), values in zip(pieces, scored, strict=True)
+    )
+    files.write_event_parts(scores, parts, {"variation": variations, "sample": samples})
+
+
+def score_piece(piece: tuple[Path, int], classifier: training.Classifier, size: int, where: str) -> np.ndarray:
+    """Return the scores of at most *size* rows, reading only the columns that the classifier needs."""
+    torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
+    path, start = piece
+    columns = files.read_rows(path, [*classifier.features, "entry"], start, start + size)
+    return classifier.score(columns, where)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        score_events(
+            Path(snakemake.input.model),
+            [Path(path) for path in snakemake.input.events],
+            Path(snakemake.output.scores),
+            settings=snakemake.params.settings,
+            dask=snakemake.config.get("dask", {}),
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )

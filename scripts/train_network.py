@@ -1,0 +1,37 @@
+"""Train the classifiers of one training and one seed: one network per fold."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from nuisflow import batches, files, logs, slices, training
+
+
+def train_network(
+    raw: Mapping[str, Sequence[Path]], model: Path, history: Path, *, settings: dict[str, Any], device: str = "auto"
+) -> None:
+    """Train on the *raw* files of every sample; write the classifier and the history of its losses.
+
+    One thread: jobs run side by side, and small networks lose by more.
+    """
+    torch.set_num_threads(1)
+    chosen = slices.TrainingSamples.model_validate(settings)
+    pool = batches.Pool.load(raw, chosen)
+    classifier, rows = training.train(pool, chosen.training, training.device(device))
+    files.write_table(history, pd.DataFrame(rows))
+    classifier.save(model)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
+        train_network(
+            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            Path(snakemake.output.model),
+            Path(snakemake.output.history),
+            settings=snakemake.params.settings,
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )

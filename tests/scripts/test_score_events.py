@@ -1,0 +1,79 @@
+import gaussians
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from nuisflow import files, training
+from score_events import score_events
+
+ONE = {"scheduler": "synchronous", "workers": 1, "chunk_size": 700}
+SCORING = {"features": ["x", "y"], "folds": 2}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return the folder of a model and of the events of two samples, one of them with a variation."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("events")
+    pool = gaussians.pool(number=500, events_seen=3000)
+    training.train(pool, pool.settings.training, "cpu")[0].save(folder / "model.pt")
+    for seed, (place, number) in enumerate({"nominal/s": 1500, "nominal/b": 2000, "shift_up/s": 1400}.items()):
+        columns = gaussians.columns(number, (seed, 0), seed)
+        columns["entry"] = np.sort(np.random.default_rng(seed).permutation(5000)[:number])
+        columns["weight"] = np.ones(number)
+        path = folder / f"{place}.parquet"
+        parts = ({name: values[i : i + 1000] for name, values in columns.items()} for i in range(0, number, 1000))
+        files.write_event_parts(path, parts, {})
+    return folder
+
+
+def paths(folder):
+    return [folder / f"{place}.parquet" for place in ("nominal/s", "shift_up/s", "nominal/b")]
+
+
+def run(folder, output, settings=SCORING, **dask):
+    score_events(folder / "model.pt", paths(folder), output, settings=settings, dask=ONE | dask, device="cpu")
+    return output
+
+
+def test_scores_are_in_the_order_of_the_files_and_of_their_rows(made, tmp_path):
+    table = pd.read_parquet(run(made, tmp_path / "scores.parquet"))
+    assert list(table.columns) == ["variation", "sample", "score"]
+    assert table["score"].dtype == np.float32
+    classifier = training.Classifier.load(made / "model.pt")
+    for path in paths(made):
+        chosen = table[(table["variation"] == path.parent.name) & (table["sample"] == path.stem)]
+        events = {name: values.to_numpy() for name, values in pd.read_parquet(path).items()}
+        assert np.array_equal(chosen["score"], classifier.score(events))
+    assert table["sample"].ne(table["sample"].shift()).sum() == 2  # s, b: one after the other
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "workers"), [("threads", 2), ("threads", 3), pytest.param("processes", 2, marks=pytest.mark.slow)]
+)
+def test_workers_change_no_byte(made, tmp_path, scheduler, workers):
+    expected = run(made, tmp_path / "one.parquet").read_bytes()
+    assert run(made, tmp_path / "many.parquet", scheduler=scheduler, workers=workers).read_bytes() == expected
+
+
+def test_the_size_of_chunks_changes_no_score(made, tmp_path):
+    first, second = (
+        pd.read_parquet(run(made, tmp_path / f"{size}.parquet", chunk_size=size)) for size in (97, 100_000)
+    )
+    assert np.array_equal(first["score"], second["score"])
+
+
+def test_a_model_of_other_features_is_refused_before_anything_is_written(made, tmp_path):
+    with pytest.raises(ValueError, match="train again"):
+        run(made, tmp_path / "scores.parquet", settings={"features": ["x"], "folds": 2})
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_a_missing_column_is_an_error_that_names_file_and_column(made, tmp_path):
+    broken = tmp_path / "nominal" / "s.parquet"
+    broken.parent.mkdir()
+    pd.read_parquet(made / "nominal" / "s.parquet").drop(columns="y").to_parquet(broken)
+    with pytest.raises(ValueError, match=r"s\.parquet: no column 'y'"):
+        score_events(made / "model.pt", [broken], tmp_path / "scores.parquet", settings=SCORING, dask=ONE)
+    assert not (tmp_path / "scores.parquet").exists()

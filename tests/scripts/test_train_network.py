@@ -1,0 +1,58 @@
+import gaussians
+import numpy as np
+import pandas as pd
+import pytest
+
+from nuisflow import slices, training
+from train_network import train_network
+
+
+def written(folder, number=600):
+    """Write the raw files of two classes, signal in two pieces; return them by sample."""
+    signal, background = gaussians.columns(number, (1, 1), 1), gaussians.columns(number, (0, 0), 2)
+    files = {"signal": [folder / "s0.parquet", folder / "s1.parquet"], "background": [folder / "b.csv"]}
+    table = pd.DataFrame(signal)[["x", "y", "w"]]
+    table[:400].to_parquet(files["signal"][0])
+    table[400:].to_parquet(files["signal"][1])
+    pd.DataFrame(background)[["x", "y", "w"]].to_csv(files["background"][0], index=False)
+    return files
+
+
+def plain(training, **learning):
+    return slices.plain(gaussians.settings(training, **{"events_seen": 4000} | learning))
+
+
+@pytest.mark.parametrize(
+    "options", [{"strategy": "boosted_trees"}, {"strategy": "adversarial", "variations": ("shift",)}]
+)
+def test_the_same_settings_give_the_same_model_file(tmp_path, options):
+    raw = written(tmp_path)
+    for name in "ab":
+        train_network(raw, tmp_path / f"{name}.pt", tmp_path / f"{name}.csv", settings=plain(options), device="cpu")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    first, second = (pd.read_csv(tmp_path / f"{name}.csv").drop(columns="seconds") for name in "ab")
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_the_history_has_one_row_per_fold_and_epoch(tmp_path):
+    train_network(
+        written(tmp_path), tmp_path / "model.pt", tmp_path / "history.csv",
+        settings=plain({"strategy": "nominal"}, folds=3, patience=100), device="cpu",
+    )  # fmt: skip
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history.groupby("fold")["events_seen"].max().tolist() == [4000] * 3
+    assert history.groupby("fold")["kept"].sum().tolist() == [1] * 3
+    assert (history.groupby("fold")["seconds"].diff().dropna() > 0).all()
+    assert len(training.Classifier.load(tmp_path / "model.pt").folds) == 3
+
+
+def test_an_error_leaves_no_file_behind(tmp_path):
+    raw = written(tmp_path)
+    table = pd.read_parquet(raw["signal"][0])
+    table.loc[3, "x"] = np.nan
+    table.to_parquet(raw["signal"][0])
+    with pytest.raises(ValueError, match=r"'signal'.*'x'"):
+        train_network(
+            raw, tmp_path / "out" / "model.pt", tmp_path / "out" / "h.csv", settings=plain({"strategy": "nominal"})
+        )
+    assert not (tmp_path / "out").exists()
