@@ -1,0 +1,372 @@
+"""Templates: histograms of a region's observable per process and variation, and how variations are post-processed."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hist
+import numpy as np
+
+from nuisflow import binning, files, slices
+from nuisflow.binning import Content
+
+DATA = "data"
+NOMINAL = "nominal"
+TINY = 1e-6
+"""An empty or negative bin gets this fraction of the process's mean bin content."""
+NEGLIGIBLE = 1e-3
+"""Relative effect below which up and down may lie on the same side without a remark."""
+PARALLEL = 0.5
+"""Cosine between the changes of shape above which they have the same direction, not only the same fluctuations."""
+
+Histogram = hist.Hist[Any]
+Columns = dict[str, np.ndarray]
+Key = tuple[str, str]
+
+logger = logging.getLogger(__name__)
+
+
+class TemplateError(ValueError):
+    """Events or scores that cannot become templates."""
+
+
+class Note(NamedTuple):
+    """Something done to templates that the user should know; *bin* lists bin numbers, and what does not apply is ''."""
+
+    rule: str
+    kind: str
+    region: str
+    process: str
+    variation: str
+    bin: str
+    text: str
+
+
+class Part(NamedTuple):
+    """The events of one sample in one variation; its scores are rows *start* to *stop* of the file of scores."""
+
+    path: Path
+    variation: str
+    sample: str
+    start: int
+    stop: int
+
+
+class Filled(NamedTuple):
+    """One histogram per region, with axes process, variation and score, and what was merged on the way."""
+
+    histograms: dict[str, Histogram]
+    notes: list[Note]
+
+
+def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Filled:
+    """Fill the templates of every region from the files of *events* and their *scores*.
+
+    Events are added one by one in the order of the samples, so that neither the size of the pieces read nor the order
+    of *events* changes a bit. Processes on which a variation does not act keep their nominal template in it.
+    """
+    parts = _parts(events, scores, settings)
+    bins = _bins(parts, scores, settings)
+    notes = [
+        _note("merged", region, text, bin="" if index < 0 else str(index))
+        for region, chosen in bins.items()
+        for index, text in chosen.remarks
+    ]
+    histograms = {region: _empty(chosen.edges, settings) for region, chosen in bins.items()}
+    outside = dict.fromkeys(bins, 0)
+    for part in parts:
+        for region, rows in _rows(part, scores, settings, _factors(part, settings)):
+            outside[region] += _fill_rows(histograms[region], part, rows, settings) * (part.variation == NOMINAL)
+    for histogram in histograms.values():
+        _copy_nominal(histogram, settings)
+    notes += [
+        _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
+        for region, count in outside.items()
+        if count
+    ]
+    log(notes)
+    return Filled(histograms, notes)
+
+
+def content(histogram: Histogram, process: str, variation: str = NOMINAL) -> Content:
+    """Return the bin contents of one template."""
+    return _content(histogram[{"process": process, "variation": variation}])
+
+
+def _content(histogram: Any) -> Content:
+    return Content(np.array(histogram.values()), np.array(histogram.variances()))
+
+
+def log(notes: Sequence[Note]) -> None:
+    """Log *notes*, one line each."""
+    for note in notes:
+        place = ", ".join(name for name in (note.region, note.process, note.variation) if name)
+        logger.info("%s: %s%s: %s", note.kind, place, f", bin {note.bin}" if note.bin else "", note.text)
+
+
+def _note(kind: str, region: str, text: str, **place: str) -> Note:
+    return Note("fill_templates", kind, region, place.get("process", ""), "", place.get("bin", ""), text)
+
+
+def _variation_names(settings: slices.Filling) -> list[str]:
+    names = [*settings.variations, *settings.weights]
+    return [NOMINAL, *(f"{name}_{side}" for name in names for side in ("up", "down"))]
+
+
+def _parts(events: Sequence[Path], scores: Path, settings: slices.Filling) -> list[Part]:
+    """Return the events files in the order of variations and samples, with the place of their scores."""
+    paths = {(path.parent.name, path.stem): path for path in events}
+    needed = [
+        (variation, sample)
+        for variation in _variation_names(settings)
+        for sample, process in settings.samples.items()
+        if variation == NOMINAL or process in settings.variations.get(variation.rpartition("_")[0], ())
+    ]
+    if missing := [f"{variation}/{sample}" for variation, sample in needed if (variation, sample) not in paths]:
+        raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
+    blocks = _blocks(scores, settings) if settings.scored else {}
+    return [Part(paths[key], *key, *_scored_rows(paths[key], key, scores, blocks)) for key in needed]
+
+
+def _blocks(scores: Path, settings: slices.Filling) -> dict[Key, tuple[int, int]]:
+    """Return which rows of *scores* belong to which variation and sample."""
+    names = {"variation": _variation_names(settings), "sample": list(settings.samples)}
+    blocks: dict[Key, tuple[int, int]] = {}
+    row = 0
+    for rows in files.read_event_parts(scores, (), names):
+        codes = rows["variation"] * len(names["sample"]) + rows["sample"]
+        changes = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+        for first, last in itertools.pairwise(changes):
+            if first == last:
+                continue
+            key = (names["variation"][rows["variation"][first]], names["sample"][rows["sample"][first]])
+            start, stop = blocks.get(key, (row + first, row + first))
+            if stop != row + first:
+                raise TemplateError(
+                    f"{scores}: the rows of {'/'.join(key)} do not stand together (again in row {row + first}); "
+                    "delete the file and run score_events again"
+                )
+            blocks[key] = (start, row + last)
+        row += len(codes)
+    return blocks
+
+
+def _scored_rows(path: Path, key: Key, scores: Path, blocks: Mapping[Key, tuple[int, int]]) -> tuple[int, int]:
+    """Return the rows of *scores* that belong to the events file *path*; their number must agree."""
+    rows = files.count_rows(path)
+    if not blocks:
+        return 0, rows
+    start, stop = blocks.get(key, (0, 0))
+    if stop - start != rows:
+        raise TemplateError(
+            f"{scores}: {stop - start} scores of {'/'.join(key)}, but {path} has {rows} events; "
+            "delete the scores and run score_events again"
+        )
+    return start, stop
+
+
+def _rows(
+    part: Part, scores: Path, settings: slices.Filling, factors: Sequence[str] = ()
+) -> Iterator[tuple[str, Columns]]:
+    """Yield the events of *part* region by region: ``value`` (score or observable), ``weight`` and *factors*."""
+    columns, names = ("weight", "observable", *factors), {"region": list(settings.regions)}
+    score = files.read_rows(scores, ["score"], part.start, part.stop)["score"] if settings.scored else np.empty(0)
+    start = 0
+    for rows in files.read_event_parts(part.path, columns, names):
+        rows["value"] = rows.pop("observable").astype(np.float64)
+        if settings.scored:
+            _insert_scores(rows, score[start : start + len(rows["value"])], scores, settings)
+        start += len(rows["value"])
+        for index, region in enumerate(settings.regions):
+            if np.any(inside := rows["region"] == index):
+                chosen = {name: values[inside] for name, values in rows.items() if name != "region"}
+                _check_finite(chosen, part, region, scores if region in settings.scored else part.path)
+                yield region, chosen
+
+
+def _factors(part: Part, settings: slices.Filling) -> list[str]:
+    """Return the columns of weight factors that *part* has."""
+    acting = [name for name, processes in settings.weights.items() if settings.samples[part.sample] in processes]
+    return [f"factor_{name}_{side}" for name in acting for side in ("up", "down") if part.variation == NOMINAL]
+
+
+def _insert_scores(rows: Columns, score: np.ndarray, scores: Path, settings: slices.Filling) -> None:
+    """Set the value of the rows in scored regions."""
+    scored = np.array([name in settings.scored for name in settings.regions])[rows["region"]]
+    if np.any(bad := scored & ((score < 0) | (score > 1))):
+        raise TemplateError(f"{scores}: the score {score[bad][0]:g} is outside [0, 1]; run score_events again")
+    rows["value"][scored] = score[scored]
+
+
+def _check_finite(rows: Columns, part: Part, region: str, origin: Path) -> None:
+    for name, values in rows.items():
+        if not np.all(finite := np.isfinite(values)):
+            path, what = (origin, "score or observable") if name == "value" else (part.path, name)
+            raise TemplateError(
+                f"{path}: {what} is NaN or infinite in {np.count_nonzero(~finite)} events of "
+                f"{part.variation}/{part.sample} in region {region!r}; exclude such events in 'selection'"
+            )
+
+
+def _bins(parts: Sequence[Part], scores: Path, settings: slices.Filling) -> dict[str, binning.Bins]:
+    """Return the bins of every region, from the nominal signal and background."""
+    simulated = [part for part in parts if part.variation == NOMINAL and settings.samples[part.sample] != DATA]
+    ranges = _ranges(simulated, scores, settings)
+    contents = {}
+    for region, chosen in settings.regions.items():
+        edges = binning.candidates(chosen, *ranges[region])
+        axes = (hist.axis.StrCategory(["signal", "background"], name="role"), hist.axis.Variable(edges, name="score"))
+        contents[region] = hist.Hist(*axes, storage=hist.storage.Weight())
+    for part in simulated:
+        role = "signal" if settings.samples[part.sample] == settings.signal else "background"
+        for region, rows in _rows(part, scores, settings):
+            inside = _clipped(rows["value"], contents[region].axes["score"].edges)
+            contents[region].fill(role=role, score=inside, weight=rows["weight"])
+    return {region: _choose(settings, region, histogram) for region, histogram in contents.items()}
+
+
+def _choose(settings: slices.Filling, region: str, histogram: Histogram) -> binning.Bins:
+    signal, background = (_content(histogram[{"role": role}]) for role in ("signal", "background"))
+    if not np.any(signal.variances + background.variances):
+        raise TemplateError(f"region {region!r}: no simulated event is in it; check its selection or remove the region")
+    return binning.choose(settings.regions[region], histogram.axes["score"].edges, signal, background)
+
+
+def _ranges(parts: Sequence[Part], scores: Path, settings: slices.Filling) -> dict[str, tuple[float, float]]:
+    """Return the range of values in every region: [0, 1] for scores, else that of the nominal simulated events."""
+    ranges = dict.fromkeys(settings.regions, (0.0, 1.0))
+    if not any(binned.rule == "quantile" and name not in settings.scored for name, binned in settings.regions.items()):
+        return ranges
+    found: dict[str, tuple[float, float]] = {}
+    for part in parts:
+        for region, rows in _rows(part, scores, settings):
+            low, high = found.get(region, (np.inf, -np.inf))
+            found[region] = min(low, float(rows["value"].min())), max(high, float(rows["value"].max()))
+    return ranges | {region: limits for region, limits in found.items() if region not in settings.scored}
+
+
+def _clipped(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return *values* moved into the range of *edges*, whose upper end belongs to no bin."""
+    # ASSUME: events below the first or above the last edge belong to the first or last bin, so that none is lost.
+    inside: np.ndarray = np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf))
+    return inside
+
+
+def _empty(edges: np.ndarray, settings: slices.Filling) -> Histogram:
+    collision = (DATA,) if DATA in settings.samples.values() else ()
+    return hist.Hist(
+        hist.axis.StrCategory([*settings.processes, *collision], name="process"),
+        hist.axis.StrCategory(_variation_names(settings), name="variation"),
+        hist.axis.Variable(edges, name="score"),
+        storage=hist.storage.Weight(),
+    )
+
+
+def _fill_rows(histogram: Histogram, part: Part, rows: Columns, settings: slices.Filling) -> int:
+    """Add events of one region, also to the weight variations, and return how many are out of range."""
+    process, edges = settings.samples[part.sample], histogram.axes["score"].edges
+    inside = _clipped(rows["value"], edges)
+    histogram.fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
+    for name in _factors(part, settings):
+        weight = rows["weight"] * rows[name]
+        histogram.fill(process=process, variation=name.removeprefix("factor_"), score=inside, weight=weight)
+    return int(np.count_nonzero((rows["value"] < edges[0]) | (rows["value"] > edges[-1])))
+
+
+def _copy_nominal(histogram: Histogram, settings: slices.Filling) -> None:
+    """Give every process its nominal template in the variations that do not act on it."""
+    view = histogram.view(flow=True)
+    names = list(histogram.axes["variation"])
+    for row, process in enumerate(histogram.axes["process"]):
+        for name, processes in (settings.variations | settings.weights).items():
+            if process not in processes:
+                for side in ("up", "down"):
+                    view[row, names.index(f"{name}_{side}")] = view[row, 0]
+
+
+def symmetrise(nominal: np.ndarray, up: np.ndarray, down: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return up and down at equal distances from *nominal*: half their difference, or *up* mirrored without *down*."""
+    half = up - nominal if down is None else (up - down) / 2
+    return nominal + half, nominal - half
+
+
+def smooth(nominal: np.ndarray, varied: np.ndarray) -> np.ndarray:
+    """Return *varied* with a smooth ratio to the positive *nominal*, and the same total; fewer than 3 bins stay."""
+    if len(nominal) < 3:
+        return varied
+    smoothed = nominal * smooth_353qh(varied / nominal)
+    total = smoothed.sum()
+    return smoothed * (varied.sum() / total) if total > 0 else varied
+
+
+def smooth_353qh(values: np.ndarray) -> np.ndarray:
+    """Return *values*, of shape (bins,) with at least 3 bins, smoothed by 353QH, twice.
+
+    Running medians of 3, 5 and 3 bins, quadratic interpolation of flat parts, Hanning means; then the same of the
+    residuals, added. Values without a negative one stay non-negative. This is TH1::Smooth of ROOT (J. Friedman,
+    Data analysis techniques for high energy particle physics, CERN 74-23, p. 271).
+    """
+    once = _smooth_353qh_once(values)
+    smoothed = once + _smooth_353qh_once(values - once)
+    return smoothed if values.min() < 0 else np.where(smoothed > 0, smoothed, 0)
+
+
+def _smooth_353qh_once(values: np.ndarray) -> np.ndarray:
+    medians = _median_3(values)
+    for end, first, second in ((0, 1, 2), (-1, -2, -3)):
+        medians[end] = np.median([values[end], medians[first], 3 * medians[first] - 2 * medians[second]])
+    medians = _median_3(_median_5(medians))
+    curved = medians.copy()
+    for here in range(2, len(values) - 2):
+        before, after = medians[here - 2] - medians[here], medians[here + 2] - medians[here]
+        if medians[here - 1] == medians[here] == medians[here + 1] and before * after > 0:
+            step = -1 if abs(after) > abs(before) else 1
+            far, near = medians[here - 2 * step], medians[here + 2 * step]
+            curved[here] = -far / 2 + medians[here] / 0.75 + near / 6
+            curved[here + step] = (near - far) / 2 + medians[here]
+    smoothed = curved.copy()
+    smoothed[1:-1] = curved[:-2] / 4 + curved[1:-1] / 2 + curved[2:] / 4
+    return smoothed
+
+
+def _median_3(values: np.ndarray) -> np.ndarray:
+    medians = values.copy()
+    medians[1:-1] = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
+    return medians
+
+
+def _median_5(values: np.ndarray) -> np.ndarray:
+    medians = _median_3(values)
+    if len(values) > 4:
+        medians[2:-2] = np.median([values[i : len(values) - 4 + i] for i in range(5)], axis=0)
+    return medians
+
+
+def floor(nominal: np.ndarray) -> float:
+    """Return the content given to empty and negative bins of a process with these nominal bins."""
+    return TINY * float(nominal.sum()) / len(nominal)
+
+
+def fill_up(values: np.ndarray, tiny: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return *values* with *tiny* in empty and negative bins, and which bins these were.
+
+    The others are scaled so that the total stays: a yield is measured better than a bin that became negative.
+    """
+    bad = values <= 0
+    total, rest = values.sum() - tiny * np.count_nonzero(bad), values[~bad].sum()
+    scale = total / rest if np.any(bad) and total > 0 else 1.0
+    return np.where(bad, tiny, values * scale), np.flatnonzero(bad)
+
+
+def same_side(nominal: np.ndarray, up: np.ndarray, down: np.ndarray) -> str | None:
+    """Return what up and down change in the same direction, or None; effects below `NEGLIGIBLE` do not count."""
+    rates = np.array([up.sum(), down.sum()]) / nominal.sum() - 1
+    if np.prod(rates) > 0 and np.min(np.abs(rates)) > NEGLIGIBLE:
+        return f"up and down change the yield in the same direction ({rates[0]:+.2%} and {rates[1]:+.2%})"
+    shapes = [(varied / varied.sum() * nominal.sum() - nominal) / np.sqrt(nominal) for varied in (up, down)]
+    sizes = [np.sqrt(np.sum(shape**2) / nominal.sum()) for shape in shapes]
+    if min(sizes) > NEGLIGIBLE and (cosine := shapes[0] @ shapes[1] / nominal.sum() / np.prod(sizes)) > PARALLEL:
+        return f"up and down change the shape in the same direction (cosine {cosine:+.2f})"
+    return None
