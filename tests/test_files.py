@@ -1,12 +1,14 @@
 import gzip
 import json
+import subprocess
+import sys
 
 import hist
 import numpy as np
 import pandas as pd
 import pytest
 
-from nuisflow import files
+from nuisflow import files, sources
 
 COLUMNS = {"pt": np.array([1.5, 2.5, 3.5, 4.5]), "njets": np.array([0, 1, 2, 3], dtype=np.int64)}
 
@@ -144,3 +146,33 @@ def test_a_gzip_that_ends_early_is_named(tmp_path):
     path.write_bytes(gzip.compress(b"pt\n" + b"1.0\n" * 1000)[:-12])
     with pytest.raises(files.FileError, match=r"events\.csv\.gz: cannot be read"):
         files.count_rows(path)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"mu": 1})
+    code = f"""
+import resource
+from nuisflow import files, sources
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+files.write_json({str(path)!r}, list(range(100_000)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert json.loads(path.read_text()) == {"mu": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"mu": 1})
+    code = f"""
+import os, signal
+from nuisflow import files, sources
+with files.replacing({str(path)!r}) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, check=False)
+    assert json.loads(path.read_text()) == {"mu": 1}

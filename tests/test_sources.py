@@ -64,6 +64,12 @@ def test_every_library_module_that_a_script_loads_is_tracked(script):
         path.relative_to(sources.SCRIPTS).with_suffix("").as_posix().replace("/", ".") for path in sources.of(script)
     }
     tracked = {name.removesuffix(".__init__") for name in tracked}
-    untracked = {name for name in loaded.stdout.split() if name.rsplit(".", 1)[-1] + ".py" not in sources.MODELS}
-    untracked = {name for name in untracked if not name.startswith("nuisflow.strategies")}  # the configuration's models
-    assert untracked <= tracked
+    models = {f"nuisflow.{name.removesuffix('.py').removesuffix('/__init__')}" for name in sources.MODELS}
+    loaded_names = {name for name in loaded.stdout.split() if not name.startswith("nuisflow.strategies.")}
+    assert loaded_names - models <= tracked
+
+
+def test_a_training_depends_on_its_own_strategy_and_no_other():
+    names = {path.name for path in sources.of("train_network", "strategies/adversarial.py")}
+    assert {"strategy.py", "adversarial.py", "training.py"} <= names
+    assert "augmentation.py" not in names

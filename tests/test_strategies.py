@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import torch
 
-from nuisflow import batches, networks, strategies, training
+from nuisflow import batches, metrics, networks, strategies, training
 from nuisflow.strategies import adversarial
 
 SHIFT = ("shift",)
@@ -103,7 +103,7 @@ def test_every_strategy_trains_saves_and_gives_scores_that_separate_the_classes(
     assert scores.min() >= 0
     assert scores.max() <= 1
     assert (
-        training.area_under_curve(scores, np.repeat([1, 0], 2000), np.ones(4000)) > 0.78
+        metrics.area_under_curve(scores, np.repeat([1, 0], 2000), np.ones(4000)) > 0.78
     )  # 0.841 is possible, and the pivot gives some away
     for number in range(2):
         rows = [row for row in history if row["fold"] == number]
@@ -171,7 +171,7 @@ def test_a_parametrised_network_learns_the_dependence_on_z():
         auc = {}
         for told in (z, 0.0, -z):
             scores = strategy.score(nets, at_z.features, torch.full_like(at_z.z, told)).detach().numpy()
-            auc[told] = training.area_under_curve(scores, at_z.labels.numpy(), at_z.weights.numpy())
+            auc[told] = metrics.area_under_curve(scores, at_z.labels.numpy(), at_z.weights.numpy())
         assert auc[z] == pytest.approx(0.9214, abs=0.015)  # Phi(2 / sqrt 2)
         assert auc[-z] < 0.2
         assert auc[z] > auc[0.0] + 0.1
@@ -190,7 +190,7 @@ def test_the_adversary_reduces_the_dependence_of_the_score_on_z(kind):
         scores = np.concatenate([classifier.score(signal), classifier.score(background)])
     assert shifts[0.0] > 0.08
     assert abs(shifts[20.0]) < 0.3 * shifts[0.0]
-    assert training.area_under_curve(scores, np.repeat([1, 0], 4000), np.ones(8000)) > 0.7  # 0.760 with x alone
+    assert metrics.area_under_curve(scores, np.repeat([1, 0], 4000), np.ones(8000)) > 0.7  # 0.760 with x alone
     assert {"train_classifier", "train_adversary", "validation_adversary"} <= history[-1].keys()
 
 

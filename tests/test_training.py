@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from nuisflow import batches, networks, slices, training
+from nuisflow import batches, metrics, networks, slices, training
 from nuisflow.strategies.strategy import Strategy, Task
 
 SHIFTED = {"strategy": "augmentation", "variations": ["shift"]}
@@ -51,7 +51,7 @@ def test_area_under_the_curve_counts_pairs_and_half_of_the_ties():
     wins = (scores[s, None] > scores[b]) + 0.5 * (scores[s, None] == scores[b])
     pairs = weights[s, None] * weights[b]
     expected = (pairs * wins).sum() / pairs.sum()
-    assert training.area_under_curve(scores, labels, weights) == pytest.approx(expected)
+    assert metrics.area_under_curve(scores, labels, weights) == pytest.approx(expected)
 
 
 def test_batches_cover_all_events_in_order_with_equal_sizes():
@@ -96,7 +96,7 @@ def test_the_classifier_approaches_the_best_possible():
     classifier, history = trained(gaussians.pool(number=10_000, events_seen=100_000))
     test = gaussians.columns(50_000, (1, 1), 11), gaussians.columns(50_000, (0, 0), 12)
     scores = np.concatenate([classifier.score(columns) for columns in test])
-    auc = training.area_under_curve(scores, np.repeat([1, 0], 50_000), np.ones(100_000))
+    auc = metrics.area_under_curve(scores, np.repeat([1, 0], 50_000), np.ones(100_000))
     assert auc == pytest.approx(0.8413, abs=0.005)
     assert [row["auc"] for row in history if row["kept"]] == pytest.approx([auc, auc], abs=0.02)
 
@@ -136,9 +136,9 @@ def test_no_event_is_scored_by_a_network_that_saw_it():
     classifier, _ = training.train(pool, strategy, "cpu")
     columns = {name: np.concatenate([part[name] for part in pool.samples.values()]) for name in ("x", "y", "entry")}
     labels, ones = np.repeat([1, 0], 150), np.ones(300)
-    honest = training.area_under_curve(classifier.score(columns), labels, ones)
+    honest = metrics.area_under_curve(classifier.score(columns), labels, ones)
     swapped = columns | {"entry": columns["entry"] + 1}  # scored by the network of the other fold, which saw them
-    seen = training.area_under_curve(classifier.score(swapped), labels, ones)
+    seen = metrics.area_under_curve(classifier.score(swapped), labels, ones)
     assert abs(honest - 0.5) < 4 * np.sqrt(301 / 12 / 150**2)
     assert seen > 0.8
 

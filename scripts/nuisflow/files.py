@@ -218,7 +218,8 @@ def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> 
 
     source = pq.ParquetFile(path)
     _check_columns(path, columns, source.schema_arrow.names)
-    groups, first, offset = [], 0, 0
+    groups: list[int] = []
+    first = offset = 0
     for group in range(source.num_row_groups):
         rows = source.metadata.row_group(group).num_rows
         if first < stop and first + rows > start:
@@ -313,4 +314,4 @@ def _indices(path: Path, column: str, values: Any, names: Sequence[str]) -> np.n
     if np.any(found < 0):
         unknown = sorted(set(values.dictionary.to_pylist()) - known.keys())
         raise FileError(f"{path}: column {column!r} has {unknown[0]!r}; expected {', '.join(names)}")
-    return found
+    return np.asarray(found)

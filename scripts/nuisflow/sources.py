@@ -12,7 +12,8 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = "nuisflow"
-MODELS = frozenset({"configuration.py", "checks.py", "slices.py", "sources.py"})
+MODELS = frozenset({"configuration.py", "checks.py", "slices.py", "sources.py", "strategies/__init__.py"})
+"""Files that act only through the values of the configuration (strategies/__init__.py lists all strategies)."""
 SCRIPTS = Path(__file__).resolve().parent.parent
 
 
@@ -70,4 +71,4 @@ def _imports(path: Path, folder: Path) -> tuple[Path, ...]:
         for length in range(1, len(parts) + 1):
             base = folder.joinpath(*parts[:length])
             files.update(file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())
-    return tuple(sorted(file for file in files if file.name not in MODELS))
+    return tuple(sorted(file for file in files if file.relative_to(folder / PACKAGE).as_posix() not in MODELS))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow import batches, files, networks, seeds, slices
+from nuisflow import batches, files, metrics, networks, seeds, slices
 from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Task
 
 Columns = dict[str, np.ndarray]
@@ -181,7 +181,7 @@ class _State:
         scores = [
             self.strategy.score(self.networks, batch.features, batch.z) for batch in sliced(self.nominal, SCORE_BLOCK)
         ]
-        return area_under_curve(
+        return metrics.area_under_curve(
             torch.cat(scores).cpu().numpy(), self.nominal.labels.cpu().numpy(), self.nominal.weights.cpu().numpy()
         )
 
@@ -215,15 +215,6 @@ def sliced(events: Events[torch.Tensor], size: int) -> Iterator[Events[torch.Ten
     count = math.ceil(number / size)
     sizes = [number // count + (index < number % count) for index in range(count)]
     yield from map(Events._make, zip(*(torch.split(values, sizes) for values in events), strict=True))
-
-
-def area_under_curve(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Return the probability that a signal event scores higher than a background event (ties count half)."""
-    values, index = np.unique(scores, return_inverse=True)
-    signal = np.bincount(index, weights * labels, minlength=len(values))
-    background = np.bincount(index, weights * (1 - labels), minlength=len(values))
-    below = np.cumsum(background) - 0.5 * background
-    return float(np.dot(signal, below) / (signal.sum() * background.sum()))
 
 
 # --- the classifier -------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Figures of trainings, templates and fits; the only package that imports matplotlib."""

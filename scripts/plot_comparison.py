@@ -1,0 +1,33 @@
+"""Draw the figures that compare all trainings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow import files, logs, slices
+from nuisflow.plots import style, trainings
+
+
+def plot_comparison(
+    summary: Path, ranking: Path, coverage: Path, figures: Sequence[Path], *, settings: dict[str, Any]
+) -> None:
+    """Draw uncertainties, signal strengths and coverage into *figures*, whose stems name the figure."""
+    chosen = slices.PlotSettings.model_validate(settings)
+    fits, ranked, toys = (files.read_table(path) for path in (summary, ranking, coverage))
+    makers = {
+        "uncertainties": lambda: trainings.uncertainties(fits, ranked, chosen),
+        "signal_strength": lambda: trainings.signal_strength(fits, ranked, chosen),
+        "coverage": lambda: trainings.coverage(toys, ranked, chosen),
+    }
+    style.draw(makers, figures)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        plot_comparison(
+            Path(snakemake.input.summary),
+            Path(snakemake.input.trainings),
+            Path(snakemake.input.coverage),
+            [Path(path) for path in snakemake.output.figures],
+            settings=snakemake.params.settings,
+        )

@@ -1,0 +1,39 @@
+"""Write the report: one HTML file with all results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow import comparison, files, logs, report, slices
+
+
+def write_report(
+    template: Path,
+    tables: dict[str, Path],
+    fits: Sequence[Path],
+    notes: Sequence[Path],
+    figures: Sequence[Path],
+    *,
+    output: Path,
+    settings: dict[str, Any],
+) -> None:
+    """Fill *template* with the tables of compare_trainings, the *fits*, *notes* and SVG *figures*."""
+    chosen = slices.ReportSettings.model_validate(settings)
+    material = report.Material(
+        tables={name: files.read_table(path) for name, path in tables.items()},
+        fits={run: files.read_json(path) for run, path in comparison.by_run(fits).items()},
+        notes=[(comparison.run_of(path), note) for path in notes for note in files.read_json(path)],
+        figures={report.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
+    )
+    files.write_text(output, report.render(template.read_text(encoding="utf-8"), material, chosen))
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        write_report(
+            Path(snakemake.input.template),
+            {name: Path(snakemake.input[name]) for name in ("summary", "trainings", "breakdown", "coverage")},
+            *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
+            output=Path(snakemake.output.report),
+            settings=snakemake.params.settings,
+        )
