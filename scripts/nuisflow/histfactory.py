@@ -1,0 +1,297 @@
+"""Read a HistFactory workspace (pyhf JSON): check it, list its parameters and its samples per channel."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+# pyhf numbers the parameters by modifier type in this order, then by channel, sample and modifier name.
+TYPES = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapesys", "staterror")
+FREE, NORMAL, POISSON = 0, 1, 2
+CONSTRAINTS = ("none", "normal", "poisson")
+_LENGTHS = {"histosys": ("lo_data", "hi_data"), "normsys": ("lo", "hi")}
+
+
+class Parameter(NamedTuple):
+    """One fit parameter; *group* is the modifier's name, *constraint* "none", "normal" or "poisson".
+
+    *width* is the standard deviation of a normal constraint or the rate factor of a Poisson one.
+    """
+
+    name: str
+    group: str
+    kind: str
+    init: float
+    lower: float
+    upper: float
+    fixed: bool
+    constraint: str
+    width: float
+    auxiliary: float
+
+
+class Cell(NamedTuple):
+    """One sample in one channel."""
+
+    channel: str
+    sample: str
+    first: int
+    last: int
+    nominal: Floats
+    modifiers: dict[tuple[str, str], Any]
+
+
+class Structure(NamedTuple):
+    """What a workspace says: channels with their bins, cells, parameters, and the observed main data."""
+
+    channels: tuple[tuple[str, int, int], ...]
+    samples: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    parameters: tuple[Parameter, ...]
+    observed: Floats
+    poi: str
+
+
+def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Structure:
+    """Check *workspace* and return what it says, for the measurement of this name (default: the first).
+
+    Raise ValueError, with the channel, sample, bin or parameter in its text, when the workspace is not valid.
+    """
+    for key in ("channels", "observations", "measurements"):
+        if not isinstance(workspace.get(key), list) or not workspace[key]:
+            raise ValueError(f"workspace: {key!r} must be a list with at least one entry")
+    cells = _cells(workspace)
+    channels = tuple(sorted({(cell.channel, cell.first, cell.last) for cell in cells}))
+    config = _measurement(workspace, measurement)
+    parameters = _parameters(cells, config)
+    names = [parameter.name for parameter in parameters]
+    poi = config["poi"]
+    if poi and poi not in names:
+        raise ValueError(
+            f"measurement: the parameter of interest {poi!r} is not among the parameters: {', '.join(names)}"
+        )
+    samples = tuple(sorted({cell.sample for cell in cells}))
+    return Structure(channels, samples, cells, parameters, _observed(workspace, channels), poi)
+
+
+def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
+    """Return *values* as an array of finite numbers, of this length."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{place}: expected a list of numbers, not {values!r}") from None
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{place}: expected a list of at least one number")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise ValueError(f"{place}: bin {bad[0]} is {array[bad[0]]}; every bin needs a finite number")
+    if length is not None and len(array) != length:
+        raise ValueError(f"{place}: {len(array)} bins where the channel has {length}")
+    return array
+
+
+def _cells(workspace: Mapping[str, Any]) -> tuple[Cell, ...]:
+    channels: dict[str, Any] = {}
+    for channel in workspace["channels"]:
+        _keys(channel, {"name", "samples"}, "channel")
+        if channel["name"] in channels:
+            raise ValueError(f"channel {channel['name']}: listed twice")
+        if not isinstance(channel["samples"], list) or not channel["samples"]:
+            raise ValueError(f"channel {channel['name']}: needs at least one sample")
+        channels[channel["name"]] = channel["samples"]
+    cells, first = [], 0
+    for name in sorted(channels):
+        rows = [_cell(name, sample) for sample in channels[name]]
+        if len({row.sample for row in rows}) != len(rows):
+            raise ValueError(f"channel {name}: two samples of the same name")
+        bins = len(rows[0].nominal)
+        for row in sorted(rows, key=lambda row: row.sample):
+            if len(row.nominal) != bins:
+                raise ValueError(f"channel {name}, sample {row.sample}: {len(row.nominal)} bins, sample "
+                                 f"{rows[0].sample} has {bins}")  # fmt: skip
+            cells.append(row._replace(first=first, last=first + bins))
+        first += bins
+    return tuple(cells)
+
+
+def _keys(entry: Any, allowed: set[str], place: str, optional: frozenset[str] = frozenset()) -> None:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{place}: expected an object, not {entry!r}")
+    place = f"{place} {entry.get('name', '')}".strip()
+    for key in allowed - set(entry):
+        raise ValueError(f"{place}: {key!r} is missing")
+    for key in set(entry) - allowed - optional:
+        raise ValueError(f"{place}: unknown entry {key!r}; allowed: {', '.join(sorted(allowed | optional))}")
+
+
+def _cell(channel: str, sample: Any) -> Cell:
+    _keys(sample, {"name", "data", "modifiers"}, f"channel {channel}, sample")
+    place = f"channel {channel}, sample {sample['name']}"
+    nominal = _numbers(sample["data"], place)
+    modifiers = {}
+    for modifier in sample["modifiers"]:
+        _keys(modifier, {"name", "type", "data"}, f"{place}, modifier")
+        modifiers[modifier["type"], modifier["name"]] = _modifier(modifier, nominal, place)
+    return Cell(channel, sample["name"], 0, 0, nominal, modifiers)
+
+
+def _modifier(modifier: Mapping[str, Any], nominal: Floats, place: str) -> Any:
+    """Return the data of a modifier as arrays, checked."""
+    kind, data, place = modifier["type"], modifier["data"], f"{place}, {modifier['type']} {modifier['name']}"
+    if kind not in TYPES:
+        raise ValueError(f"{place}: no modifier type {kind!r}; choose one of {', '.join(TYPES)}")
+    if kind in ("lumi", "normfactor", "shapefactor"):
+        if data is not None or (kind == "lumi" and modifier["name"] != "lumi"):
+            raise ValueError(f"{place}: takes no data (null), and a lumi modifier is named 'lumi'")
+        return None
+    if kind in ("shapesys", "staterror"):
+        return _numbers(data, place, len(nominal))
+    _keys(data, set(_LENGTHS[kind]), place)
+    if kind == "histosys":
+        return tuple(_numbers(data[key], f"{place}, {key}", len(nominal)) for key in _LENGTHS[kind])
+    factors = _numbers([data["lo"], data["hi"]], place)
+    if (factors <= 0).any():
+        raise ValueError(f"{place}: the factors {data['lo']} and {data['hi']} must be positive")
+    return factors
+
+
+def _measurement(workspace: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    measurements: dict[str, Mapping[str, Any]] = {}
+    for entry in workspace["measurements"]:
+        _keys(entry, {"name", "config"}, "measurement")
+        _keys(entry["config"], {"poi", "parameters"}, f"measurement {entry['name']}: config")
+        measurements.setdefault(entry["name"], entry["config"])
+    if name is None:
+        name = next(iter(measurements))
+    if name not in measurements:
+        raise ValueError(f"no measurement {name!r} in the workspace; there are {', '.join(measurements)}")
+    return measurements[name]
+
+
+def _observed(workspace: Mapping[str, Any], channels: tuple[tuple[str, int, int], ...]) -> Floats:
+    data = {}
+    for entry in workspace["observations"]:
+        _keys(entry, {"name", "data"}, "observation")
+        data[entry["name"]] = entry["data"]
+    for name, _, _ in channels:
+        if name not in data:
+            raise ValueError(f"observations: none for channel {name}")
+    observed = [_numbers(data[name], f"observation {name}", last - first) for name, first, last in channels]
+    for (name, _, _), values in zip(channels, observed, strict=True):
+        if (values < 0).any():
+            raise ValueError(f"observation {name}: bin {np.argmax(values < 0)} is negative")
+    return np.concatenate(observed)
+
+
+def _parameters(cells: tuple[Cell, ...], config: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    settings: dict[str, Mapping[str, Any]] = {}
+    optional = frozenset({"inits", "bounds", "auxdata", "factors", "sigmas", "fixed"})
+    for entry in config["parameters"]:
+        _keys(entry, {"name"}, "parameter", optional)
+        if entry["name"] in settings:
+            raise ValueError(f"parameter {entry['name']}: configured twice")
+        settings[entry["name"]] = entry
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for kind, name, cell in _walk(cells):
+        default = _default(kind, name, cell, cells)
+        if name in found and kind != found[name][0] and default != found[name][1]:
+            raise ValueError(
+                f"parameter {name}: {kind} and {found[name][0]} cannot share a name (different constraints)"
+            )
+        found.setdefault(name, (kind, default))
+    rows = (_expand(name, kind, default, settings.get(name, {})) for name, (kind, default) in found.items())
+    return tuple(parameter for row in rows for parameter in row)
+
+
+def _walk(cells: tuple[Cell, ...]) -> Iterator[tuple[str, str, Cell]]:
+    """Yield (type, name, first cell) of every modifier in pyhf's order of parameters."""
+    for kind in TYPES:
+        seen: dict[str, Cell] = {}
+        for cell in cells:
+            for modifier in sorted(name for type_, name in cell.modifiers if type_ == kind):
+                if kind == "shapesys" and modifier in seen:
+                    raise ValueError(f"channel {cell.channel}, sample {cell.sample}, shapesys {modifier}: the name is "
+                                     f"used already; a shapesys cannot be shared")  # fmt: skip
+                if kind == "shapefactor" and modifier in seen and len(cell.nominal) != len(seen[modifier].nominal):
+                    raise ValueError(f"channel {cell.channel}, shapefactor {modifier}: shared by channels with "
+                                     f"different numbers of bins")  # fmt: skip
+                seen.setdefault(modifier, cell)
+        for name in sorted(seen) if kind == "staterror" else seen:
+            yield kind, name, seen[name]
+
+
+def _default(kind: str, name: str, cell: Cell, cells: tuple[Cell, ...]) -> dict[str, Any]:
+    """Return pyhf's default settings of the parameters of one modifier."""
+    if kind in ("histosys", "normsys"):
+        return {"inits": [0.0], "bounds": [[-5.0, 5.0]], "fixed": False, "auxdata": [0.0], "constraint": NORMAL}
+    if kind == "lumi":
+        return {"inits": [], "bounds": [], "fixed": False, "auxdata": [], "sigmas": [], "constraint": NORMAL}
+    if kind == "normfactor":
+        return {"inits": [1.0], "bounds": [[0.0, 10.0]], "fixed": False, "constraint": FREE}
+    bins = len(cell.nominal)
+    if kind == "shapefactor":
+        return {"inits": [1.0] * bins, "bounds": [[0.0, 10.0]] * bins, "fixed": False, "constraint": FREE}
+    if kind == "shapesys":
+        errors = cell.modifiers[kind, name]
+        valid = (cell.nominal > 0) & (errors > 0)
+        factors = np.where(valid, cell.nominal, 1.0) ** 2 / np.where(valid, errors, 1.0) ** 2
+        widths: dict[str, Any] = {"auxdata": factors.tolist(), "factors": factors.tolist(), "constraint": POISSON}
+    else:
+        sigmas = _staterror(name, cells)
+        valid = sigmas > 0
+        bins = len(sigmas)
+        widths = {"auxdata": [1.0] * bins, "sigmas": np.where(valid, sigmas, 1.0).tolist(), "constraint": NORMAL}
+    return {"inits": [1.0] * bins, "bounds": [[1e-10, 10.0]] * bins, "fixed": (~valid).tolist(), **widths}
+
+
+def _staterror(name: str, cells: tuple[Cell, ...]) -> Floats:
+    """Return the relative MC-statistics errors of the summed samples, in the bins that the modifier covers."""
+    channels: dict[int, list[Cell]] = {}
+    for cell in cells:
+        if ("staterror", name) in cell.modifiers:
+            channels.setdefault(cell.first, []).append(cell)
+    counts = {tuple(cell.sample for cell in group) for group in channels.values()}
+    if len(counts) > 1:
+        raise ValueError(f"staterror {name}: covers different samples in different channels; use one name per channel")
+    sigmas = []
+    for group in channels.values():
+        total = np.sum([cell.nominal for cell in group], axis=0)
+        variance = np.sum([cell.modifiers["staterror", name] ** 2 for cell in group], axis=0)
+        sigmas.append(np.sqrt(variance) / np.where(total > 0, total, 1.0) * (total > 0))
+    return np.concatenate(sigmas)
+
+
+def _expand(name: str, kind: str, default: dict[str, Any], setting: Mapping[str, Any]) -> list[Parameter]:
+    """Return the parameters of one modifier, with the measurement's settings in place of the defaults."""
+    merged = dict(default)
+    for key in set(setting) - {"name"}:
+        if key not in default:
+            raise ValueError(f"parameter {name}: a {kind} does not use {key!r}")
+        if key != "fixed" and default[key] and len(setting[key]) != len(default[key]):
+            raise ValueError(
+                f"parameter {name}: {len(setting[key])} values for {key!r} where {len(default[key])} are needed"
+            )
+        merged[key] = setting[key]
+    if not merged["inits"] or not merged["bounds"] or merged.get("auxdata") == [] or merged.get("sigmas") == []:
+        raise ValueError(f"parameter {name}: set inits, bounds, auxdata and sigmas in the measurement's parameters")
+    size = len(merged["inits"])
+    fixed = merged["fixed"] if isinstance(merged["fixed"], list) else [merged["fixed"]] * size
+    absent = 1.0 if merged["constraint"] == NORMAL else np.inf
+    width = merged.get("factors" if merged["constraint"] == POISSON else "sigmas", [absent] * size)
+    aux = merged.get("auxdata", [np.nan] * size)
+    many = kind in ("shapefactor", "shapesys", "staterror")
+    rows = []
+    for i, (lower, upper) in enumerate(merged["bounds"]):
+        title = f"{name}[{i}]" if many else name
+        if not lower <= merged["inits"][i] <= upper:
+            raise ValueError(f"parameter {title}: the initial value {merged['inits'][i]} is outside [{lower}, {upper}]")
+        if not width[i] > 0:
+            raise ValueError(f"parameter {title}: the width {width[i]} of its constraint must be positive")
+        rows.append(Parameter(title, name, kind, float(merged["inits"][i]), float(lower), float(upper), bool(fixed[i]),
+                              CONSTRAINTS[merged["constraint"]], float(width[i]), float(aux[i])))  # fmt: skip
+    return rows

@@ -1,0 +1,185 @@
+"""Time our fits against pyhf and cabinetry, side by side in one run: python tests/benchmarks/benchmark_fits.py [csv].
+
+Each repetition times one batch of ours, then one fit of every peer, so that both see the same machine. CPU seconds of
+one thread per fit (or per parameter, for impacts); medians. Models: (a) 1 channel x 20 bins, 3 samples, 6 nuisance
+parameters; (b) 3 channels x 25 bins, 6 samples, 40 nuisance parameters; both with MC statistics.
+"""
+
+import argparse
+import csv
+import importlib.util
+import logging
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import numpy as np  # noqa: E402
+
+from nuisflow import fits, likelihood, toys  # noqa: E402
+
+SEED = 1
+COLUMNS = ("benchmark", "peer", "ours_seconds", "peer_seconds", "ratio")
+# ASSUME: a peer's fit counts when its minimum lies at most this far above ours in 2 NLL.
+AGREEMENT = 0.01
+Row = tuple[str, str, float, float]
+
+
+def workspace(channels: int, bins: int, samples: int, parameters: int) -> dict[str, Any]:
+    """Return a workspace with smooth templates: rate and shape variations of 1 to 8 %, and MC statistics."""
+    random, x = np.random.default_rng(SEED), np.linspace(0.02, 0.98, bins)
+    regions, observations = [], []
+    for channel in range(channels):
+        rows, total = [], np.zeros(bins)
+        for sample in range(samples):
+            falling = 400.0 / max(sample, 1) * np.exp(-x * (1 + 0.4 * sample)) + 5.0
+            nominal = (20.0 * np.exp(-(((x - 0.75) / 0.15) ** 2)) + 0.5 if sample == 0 else falling) * (
+                0.6 + 0.4 * channel
+            )
+            total += nominal
+            rows.append({"name": f"s{sample}", "data": nominal.tolist(),
+                         "modifiers": _modifiers(random, x, sample, channel, nominal, parameters)})  # fmt: skip
+        regions.append({"name": f"c{channel}", "samples": rows})
+        observations.append({"name": f"c{channel}", "data": random.poisson(total).astype(float).tolist()})
+    config = {"poi": "mu", "parameters": []}
+    return {"channels": regions, "observations": observations, "version": "1.0.0",
+            "measurements": [{"name": "measurement", "config": config}]}  # fmt: skip
+
+
+def _modifiers(
+    random: np.random.Generator, x: np.ndarray, sample: int, channel: int, nominal: np.ndarray, parameters: int
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"name": "mu", "type": "normfactor", "data": None}] if sample == 0 else []
+    for number in np.flatnonzero(random.random(parameters) < 0.5):
+        size, name = random.uniform(0.01, 0.08), f"np{number:02d}"
+        other = size * random.uniform(0.8, 1.2)
+        if random.random() < 0.5:
+            rows.append({"name": name, "type": "normsys", "data": {"hi": 1 + size, "lo": 1 - other}})
+        else:
+            shape = np.sin(3 * x + number)
+            data = {
+                "hi_data": (nominal * (1 + size * shape)).tolist(),
+                "lo_data": (nominal * (1 - other * shape)).tolist(),
+            }
+            rows.append({"name": name, "type": "histosys", "data": data})
+    rows.append({"name": f"stat_c{channel}", "type": "staterror", "data": np.sqrt(0.2 * nominal).tolist()})
+    return rows
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the CPU time of *work* and its result."""
+    begin = time.process_time()
+    result = work()
+    return time.process_time() - begin, result
+
+
+def peers(case: dict[str, Any]) -> Iterator[tuple[str, Callable[[np.ndarray], float]]]:
+    """Yield the name and the fit (data to 2 NLL) of every peer that is installed."""
+    import pyhf
+
+    book = pyhf.Workspace(case)
+    for backend, package in (("numpy", "numpy"), ("jax", "jax"), ("pytorch", "torch")):
+        if not importlib.util.find_spec(package):
+            continue
+        for optimiser in ("minuit", "scipy"):
+            if backend == "pytorch" and optimiser == "minuit":
+                continue  # slower than all others (5 s per fit of the small model)
+
+            def fit(data: np.ndarray, backend: str = backend, optimiser: str = optimiser) -> float:
+                pyhf.set_backend(backend, getattr(pyhf.optimize, f"{optimiser}_optimizer")(), precision="64b")
+                model = book.model()
+                begin = time.process_time()
+                value = float(pyhf.infer.mle.fit(data.tolist(), model, return_fitted_val=True)[1])
+                fit.seconds = time.process_time() - begin  # type: ignore[attr-defined]
+                return value
+
+            yield f"pyhf {backend} + {optimiser}", fit
+
+
+def benchmark_toys(
+    name: str, case: dict[str, Any], number: int, repeats: int
+) -> Iterator[tuple[str, str, float, float]]:
+    """Time fits of pseudo-experiments."""
+    model = likelihood.Model(case)
+    data = np.concatenate(list(toys.throw(model, None, number, SEED)))
+    model.minimise(data[:2])  # compile
+    times: dict[str, tuple[list[float], list[float]]] = {}
+    for repeat in range(repeats):
+        for peer, fit in peers(case):
+            ours, minima = seconds(lambda: model.minimise(data, workers=1))
+            if not (minima.status == 0).all():
+                raise SystemExit(f"{name}: {np.count_nonzero(minima.status)} of our fits did not converge")
+            if repeat == 0:
+                fit(data[0])  # compile, and let caches fill
+            excess = fit(data[repeat]) - minima.twice_nll[repeat]
+            if not -1e-6 < excess < AGREEMENT:
+                print(f"{name}, {peer}: 2 NLL is {excess:+.2g} from ours, not counted", file=sys.stderr)
+                continue
+            mine, theirs = times.setdefault(peer, ([], []))
+            mine.append(ours / number)
+            theirs.append(fit.seconds)  # type: ignore[attr-defined]
+    for peer, (mine, theirs) in times.items():
+        yield f"fit of {name}", peer, statistics.median(mine), statistics.median(theirs)
+
+
+def benchmark_impacts(name: str, case: dict[str, Any], count: int) -> Iterator[Row]:
+    """Time the impacts, per parameter, against the same fits in cabinetry (of the first *count* parameters)."""
+    if not importlib.util.find_spec("cabinetry"):
+        return
+    import cabinetry
+    import pyhf
+
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())
+    model, data = cabinetry.model_utils.model_and_data(case)
+    result = cabinetry.fit.fit(model, data)
+    ours = likelihood.Model(case)
+    fits.impacts(ours)
+    mine, rows = seconds(lambda: fits.impacts(ours))
+    held, best = model.config.suggested_fixed(), [float(value) for value in result.bestfit]
+    names = [row for row in result.labels if row != ours.poi][:count]
+
+    def rank() -> None:
+        for label in names:
+            index = list(result.labels).index(label)
+            fixed = [*held[:index], True, *held[index + 1 :]]
+            widths = model.config.par_map.get(label.split("[")[0])["paramset"].width()
+            for size in (result.uncertainty[index], -result.uncertainty[index], widths[0], -widths[0]):
+                start = [*best[:index], best[index] + float(size), *best[index + 1 :]]
+                cabinetry.fit.fit(model, data, init_pars=start, fix_pars=fixed)
+
+    theirs, _ = seconds(rank)
+    yield f"impacts of {name}, per parameter", "cabinetry", mine / len(rows), theirs / len(names)
+
+
+def main() -> None:
+    """Run all benchmarks and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("csv", nargs="?", type=Path, default=Path("results/benchmark/fits.csv"))
+    parser.add_argument(
+        "--large-repeats", type=int, default=2, help="fits of model b per peer (about 20 s each in pyhf)"
+    )
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    small, large = workspace(1, 20, 3, 6), workspace(3, 25, 6, 40)
+    rows = [*benchmark_toys("model a", small, 4000, 5), *benchmark_toys("model b", large, 400, options.large_repeats),
+            *benchmark_impacts("model a", small, 6), *benchmark_impacts("model b", large, 1)]  # fmt: skip
+    options.csv.parent.mkdir(parents=True, exist_ok=True)
+    with options.csv.open("w", newline="") as handle:
+        table = csv.writer(handle)
+        table.writerow(COLUMNS)
+        for benchmark, peer, ours, theirs in rows:
+            table.writerow([benchmark, peer, f"{ours:.4g}", f"{theirs:.4g}", f"{theirs / ours:.4g}"])
+            print(f"{benchmark:32} {peer:24} ours {ours:.3g} s, peer {theirs:.3g} s: {theirs / ours:,.0f} x")
+
+
+if __name__ == "__main__":
+    main()
