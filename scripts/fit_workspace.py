@@ -1,0 +1,34 @@
+"""Fit one workspace: best fit, uncertainties by source, pulls, impacts and the likelihood scan."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nuisflow import files, likelihood, logs, measurements, slices
+
+
+def fit_workspace(
+    workspace: Path, templates: Path, fit: Path, impacts: Path, scan: Path, *, settings: dict[str, Any]
+) -> None:
+    """Fit *workspace* to Asimov data, and to the observed data if they may be looked at."""
+    chosen = slices.FitSettings.model_validate(settings)
+    model = likelihood.Model(files.read_json(workspace))
+    edges = {name: histogram.axes["score"].edges for name, histogram in files.read_histograms(templates).items()}
+    kinds = ["asimov", "observed"] if chosen.observed else ["asimov"]
+    results = {kind: measurements.measure(model, kind, chosen.groups, edges) for kind in kinds}
+    files.write_table(impacts, pd.DataFrame([row for kind in kinds for row in measurements.impact_rows(model, kind)]))
+    files.write_table(scan, pd.DataFrame([row for kind in kinds for row in measurements.scan_rows(model, kind)]))
+    files.write_json(fit, {"asimov": results["asimov"], "observed": results.get("observed")})
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        fit_workspace(
+            Path(snakemake.input.workspace),
+            Path(snakemake.input.templates),
+            Path(snakemake.output.fit),
+            Path(snakemake.output.impacts),
+            Path(snakemake.output.scan),
+            settings=snakemake.params.settings,
+        )
