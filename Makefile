@@ -30,7 +30,10 @@ run: $(READY) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> The report is results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))/report.html"
 
 dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
-	@for config in $(CONFIGS); do echo "==> Dry run of $$config"; \
+	@for config in $(CONFIGS); do \
+	  if grep -q 'NUISFLOW_DATA}' $$config && [ -z "$$NUISFLOW_DATA" ]; then \
+	    echo "==> $$config is skipped: set NUISFLOW_DATA to the folder of its data"; continue; fi; \
+	  echo "==> Dry run of $$config"; \
 	  $(SNAKEMAKE) --configfile $$config --cores $(CORES) --dry-run --quiet rules || exit 1; done
 
 test: $(TESTS) ## Run all tests

@@ -157,7 +157,9 @@ from nuisflow import files, sources
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 files.write_json({str(path)!r}, list(range(100_000)))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "File too large" in done.stderr
     assert json.loads(path.read_text()) == {"mu": 1}

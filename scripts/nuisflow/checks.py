@@ -334,7 +334,7 @@ def expand(path: str, place: str) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in os.environ:
+        if not os.environ.get(name):
             remedy = "export it (the folder of the data) or write the path"
             raise ConfigurationError(f"{place}: the environment variable {name} is not set; {remedy}")
         return os.environ[name]

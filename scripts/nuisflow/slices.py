@@ -9,7 +9,6 @@ from typing import Any
 from nuisflow import configuration, strategies
 from nuisflow.configuration import Configuration, Section
 
-
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "coverage")
 
 

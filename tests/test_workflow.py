@@ -1,0 +1,258 @@
+"""The whole workflow on a toy-sized analysis: results, what reruns after a change, and what a fault leaves."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyhf
+import pytest
+import yaml
+from analyses import ROOT, changed
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
+
+
+def snakemake(project, content, *arguments):
+    """Run Snakemake in *project* with the configuration *content*; return what it printed."""
+    (project / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def copy_project(folder):
+    for name in ("workflow", "scripts", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project in which the toy analysis has run."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    done = snakemake(folder, TOY)
+    assert done.returncode == 0, done.stdout[-6000:]
+    return folder
+
+
+def listed(project, *changes, content=TOY):
+    """Return what Snakemake would run after *changes*: the messages of the jobs."""
+    done = snakemake(project, changed(content, *changes), "--dry-run")
+    assert done.returncode == 0, done.stdout
+    return set(re.findall(r"^Job \d+: (.*)$", done.stdout, re.MULTILINE))
+
+
+FINAL = {"Compare the trainings", "Plot the comparison", "Write the report"}
+
+
+def after(step, *trainings):
+    """Return the jobs of *trainings* from *step* on, and the final ones."""
+    steps = ["Train {}", "Score events with {}", "Fill templates of {}", "Build the workspace of {}"]
+    kept = steps[steps.index(step) :] if step in steps else []
+    jobs = {text.format(f"{name} (seed 1)") for name in trainings for text in kept}
+    jobs |= {f"Fit {name} (seed 1)" for name in trainings} | {f"Throw toys for {name} (seed 1)" for name in trainings}
+    return jobs | {f"Plot {name}" for name in trainings} | FINAL
+
+
+BOTH = ("boosted_trees", "augmentation")
+NEW_SHIFT = {f"Process {sample} (jes_{side})" for sample in TOY["samples"] for side in ("up", "down")}
+
+
+def test_the_report_and_every_promised_file_exist(project):
+    results = project / "results" / "toy"
+    assert (results / "report.html").stat().st_size > 20_000
+    for training in BOTH:
+        folder = results / "trainings" / training / "seed1"
+        for name in [
+            "model.pt",
+            "history.csv",
+            "scores.parquet",
+            "templates.json",
+            "workspace.json",
+            "fit.json",
+            "impacts.csv",
+            "scan.csv",
+        ]:
+            assert (folder / name).stat().st_size > 0
+    assert not [path for path in results.rglob(".*") if path.is_file() and path.name != ".snakemake_timestamp"]
+
+
+def test_the_summary_has_a_row_per_training_and_seed_that_adds_up(project):
+    summary = pd.read_csv(project / "results" / "toy" / "comparison" / "summary.csv")
+    promised = [
+        "training",
+        "strategy",
+        "seed",
+        "data",
+        "mu",
+        "sigma",
+        "sigma_stat",
+        "sigma_syst",
+        "sigma_mcstat",
+        "auc",
+        "coverage",
+        "coverage_error",
+        "bias",
+        "pull_width",
+        "interval_score",
+        "events_seen",
+        "train_seconds",
+    ]
+    assert set(promised) <= set(summary.columns)
+    assert sorted(summary["training"]) == sorted(BOTH)
+    assert (abs(summary["mu"] - 1) < 1e-4).all()
+    parts = summary["sigma_stat"] ** 2 + summary["sigma_syst"] ** 2 + summary["sigma_mcstat"] ** 2
+    assert (abs(parts - summary["sigma"] ** 2) < 1e-6).all()
+    assert (summary["auc"] > 0.7).all()
+    assert (abs(summary["coverage"] - 0.6827) < 0.2).all()
+
+
+def test_the_workspace_is_one_for_pyhf_and_its_asimov_fit_gives_what_went_in(project):
+    specification = json.loads((project / "results/toy/trainings/augmentation/seed1/workspace.json").read_text())
+    workspace = pyhf.Workspace(specification)
+    model = workspace.model()
+    assert model.config.poi_name == "mu"
+    assert {"tes", "tilt", "ttbar_rate", "lumi"} <= set(model.config.parameters)
+    fitted = pyhf.infer.mle.fit(workspace.data(model), model)
+    assert fitted[model.config.poi_index] == pytest.approx(1, abs=1e-2)
+
+
+def test_template_sums_are_the_selected_weights(project):
+    from nuisflow import files
+
+    results = project / "results" / "toy"
+    histograms = files.read_histograms(results / "trainings/boosted_trees/seed1/templates.json")
+    for variation in ("nominal", "tes_up", "tes_down"):
+        for process in TOY["processes"]:
+            events = pd.read_parquet(results / "events" / variation / f"{process}.parquet")
+            for region in TOY["regions"]:
+                total = histograms[region][process, variation, :].values().sum()
+                assert total == pytest.approx(events["weight"][events["region"] == region].sum(), rel=1e-9)
+
+
+def test_nothing_reruns_without_a_change(project):
+    assert listed(project) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param([("processes.ttbar.color", "#000000")], {"Plot the comparison", "Write the report", "Plot boosted_trees", "Plot augmentation"}, id="colour"),
+        pytest.param([("trainings.boosted_trees.rounds", 10)], after("Train {}", "boosted_trees"), id="strategy option"),
+        pytest.param([("learning.hidden", [8])], after("Train {}", "augmentation"), id="network size"),
+        pytest.param([("templates.binning.number", 4)], after("Fill templates of {}", *BOTH), id="binning"),
+        pytest.param([("variations.ttbar_rate.size", 0.2)], after("Build the workspace of {}", *BOTH), id="rate"),
+        pytest.param([("toys.number", 100)], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="toys"),
+        pytest.param([("variations.jes", {"kind": "shift", "shift": "jes", "size": 0.01})], NEW_SHIFT | after("Score events with {}", *BOTH), id="new shift"),
+        pytest.param([("trainings.nominal", {"strategy": "nominal"})], after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}, id="new training"),
+        pytest.param([("dask.workers", 2), ("dask.scheduler", "processes"), ("dask.chunk_size", 999)], set(), id="dask"),
+        pytest.param([("learning.device", "cpu")], set(), id="device"),
+        pytest.param([("plots", {"title": "Toy"})], {"Plot the comparison", "Write the report", "Plot boosted_trees", "Plot augmentation"}, id="title"),
+    ],
+)  # fmt: skip
+def test_a_changed_configuration_reruns_exactly_the_affected_jobs(project, changes, expected):
+    assert listed(project, *changes) == expected
+
+
+def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project):
+    path = project / "scripts" / "nuisflow" / "toys.py"
+    before = path.read_text()
+    path.write_text(before + "\nANOTHER = 1\n")
+    try:
+        assert listed(project) == {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL
+    finally:
+        path.write_text(before)
+
+
+def test_a_changed_strategy_retrains_that_training_only(project):
+    path = project / "scripts" / "nuisflow" / "strategies" / "augmentation.py"
+    before = path.read_text()
+    path.write_text(before + "\nANOTHER = 1\n")
+    try:
+        assert listed(project) == after("Train {}", "augmentation")
+    finally:
+        path.write_text(before)
+
+
+def test_nothing_reruns_after_a_touch_a_checkout_or_a_comment(project):
+    for path in [
+        *project.glob("scripts/**/*.py"),
+        *project.glob("workflow/**/*"),
+        *project.glob("results/toy/raw/*.root"),
+    ]:
+        path.touch()
+    comment = project / "scripts" / "nuisflow" / "templates.py"
+    comment.write_text(comment.read_text() + "\n# a comment\n")
+    assert listed(project) == set()
+
+
+def test_the_same_seed_gives_the_same_bytes_with_one_and_with_two_workers(project, tmp_path):
+    other = copy_project(tmp_path / "other")
+    targets = [
+        f"results/toy/trainings/{name}/seed1/{file}.json" for name in BOTH for file in ("templates", "workspace")
+    ]
+    content = changed(TOY, ("dask", {"scheduler": "threads", "workers": 2, "chunk_size": 1700}))
+    done = snakemake(other, content, "--", *targets)
+    assert done.returncode == 0, done.stdout[-4000:]
+    for target in targets:
+        assert (other / target).read_bytes() == (project / target).read_bytes(), target
+
+
+def test_a_wrong_configuration_stops_before_any_work_with_one_clear_line(project):
+    done = snakemake(project, changed(TOY, ("trainings.augmentation.strategy", "augmentatoin")), "--dry-run")
+    assert done.returncode != 0
+    assert (
+        "config.yaml: trainings.augmentation.strategy: no strategy 'augmentatoin'; did you mean 'augmentation'?"
+        in done.stdout
+    )
+    assert "Traceback" not in done.stdout
+
+
+FLAT = {
+    "analysis": "flat",
+    "dataset": {"kind": "flat", "path": "data", "columns": ["x", "w"]},
+    "processes": {"s": {"role": "signal"}, "b": {}},
+    "samples": {name: {"process": name, "files": [f"{name}.csv"], "weight": "w"} for name in ("s", "b")},
+    "regions": {"signal": {}},
+    "features": ["x"],
+    "trainings": {"nominal": {"strategy": "nominal"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x,w\n1.0,1.0\nabc,1.0\n", "data/s.csv: column 'x' is not one number per event"),
+        ("x,v\n1.0,1.0\n", "data/s.csv: no column 'w'"),
+        ("x,w\n", "data/s.csv: no events; an empty sample cannot be used"),
+        ("x,w\n1.0,1.0\nnan,1.0\n", "sample 's': column 'x' is NaN or infinite in 1 events (first: entry 1)"),
+    ],
+    ids=["text", "wrong column", "empty", "NaN"],
+)
+def test_bad_events_stop_the_job_with_one_clear_line_and_leave_nothing(tmp_path, content, message):
+    folder = copy_project(tmp_path / "bad")
+    (folder / "data").mkdir()
+    (folder / "data" / "s.csv").write_text(content)
+    (folder / "data" / "b.csv").write_text("x,w\n1.0,1.0\n")
+    done = snakemake(folder, FLAT, "--", "results/flat/events/nominal/s.parquet")
+    assert done.returncode != 0
+    assert f"ERROR in process_events: {message}" in done.stdout
+    assert not list((folder / "results" / "flat").glob("events/nominal/*"))
+
+
+def test_a_missing_input_file_is_named_before_any_work(tmp_path):
+    folder = copy_project(tmp_path / "missing")
+    (folder / "data").mkdir()
+    (folder / "data" / "b.csv").write_text("x,w\n1.0,1.0\n")
+    done = snakemake(folder, FLAT)
+    assert done.returncode != 0
+    assert "data/s.csv" in done.stdout
+    assert not Path(folder / "results").exists()

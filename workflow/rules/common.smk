@@ -1,0 +1,49 @@
+"""Import the library, check the configuration and name what the rules fan out over."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
+
+from nuisflow import checks, slices, sources
+
+place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
+try:
+    settings = checks.check(config, place)
+    user_files = {sample: checks.raw_files(settings, sample) for sample in settings.samples}
+except checks.ConfigurationError as error:
+    raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
+
+seeds = range(1, settings.learning.seeds + 1)
+
+
+wildcard_constraints:
+    sample="|".join(settings.samples),
+    variation=r"[a-z][a-z0-9_]*",
+    training="|".join(settings.trainings),
+    seed=r"[0-9]+",
+    region="|".join(settings.regions),
+
+
+def raw_files(sample: str) -> list[str]:
+    """Return the raw files of a sample: simulated ones, or the user's."""
+    return user_files[sample] or [f"<results>/raw/{sample}.root"]
+
+
+def event_files(samples: list[str]) -> list[str]:
+    """Return the processed events of some samples: nominal and every shift that acts on them."""
+    pairs = [(v, s) for s in samples for v in slices.shifted_names(settings, s)]
+    return [
+        f"<results>/events/{variation}/{sample}.parquet" for variation, sample in pairs
+    ]
+
+
+def each_training(name: str) -> list[str]:
+    """Return the file *name* of every training and seed."""
+    return collect(
+        f"<results>/trainings/{{training}}/seed{{seed}}/{name}",
+        training=settings.trainings,
+        seed=seeds,
+    )

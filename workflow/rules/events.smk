@@ -1,0 +1,50 @@
+"""Simulate and process events."""
+
+
+rule simulate_events:
+    output:
+        events="<results>/raw/{sample}.root",
+    log:
+        "<logs>/simulate_events/{sample}.log",
+    benchmark:
+        "<benchmarks>/simulate_events/{sample}.tsv"
+    conda:
+        "../../envs/events.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.simulation(settings, wildcards.sample)
+        ),
+        code=sources.digest("simulate_events"),
+    message:
+        "Simulate {wildcards.sample}"
+    script:
+        "../../scripts/simulate_events.py"
+
+
+rule process_events:
+    input:
+        raw=lambda wildcards: raw_files(wildcards.sample),
+    output:
+        events="<results>/events/{variation}/{sample}.parquet",
+    log:
+        "<logs>/process_events/{variation}_{sample}.log",
+    benchmark:
+        "<benchmarks>/process_events/{variation}_{sample}.tsv"
+    conda:
+        "../../envs/events.yaml"
+    threads: settings.dask.workers
+    resources:
+        mem_mb=1500,
+        runtime="2h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.processing(settings, wildcards.sample, wildcards.variation)
+        ),
+        code=sources.digest("process_events"),
+    message:
+        "Process {wildcards.sample} ({wildcards.variation})"
+    script:
+        "../../scripts/process_events.py"

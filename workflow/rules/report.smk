@@ -1,0 +1,137 @@
+"""Compare the trainings: tables, figures, report."""
+
+
+rule compare_trainings:
+    input:
+        fits=each_training("fit.json"),
+        histories=each_training("history.csv"),
+        scores=each_training("scores.parquet"),
+        coverages=each_training("coverage.json"),
+        events=collect(
+            "<results>/events/nominal/{sample}.parquet",
+            sample=slices.simulated(settings),
+        ),
+    output:
+        summary="<results>/comparison/summary.csv",
+        trainings="<results>/comparison/trainings.csv",
+        breakdown="<results>/comparison/breakdown.csv",
+        coverage="<results>/comparison/coverage.csv",
+    log:
+        "<logs>/compare_trainings.log",
+    benchmark:
+        "<benchmarks>/compare_trainings.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="30m",
+    params:
+        settings=slices.plain(slices.comparison(settings)),
+        code=sources.digest("compare_trainings"),
+    message:
+        "Compare the trainings"
+    script:
+        "../../scripts/compare_trainings.py"
+
+
+rule plot_comparison:
+    input:
+        summary="<results>/comparison/summary.csv",
+        trainings="<results>/comparison/trainings.csv",
+        coverage="<results>/comparison/coverage.csv",
+    output:
+        figures=report(
+            collect(
+                "<results>/comparison/{figure}.{format}",
+                figure=slices.COMPARISON_FIGURES,
+                format=["svg", "pdf"],
+            ),
+            category="Comparison",
+        ),
+    log:
+        "<logs>/plot_comparison.log",
+    benchmark:
+        "<benchmarks>/plot_comparison.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=slices.plain(slices.plots(settings)),
+        code=sources.digest("plot_comparison"),
+    message:
+        "Plot the comparison"
+    script:
+        "../../scripts/plot_comparison.py"
+
+
+rule plot_training:
+    input:
+        histories=collect(
+            "<results>/trainings/{{training}}/seed{seed}/history.csv", seed=seeds
+        ),
+        templates="<results>/trainings/{training}/seed1/templates.json",
+        fit="<results>/trainings/{training}/seed1/fit.json",
+        impacts="<results>/trainings/{training}/seed1/impacts.csv",
+        scan="<results>/trainings/{training}/seed1/scan.csv",
+    output:
+        figures=collect(
+            "<results>/trainings/{{training}}/figures/{figure}.{format}",
+            figure=slices.training_figures(settings),
+            format=["svg", "pdf"],
+        ),
+    log:
+        "<logs>/plot_training/{training}.log",
+    benchmark:
+        "<benchmarks>/plot_training/{training}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=slices.plain(slices.plots(settings)),
+        code=sources.digest("plot_training"),
+    message:
+        "Plot {wildcards.training}"
+    script:
+        "../../scripts/plot_training.py"
+
+
+rule write_report:
+    input:
+        template=str(sources.SCRIPTS / "nuisflow" / "report_template.html"),
+        summary="<results>/comparison/summary.csv",
+        trainings="<results>/comparison/trainings.csv",
+        breakdown="<results>/comparison/breakdown.csv",
+        coverage="<results>/comparison/coverage.csv",
+        fits=each_training("fit.json"),
+        notes=each_training("templates_notes.json")
+        + each_training("workspace_notes.json"),
+        figures=collect(
+            "<results>/comparison/{figure}.svg", figure=slices.COMPARISON_FIGURES
+        )
+        + collect(
+            "<results>/trainings/{training}/figures/{figure}.svg",
+            training=settings.trainings,
+            figure=slices.training_figures(settings),
+        ),
+    output:
+        report=report("<results>/report.html", category="Report"),
+    log:
+        "<logs>/write_report.log",
+    benchmark:
+        "<benchmarks>/write_report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        runtime="30m",
+    params:
+        settings=slices.plain(slices.report(settings)),
+        code=sources.digest("write_report"),
+    message:
+        "Write the report"
+    script:
+        "../../scripts/write_report.py"

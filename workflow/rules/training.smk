@@ -1,0 +1,63 @@
+"""Train classifiers and score events."""
+
+
+rule train_network:
+    input:
+        raw=[
+            path
+            for sample in slices.trained_samples(settings)
+            for path in raw_files(sample)
+        ],
+    output:
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        history="<results>/trainings/{training}/seed{seed}/history.csv",
+    log:
+        "<logs>/train_network/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/train_network/{training}_seed{seed}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.training(settings, wildcards.training, int(wildcards.seed))
+        ),
+        files={sample: raw_files(sample) for sample in slices.trained_samples(settings)},
+        code=lambda wildcards: sources.digest(
+            "train_network",
+            f"strategies/{settings.trainings[wildcards.training].strategy}.py",
+        ),
+    message:
+        "Train {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/train_network.py"
+
+
+rule score_events:
+    input:
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        events=event_files(list(settings.samples)),
+    output:
+        scores="<results>/trainings/{training}/seed{seed}/scores.parquet",
+    log:
+        "<logs>/score_events/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score_events/{training}_seed{seed}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: settings.dask.workers
+    resources:
+        mem_mb=2000,
+        runtime="4h",
+    params:
+        settings=slices.plain(slices.scoring(settings)),
+        code=lambda wildcards: sources.digest(
+            "score_events",
+            f"strategies/{settings.trainings[wildcards.training].strategy}.py",
+        ),
+    message:
+        "Score events with {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/score_events.py"
