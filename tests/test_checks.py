@@ -114,6 +114,13 @@ def test_broken_yaml_is_named(tmp_path):
         checks.load(tmp_path / "broken.yaml")
 
 
+def test_a_name_that_stands_twice_is_an_error(tmp_path):
+    text = (ROOT / "config" / "config.yaml").read_text()
+    (tmp_path / "twice.yaml").write_text(text.replace("  jes: {kind", "  tes: {kind"))
+    with pytest.raises(checks.ConfigurationError, match=r"twice\.yaml: line \d+: 'tes' is there twice"):
+        checks.load(tmp_path / "twice.yaml")
+
+
 def test_a_missing_environment_variable_is_named(monkeypatch):
     monkeypatch.delenv("NUISFLOW_DATA", raising=False)
     with pytest.raises(

@@ -21,13 +21,32 @@ class ConfigurationError(ValueError):
     """A configuration that cannot be used, with one line per problem."""
 
 
-def load(path: Path) -> Configuration:
-    """Read and check the configuration file *path*."""
+class _Loader(yaml.SafeLoader):
+    """Reads YAML and refuses a key that stands twice, which YAML readers otherwise drop without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen and key_node.value != "<<":
+                mark = key_node.start_mark
+                raise ConfigurationError(f"{mark.name}: line {mark.line + 1}: {key!r} is there twice; remove one")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path | str) -> Any:
+    """Return the content of the YAML file *path*; a key that stands twice is an error."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open(encoding="utf-8") as handle:
+            return yaml.load(handle, _Loader)  # a safe loader
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
-    return check(content, str(path))
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the configuration file *path*."""
+    return check(read(path), str(path))
 
 
 def check(content: Any, place: str = "config.yaml") -> Configuration:

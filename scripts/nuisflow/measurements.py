@@ -26,7 +26,7 @@ def measure(
     data = data_of(model, kind)
     result = fits.fit(model, data)
     interval = fits.interval(model, data, model.poi, result=result)
-    parts = fits.breakdown(model, data, groups=groups)
+    parts = fits.breakdown(model, data, groups=present(model, groups))
     goodness = limits.goodness_of_fit(model, data) if kind == "observed" else None
     poi = model.index(model.poi)
     systematic = np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))
@@ -63,6 +63,12 @@ def measure(
             "postfit": _yields(model, data, result, edges),
         },
     }
+
+
+def present(model: likelihood.Model, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return *groups* without the parameters that the workspace left out because they have no effect."""
+    kept = {group: [name for name in names if name in model.names] for group, names in groups.items()}
+    return {group: names for group, names in kept.items() if names}
 
 
 def _number(value: float) -> float | None:

@@ -11,6 +11,8 @@ from nuisflow import checks, slices, sources
 
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 try:
+    for path in workflow.configfiles:
+        checks.read(path)  # Snakemake itself drops a key that stands twice
     settings = checks.check(config, place)
     user_files = {sample: checks.raw_files(settings, sample) for sample in settings.samples}
 except checks.ConfigurationError as error:

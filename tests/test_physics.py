@@ -1,0 +1,146 @@
+"""What must hold for physics reasons, on the whole chain from events to the fit, without a network in between.
+
+The observable is the visible mass of simulated events, so that each test takes a second. The same holds for scores
+(tests/test_workflow.py checks sums and the Asimov fit there) and strategies (tests/test_strategies.py).
+"""
+
+import numpy as np
+import pyhf
+import pytest
+from analyses import changed, shipped
+
+from nuisflow import (
+    checks,
+    datasets,
+    events,
+    files,
+    fits,
+    likelihood,
+    measurements,
+    seeds,
+    slices,
+    templates,
+    workspaces,
+)
+
+VISIBLE = changed(
+    shipped("config"),
+    ("regions", {"signal": {}, "mass": {"observable": "DER_mass_vis", "selection": "PRI_n_jets < 2", "binning": {"rule": "quantile", "number": 8}}}),
+    ("regions.signal", {"selection": "PRI_n_jets >= 2"}),
+    ("selection", "PRI_had_pt > 26"),
+    ("learning", {}),
+    ("templates", {}),
+    *((f"samples.{name}.events", 8000) for name in ("htautau", "ztautau", "ttbar", "diboson")),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Simulate, process and fill; the score of every event is a stand-in that the tests do not use."""
+    settings = checks.check(VISIBLE)
+    folder = tmp_path_factory.mktemp("chain")
+    paths, scores = [], []
+    for sample in settings.samples:
+        chosen = slices.simulation(settings, sample)
+        columns = datasets.ditau.simulate(chosen.process, chosen.events, seeds.generator(1, sample))
+        columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
+        files.write_root(folder / f"{sample}.root", columns)
+        for variation in slices.shifted_names(settings, sample):
+            path = folder / variation / f"{sample}.parquet"
+            parts = events.process(
+                [folder / f"{sample}.root"], slices.processing(settings, sample, variation), settings.dask
+            )
+            rows = files.write_event_parts(path, parts, {"region": list(settings.regions)})
+            paths.append(path)
+            scores.append((variation, sample, rows))
+    names = {"variation": sorted({row[0] for row in scores}), "sample": list(settings.samples)}
+    halves = (
+        {"variation": np.full(rows, names["variation"].index(variation)), "sample": np.full(rows, names["sample"].index(sample)), "score": np.full(rows, 0.5, np.float32)}
+        for variation, sample, rows in scores
+    )  # fmt: skip
+    files.write_event_parts(folder / "scores.parquet", halves, names)
+    filled = templates.fill(paths, folder / "scores.parquet", slices.filling(settings))
+    return settings, filled.histograms, folder
+
+
+def model_of(settings, histograms):
+    return likelihood.Model(workspaces.build(histograms, slices.workspace(settings)).workspace)
+
+
+def test_template_sums_are_the_selected_weights(chain):
+    settings, histograms, folder = chain
+    for variation in ("nominal", "tes_up", "jes_down"):
+        for sample in settings.samples:
+            table = files.read_table(folder / variation / f"{sample}.parquet")
+            for region, histogram in histograms.items():
+                total = histogram[sample, variation, :].values().sum()
+                assert total == pytest.approx(table["weight"][table["region"] == region].sum(), rel=1e-9)
+
+
+def test_a_higher_tau_energy_scale_selects_more_events_and_a_lower_one_fewer(chain):
+    _, histograms, _ = chain
+    yields = {v: histograms["mass"]["ztautau", v, :].values().sum() for v in ("tes_down", "nominal", "tes_up")}
+    assert yields["tes_down"] < yields["nominal"] < yields["tes_up"]
+
+
+def test_a_fit_to_asimov_data_gives_what_went_in_with_pulls_of_zero(chain):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    result = fits.fit(model, model.asimov())
+    assert result.converged
+    assert result.values[model.index("mu")] == pytest.approx(1, abs=1e-6)
+    assert max(abs(pull.pull) for pull in fits.pulls(model, result)) < 1e-5
+    assert all(pull.constraint < 1 + 1e-6 for pull in fits.pulls(model, result))
+
+
+def test_dropping_a_variation_never_widens_the_interval(chain):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    full = fits.interval(model, model.asimov())
+    for name in settings.variations:
+        fixed = fits.interval(model, model.asimov(), fixed={name: 0.0}) if name in model.names else full
+        assert fixed.high - fixed.low <= (full.high - full.low) * (1 + 1e-6), name
+
+
+def test_more_luminosity_never_widens_the_interval(chain):
+    settings, histograms, _ = chain
+    widths = []
+    for factor in (1.0, 4.0):
+        more = {name: histogram * factor for name, histogram in histograms.items()}
+        model = model_of(settings, more)
+        interval = fits.interval(model, model.asimov())
+        widths.append(interval.high - interval.low)
+    assert widths[1] < widths[0]
+
+
+def test_the_fast_likelihood_is_that_of_pyhf(chain):
+    settings, histograms, _ = chain
+    specification = workspaces.build(histograms, slices.workspace(settings)).workspace
+    model, workspace = likelihood.Model(specification), pyhf.Workspace(specification)
+    reference = workspace.model()
+    generator = np.random.default_rng(5)
+    for _ in range(20):
+        values = np.array(reference.config.suggested_init()) + 0.1 * generator.standard_normal(len(model.names))
+        expected = -2 * float(reference.logpdf(values, workspace.data(reference))[0])
+        assert float(np.ravel(model.twice_nll(values, model.data))[0]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_variation_without_effect_is_left_out_and_does_not_disturb_the_fit(chain):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    assert "soft_met" not in model.names  # nothing here depends on the missing momentum
+    measured = measurements.measure(
+        model,
+        "asimov",
+        slices.fit(settings).groups,
+        {name: histogram.axes["score"].edges for name, histogram in histograms.items()},
+    )
+    assert measured["mu"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_parts_of_the_uncertainty_are_within_the_total(chain):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    parts = fits.breakdown(model, model.asimov(), groups=measurements.present(model, slices.fit(settings).groups))
+    assert 0 < parts.sigma_stat < parts.sigma_total
+    assert all(0 <= source.frozen <= parts.sigma_total for source in parts.sources)
