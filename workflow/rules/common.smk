@@ -14,7 +14,9 @@ try:
     for path in workflow.configfiles:
         checks.read(path)  # Snakemake itself drops a key that stands twice
     settings = checks.check(config, place)
-    user_files = {sample: checks.raw_files(settings, sample) for sample in settings.samples}
+    user_files = {
+        sample: checks.raw_files(settings, sample) for sample in settings.samples
+    }
 except checks.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
