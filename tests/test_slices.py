@@ -58,7 +58,7 @@ def jobs(*starts):
         (("dask", {"workers": 4, "scheduler": "processes"}), ()),
         (("learning.device", "cpu"), ()),
         (
-            ("variations.tes.size", 0.02),
+            ("variations.tes.size", 0.05),
             (
                 *(f"process_events {sample} tes" for sample in ("htautau", "ztautau", "ttbar", "diboson")),
                 *(f"train_network {training}" for training in ("augmentation", "parametrised", "adversarial")),

@@ -277,12 +277,16 @@ def workspace(settings: Configuration) -> WorkspaceSettings:
     )
 
 
+def parameter(settings: Configuration, variation: str) -> str:
+    """Return the name of the nuisance parameter of *variation*; HistFactory fixes that of the luminosity."""
+    return "lumi" if settings.variations[variation].kind == "luminosity" else variation
+
+
 def fit(settings: Configuration) -> FitSettings:
     """Return what fit_workspace depends on."""
     groups: dict[str, tuple[str, ...]] = {}
     for name, variation in settings.variations.items():
-        parameter = "lumi" if variation.kind == "luminosity" else name  # HistFactory fixes this name
-        groups[variation.group] = (*groups.get(variation.group, ()), parameter)
+        groups[variation.group] = (*groups.get(variation.group, ()), parameter(settings, name))
     return FitSettings(poi=settings.fit.poi, observed=has_data(settings) and settings.fit.unblind, groups=groups)
 
 
@@ -312,7 +316,7 @@ def plots(settings: Configuration) -> PlotSettings:
             name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
             for name, region in settings.regions.items()
         },
-        variations={name: variation.label or name for name, variation in settings.variations.items()},
+        variations={parameter(settings, name): chosen.label or name for name, chosen in settings.variations.items()},
         trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
         plots=settings.plots,
         poi=settings.fit.poi,
