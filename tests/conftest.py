@@ -1,6 +1,8 @@
 """Settings for all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -18,3 +20,11 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip("real events are not here: set NUISFLOW_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was() -> Iterator[None]:
+    """Give torch back its default type: pyhf's torch backend changes it for the whole process."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float32)
