@@ -18,7 +18,9 @@ SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dry-run test check format schema clean
+BENCHMARK_ARGS ?=
+
+.PHONY: help install run dry-run test benchmark check format schema clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -39,6 +41,9 @@ dry-run: $(READY) ## Check every shipped configuration and list the jobs it woul
 test: $(TESTS) ## Run all tests
 	@echo "==> Testing"
 	$(BIN)/python -m pytest
+
+benchmark: $(TESTS) ## Time the likelihood and the training against their peers: results/benchmark/summary.csv
+	$(BIN)/python tests/benchmarks/write_summary.py $(BENCHMARK_ARGS)
 
 check: $(TESTS) ## Check style, types and workflow
 	$(BIN)/ruff check .
@@ -79,6 +84,8 @@ else
 	  $(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)" --index-url $(TORCH_INDEX)
 	$(BIN)/pip install --quiet --progress-bar on -r $<
 endif
+	@echo "==> Compiling the likelihood (once)"
+	$(BIN)/python scripts/compile_likelihood.py
 	@touch $@
 
 $(TESTS): envs/requirements-test.txt envs/requirements-oracle.txt $(READY)

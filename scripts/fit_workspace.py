@@ -1,5 +1,7 @@
 """Fit one workspace: best fit, uncertainties by source, pulls, impacts and the likelihood scan."""
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,16 @@ def fit_workspace(
 
 
 if __name__ == "__main__":
-    with logs.job(snakemake):
-        fit_workspace(
-            Path(snakemake.input.workspace),
-            Path(snakemake.input.templates),
-            Path(snakemake.output.fit),
-            Path(snakemake.output.impacts),
-            Path(snakemake.output.scan),
-            settings=snakemake.params.settings,
-        )
+    if "snakemake" in globals():
+        with logs.job(snakemake):
+            fit_workspace(
+                Path(snakemake.input.workspace),
+                Path(snakemake.input.templates),
+                Path(snakemake.output.fit),
+                Path(snakemake.output.impacts),
+                Path(snakemake.output.scan),
+                settings=snakemake.params.settings,
+            )
+    else:
+        # Loaded by name: what the rule makes does not depend on the commands, so neither does the hash of its code.
+        sys.exit(importlib.import_module("nuisflow.commands").main())

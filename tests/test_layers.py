@@ -15,7 +15,7 @@ LAYERS = [
     "variations", "events",
     "batches", "training",
     "binning", "templates", "workspaces",
-    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "likelihood", "fits", "limits", "measurements", "toys",
+    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "likelihood", "fits", "limits", "measurements", "toys", "answers", "commands",
     "comparison", "findings", "plots", "report",
 ]  # fmt: skip
 PACKAGE = sources.SCRIPTS / "nuisflow"

@@ -138,6 +138,17 @@ def test_a_variation_without_effect_is_left_out_and_does_not_disturb_the_fit(cha
     assert measured["mu"] == pytest.approx(1, abs=1e-6)
 
 
+def test_a_group_called_other_keeps_its_members(chain):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    some = fits.breakdown(model, model.asimov(), groups={"other": ["tes"]})
+    everything = fits.breakdown(
+        model, model.asimov(), groups={"other": [n for n in settings.variations if n in model.names]}
+    )
+    widths = [{source.group: source.frozen for source in parts.sources}["other"] for parts in (some, everything)]
+    assert widths[0] == pytest.approx(widths[1], rel=1e-6)
+
+
 def test_the_parts_of_the_uncertainty_are_within_the_total(chain):
     settings, histograms, _ = chain
     model = model_of(settings, histograms)

@@ -335,7 +335,7 @@ def _members(model: Model, poi: str, groups: Mapping[str, Sequence[str]]) -> dic
     mc = np.array([row.kind in ("staterror", "shapesys") for row in model.parameters])
     unconstrained = np.array([row.constraint == "none" for row in model.parameters])
     found = {OTHER: rest & ~mc & ~unconstrained, NORMALISATIONS: rest & unconstrained, MC_STATISTICS: rest & mc}
-    return members | {group: member for group, member in found.items() if member.any()}
+    return members | {group: member | members.get(group, False) for group, member in found.items() if member.any()}
 
 
 def _half_widths(model: Model, data: Values | None, best: FitResult, poi: str, held: Booleans) -> Floats:

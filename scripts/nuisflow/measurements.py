@@ -35,19 +35,19 @@ def measure(
         "sigma": parts.sigma_total,
         "sigma_up": _number(interval.high - interval.value),
         "sigma_down": _number(interval.value - interval.low),
-        "sigma_hessian": result.errors[poi],
+        "sigma_hessian": _number(result.errors[poi]),
         "sigma_stat": parts.sigma_stat,
         "sigma_syst": systematic,
         "sigma_mcstat": parts.sigma_mcstat,
         "breakdown": {source.group: source.frozen for source in parts.sources},
-        "breakdown_observable": {source.group: source.observable for source in parts.sources},
+        "breakdown_observable": {source.group: _number(source.observable) for source in parts.sources},
         "parameters": [
             {"name": pull.parameter, "value": pull.value, "error": pull.error}
             | {"pull": pull.pull, "constraint": pull.constraint}
             for pull in fits.pulls(model, result)
         ]
         + [
-            {"name": result.names[i], "value": result.values[i], "error": result.errors[i]}
+            {"name": result.names[i], "value": result.values[i], "error": _number(result.errors[i])}
             | {"pull": None, "constraint": None}
             for i, parameter in enumerate(model.parameters)
             if parameter.constraint == "none" and not parameter.fixed

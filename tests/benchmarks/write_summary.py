@@ -1,0 +1,112 @@
+"""Run all benchmarks and write one table: python tests/benchmarks/write_summary.py [summary.csv] [--quick].
+
+Each benchmark measures our side and the peer's alternately in one run. Peers that are not installed are skipped, and
+said so. Seconds are CPU seconds of one thread (of training on a GPU: seconds).
+"""
+
+import argparse
+import csv
+import importlib.metadata
+import logging
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import benchmark_fits  # first: it limits numpy to one thread
+import benchmark_training
+import torch
+
+from nuisflow import files, training
+
+Row = tuple[str, str, float, float, float]
+PACKAGES = ("numpy", "scipy", "numba", "iminuit", "pyhf", "cabinetry", "torch", "jax")
+PEERS = {"pyhf": "every fit", "jax": "pyhf with jax", "torch": "pyhf with torch", "cabinetry": "impacts"}
+FOLDER = Path("results/benchmark")
+
+
+def fits(*, quick: bool, large_repeats: int) -> Iterator[Row]:
+    """Time fits and impacts on the small model, and unless *quick* on the large one."""
+    for benchmark, peer, ours, theirs in _fits(quick, large_repeats):
+        yield benchmark, peer, ours, theirs, theirs / ours
+
+
+def _fits(quick: bool, large_repeats: int) -> Iterator[benchmark_fits.Row]:
+    small = benchmark_fits.workspace(1, 20, 3, 6)
+    yield from benchmark_fits.benchmark_toys("model a", small, *((1000, 1) if quick else (4000, 5)))
+    yield from benchmark_fits.benchmark_impacts("model a", small, 1 if quick else 6)
+    if not quick:
+        large = benchmark_fits.workspace(3, 25, 6, 40)
+        yield from benchmark_fits.benchmark_toys("model b", large, 400, large_repeats)
+        yield from benchmark_fits.benchmark_impacts("model b", large, 1)
+
+
+def trainings(*, quick: bool) -> Iterator[Row]:
+    """Time the training loop."""
+    torch.set_default_dtype(torch.float32)  # pyhf's backend leaves another one
+    sizes = {"number": 20_000, "repetitions": 1} if quick else {}
+    for row in benchmark_training.rows(device=training.device("auto"), **sizes):
+        yield row["benchmark"], row["peer"], row["ours_seconds"], row["peer_seconds"], row["ratio"]
+
+
+def machine() -> str:
+    """Return the processor, its cores, and the versions of Python and of what is timed, on two lines."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = (models or [platform.processor() or platform.machine()])[0]
+    versions = [f"{name} {version}" for name in PACKAGES if (version := installed(name))]
+    return f"{model}, {os.cpu_count()} cores\nPython {platform.python_version()}, {', '.join(versions)}"
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Write the table."""
+    with files.replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle, lineterminator="\n")
+        table.writerow(benchmark_fits.COLUMNS)
+        for benchmark, peer, *numbers in rows:
+            table.writerow([benchmark, peer, *(f"{number:.4g}" for number in numbers)])
+
+
+def show(benchmark: str, peer: str, ours: str, theirs: str, ratio: str) -> None:
+    """Print one line of the table."""
+    print(f"{benchmark:38} {peer:26} {ours:>11} {theirs:>11} {ratio:>9}", flush=True)
+
+
+def main() -> None:
+    """Run all benchmarks; print every row when it is there, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", nargs="?", type=Path, help=f"default: {FOLDER}/summary.csv, with --quick quick.csv")
+    parser.add_argument("--quick", action="store_true", help="small model, few repetitions: a minute, rough numbers")
+    parser.add_argument("--large-repeats", type=int, default=2, help="fits of model b per peer (default: 2)")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    print(machine())
+    for package, use in PEERS.items():
+        if not installed(package):
+            print(f"skipped: {use} ({package} is not installed)")
+    show("benchmark", "peer", "ours [s]", "peer [s]", "ratio")
+    rows = []
+    for source in (fits(quick=options.quick, large_repeats=options.large_repeats), trainings(quick=options.quick)):
+        for row in source:
+            rows.append(row)
+            benchmark, peer, ours, theirs, ratio = row
+            show(benchmark, peer, f"{ours:.3g}", f"{theirs:.3g}", f"{ratio:,.0f} x" if ratio > 10 else f"{ratio:.2f} x")
+    path = options.csv or FOLDER / ("quick.csv" if options.quick else "summary.csv")
+    write(path, rows)
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
