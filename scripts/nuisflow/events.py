@@ -81,10 +81,7 @@ def select(
     features (float32), each of shape (selected events,).
     """
     shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
-    shifted = variations.shifted(columns, selection.dataset, shifts, z)
-    shifted = datasets.MODULES[selection.dataset.kind].reconstruct(shifted)
-    for name, expression in selection.derived.items():
-        shifted = shifted | {name: expressions.evaluate(expression, shifted)}
+    shifted = _derived(variations.shifted(columns, selection.dataset, shifts, z), selection)
     region = _regions(shifted, selection)
     row = np.flatnonzero(region != OUTSIDE)
     kept = _rows(shifted, row)
@@ -180,12 +177,11 @@ def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
     columns = select(raw, settings.events, settings.sample, shifts, dict.fromkeys(shifts, settings.z))
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    columns["region"] = columns["region"].astype(np.int8)
-    for name, variation in settings.variations.items():
-        if isinstance(variation, Weight):
-            chosen = _derived(_rows(raw, rows), settings.events)
-            for side, z in (("up", 1.0), ("down", -1.0)):
-                columns[f"factor_{name}_{side}"] = variations.factor(variation, chosen, z).astype(np.float32)
+    weights = {name: variation for name, variation in settings.variations.items() if isinstance(variation, Weight)}
+    chosen = _derived(_rows(raw, rows), settings.events) if weights else {}
+    for name, variation in weights.items():
+        for side, z in (("up", 1.0), ("down", -1.0)):
+            columns[f"factor_{name}_{side}"] = variations.factor(variation, chosen, z).astype(np.float32)
     return columns
 
 
