@@ -1,5 +1,6 @@
-"""Compile the likelihood once, so that the first jobs of a run need not do it side by side."""
+"""Compile the likelihood once (a minute), so that the first jobs of a run need not do it side by side."""
 
+import concurrent.futures
 from typing import Any
 
 from nuisflow import likelihood, measurements, toys
@@ -20,9 +21,24 @@ def counting_experiment() -> dict[str, Any]:
     }
 
 
+def compile_side_by_side() -> None:
+    """Compile the fits of many data sets."""
+    model = likelihood.Model(counting_experiment())
+    model.minimise([[55.0]] * likelihood.FEW)
+
+
+def compile_one_by_one() -> None:
+    """Compile the fits of one data set, intervals and derivatives."""
+    model = likelihood.Model(counting_experiment())
+    model.intervals(model.minimise(), model.poi)
+
+
 if __name__ == "__main__":
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        for job in [pool.submit(compile_side_by_side), pool.submit(compile_one_by_one)]:
+            job.result()
     model = likelihood.Model(counting_experiment())
     measurements.measure(model, "observed", {}, {"bin": [0.0, 1.0]})
     measurements.impact_rows(model, "asimov")
     measurements.scan_rows(model, "asimov")
-    toys.run(model, None, 10, 1)
+    toys.run(model, None, 2 * likelihood.FEW, 1)

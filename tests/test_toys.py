@@ -1,7 +1,11 @@
 """Pseudo-experiments: reproducible; they cover where the model is right, and visibly not where it is wrong."""
 
 import copy
+import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -59,6 +63,30 @@ def test_memory_holds_one_block(model):
     assert next(blocks).shape == (toys.BLOCK, len(model.data))
 
 
+PEAK = """
+import json, resource, sys
+from nuisflow import likelihood, toys
+model = likelihood.Model(json.load(sys.stdin))
+toys.run(model, None, 500, 1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+toys.run(model, None, int(sys.argv[1]), 1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is in other units elsewhere")
+def test_memory_does_not_grow_with_the_number_of_toys(workspace):
+    def growth(number):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        found = subprocess.run([sys.executable, "-c", PEAK, str(number)], input=json.dumps(workspace), text=True,
+                               capture_output=True, check=True, env=environment)  # fmt: skip
+        return int(found.stdout)
+
+    # KiB. All 40,000 data sets at once would take 10,000 more; what is kept of each takes 8 numbers.
+    assert growth(40_000) < growth(2000) + 40_000 * 8 * 8 / 1024 + 4000
+
+
 @pytest.mark.slow
 def test_a_correct_model_covers_68_percent_of_20000_toys(model):
     found = toys.coverage(toys.run(model, {"mu": 1.0}, 20_000, 11))
@@ -93,6 +121,40 @@ def test_data_from_another_expectation_bias_the_fit(model):
         toys.run(model, None, 10, 1, expectation=[1.0, 2.0])
     with pytest.raises(ValueError, match="channel c0, bin 2 expects -1 events"):
         toys.run(model, None, 10, 1, expectation=[5.0, 5.0, -1.0, 5.0, 5.0, 5.0])
+
+
+def test_goodness_of_fit_by_toys_equals_chi_squared_for_many_events(workspace):
+    case = copy.deepcopy(workspace)
+    for channel in case["channels"]:
+        for sample in channel["samples"]:
+            for row in (sample, *(row for row in sample["modifiers"] if row["type"] == "staterror")):
+                row["data"] = [100.0 * value for value in row["data"]]
+            for row in (row for row in sample["modifiers"] if row["type"] == "histosys"):
+                row["data"] = {key: [100.0 * value for value in values] for key, values in row["data"].items()}
+    model = likelihood.Model(case)
+    for seed in (2, 3, 4):
+        data = next(toys.throw(model, None, 1, seed))[0]
+        found = toys.goodness_of_fit_by_toys(model, data, 3000, 1)
+        assert (found.number, found.failed) == (3000, 0)
+        assert found.p_low < found.p_value < found.p_high
+        assert found.p_value == pytest.approx(limits.goodness_of_fit(model, data).p_value, abs=0.04)
+
+
+def test_goodness_of_fit_by_toys_knows_a_perfect_and_an_absurd_fit(model):
+    assert toys.goodness_of_fit_by_toys(model, model.asimov(), 200, 1).p_value == 1.0
+    absurd = model.asimov() * np.where(np.arange(len(model.data)) % 2, 1.0, 3.0)
+    found = toys.goodness_of_fit_by_toys(model, absurd[: model.bins], 200, 1, "name")
+    assert found.p_value == found.p_low == 0.0
+    assert 0.0 < found.p_high < 0.02
+
+
+def test_goodness_of_fit_by_toys_is_not_a_number_where_the_fit_fails():
+    free = {"name": "k", "type": "normfactor", "data": None}
+    case = build(np.random.default_rng(1), 1, 1, (), bins=1)
+    case["channels"][0]["samples"][0]["modifiers"].append(free)
+    found = toys.goodness_of_fit_by_toys(likelihood.Model(case), None, 50, 1)
+    assert math.isnan(found.p_value)
+    assert (found.number, found.failed) == (50, 50)
 
 
 def test_toys_equal_single_fits(model):

@@ -49,6 +49,8 @@ def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, obse
     sources.append({"source": "total", "frozen": parts.sigma_total, "observables": facts["hessian_error"]})
     if not math.isfinite(parts.sigma_total):
         warnings.append(f"breakdown: the total uncertainty of {poi} is not defined, nor are its parts")
+    if _signal(model):
+        facts |= {"significance": limits.significance(model, data).sigmas}
     if observed:
         goodness = limits.goodness_of_fit(model, data)
         facts |= {"goodness_of_fit": goodness.statistic, "degrees_of_freedom": goodness.degrees}
@@ -57,6 +59,12 @@ def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, obse
     told = "parameters; pull and constraint: shift and error in units of the prefit width"
     tables = [Table("breakdown", title, sources), Table("parameters", told, rows)]
     return Answer(facts, tables, warnings + _overlaps(groups) + found, converged=True)
+
+
+def _signal(model: Model) -> bool:
+    """Return whether the parameter of interest is a signal strength that may vanish."""
+    parameter = model.parameters[model.index(model.poi)]
+    return parameter.kind == "normfactor" and parameter.lower <= 0 < parameter.upper
 
 
 def _fitted(model: Model, data: Floats) -> tuple[fits.FitResult, Row, list[str]]:
@@ -151,8 +159,8 @@ def limit(model: Model, data: Floats) -> Answer:
     return Answer(facts, [Table("limits", title, rows)], warnings, best.converged)
 
 
-def throw(model: Model, data: Floats, number: int, seed: int) -> Answer:
-    """Fit pseudo-experiments thrown at the best fit; return the coverage of the intervals."""
+def throw(model: Model, data: Floats, number: int, seed: int, *, observed: bool) -> Answer:
+    """Fit pseudo-experiments thrown at the best fit; return the coverage of the intervals, and how well data fit."""
     best, _, warnings = _fitted(model, data)
     found = toys.coverage(_experiments(model, best.values, number, seed))
     if found.failed:
@@ -162,7 +170,11 @@ def throw(model: Model, data: Floats, number: int, seed: int) -> Answer:
         side = "fewer" if found.coverage < toys.LEVEL else "more"
         warnings.append(f"toys: the intervals cover {100 * found.coverage:.2f} % of the experiments, {side} than the "
                         f"intended {100 * toys.LEVEL:.2f} %")  # fmt: skip
-    return Answer(found._asdict() | {"seed": seed}, [], warnings, best.converged)
+    facts = found._asdict() | {"seed": seed}
+    if observed:
+        goodness = toys.goodness_of_fit_by_toys(model, data, number, seed, "commands")
+        facts |= {"p_value": goodness.p_value, "p_value_low": goodness.p_low, "p_value_high": goodness.p_high}
+    return Answer(facts, [], warnings, best.converged)
 
 
 def _experiments(model: Model, values: Floats, number: int, seed: int) -> toys.Toys:

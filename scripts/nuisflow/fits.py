@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow import likelihood
+from nuisflow import likelihood, starts
 from nuisflow.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood import Minima, Model, Values
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
-STARTS = 6  # further starting points of a fit
+prefit_widths = starts.widths
 STATISTICS, MC_STATISTICS, NORMALISATIONS, OTHER = "statistics", "MC statistics", "normalisations", "other"
 
 
@@ -116,30 +116,23 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     """Fit one data set (default: the observed one), with the parameters *fixed* at these values.
 
     Without a *start*, the fit starts at the initial values and, since variations that do not mirror each other make
-    several minima, at STARTS further points within the constraints; the deepest minimum counts. Where Newton does
-    not converge, Minuit minimises with the same gradient; the message says so.
+    several minima, at further points within the constraints; the deepest minimum counts. Where Newton does not
+    converge, Minuit minimises with the same gradient; the message says so.
     """
     held, begin = _held(model, fixed, start)
-    minima = model.minimise(data, begin if start is not None else _starts(model, begin, held), held, tolerance=1e-10)
+    begins = starts.further(model, begin, held) if start is None else begin
+    minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = int(np.argmin(np.where(minima.status == 0, minima.twice_nll, np.inf)))
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = likelihood.MESSAGES[status], status in (0, likelihood.FLAT)  # FLAT: the covariance names it
-    if not converged:
+    if not converged and status != likelihood.NEGATIVE:
         values, twice, converged, message = likelihood.minimise_with_minuit(model, data, values, held, message)
     covariance, problem = likelihood.covariance(model, data, values, held)
     remarks = [message if not (converged and problem) else "", problem, *_remarks(model, data, values, held)]
     text = "; ".join(remark for remark in remarks if remark)
     errors = np.sqrt(np.diagonal(covariance))
     return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
-
-
-def _starts(model: Model, begin: Floats, held: Booleans) -> Floats:
-    """Return the starting point and STARTS others, always the same, spread as the constraints are."""
-    widths = np.where(held, 0.0, np.nan_to_num(prefit_widths(model)))
-    noise = np.random.default_rng(0).standard_normal((STARTS + 1, len(begin)))
-    noise[0] = 0.0
-    return begin + noise * widths
 
 
 def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,
@@ -160,9 +153,10 @@ def _remarks(model: Model, data: Values | None, values: Floats, held: Booleans) 
     rates = model.expected(values)
     empty = np.flatnonzero((rates <= 0) & (model.split(data)[0][0] > 0))
     remarks += [f"{model.place(int(b))} has data but no expected events" for b in empty]
-    remarks += [
-        f"{model.place(int(b))}: the expected rate {rates[b]:.3g} is negative" for b in np.flatnonzero(rates < 0)
-    ]
+    _, slopes = totals(model, values) if (rates < 0).any() else (rates, np.zeros(0))
+    for b in np.flatnonzero(rates < 0):
+        worst = model.names[int(np.argmin(slopes[b] * (values - model.inits)))]
+        remarks.append(f"{model.place(int(b))}: the expected rate {rates[b]:.3g} is negative (mostly by {worst})")
     return remarks
 
 
@@ -184,7 +178,21 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
         best = _deeper(model, data, name, best, fixed)
     low, high, error, flags = (float(part[0]) for part in found)
     value = float(best.values[model.index(name)])
-    return Interval(name, value, low, high, error, _warning(value, low, high, error * sigmas, int(flags)))
+    remarks = _warning(value, low, high, error * sigmas, int(flags)), _beyond(model, data, best, held, name, low, high)
+    return Interval(name, value, low, high, error, "; ".join(remark for remark in remarks if remark))
+
+
+def _beyond(model: Model, data: Values | None, best: FitResult, held: Booleans, name: str, *ends: float) -> str:
+    """Name the bins that expect a negative number of events at the ends of an interval (none if they have data)."""
+    index, found = model.index(name), [end for end in ends if np.isfinite(end)]
+    if model.split(data)[0].all() or not found:
+        return ""
+    start = np.tile(best.values, (len(found), 1))
+    start[:, index] = found
+    minima = model.minimise(data, start, held | (np.arange(len(held)) == index))
+    lowest = model.expected(minima.values)[minima.status == likelihood.NEGATIVE].argmin(axis=1)
+    places = dict.fromkeys(model.place(int(b)) for b in lowest)
+    return f"it reaches negative expected events in {' and '.join(places)}, which has no data" if places else ""
 
 
 def _deeper(
@@ -224,14 +232,8 @@ def scan(model: Model, data: Values | None, parameter: str, points: Values) -> S
     index = model.index(parameter)
     held, start = model.fixed.copy(), np.tile(best.values, (len(values), 1))
     held[index], start[:, index] = True, values
-    minima = model.minimise(data, start, held, tolerance=1e-10)
+    minima = starts.deepest(model, data, start, held, tolerance=1e-10)
     return Scan(parameter, values, minima.twice_nll - best.twice_nll, minima.status == 0)
-
-
-def prefit_widths(model: Model) -> Floats:
-    """Return the prefit standard deviation of every parameter; NaN for those without a constraint."""
-    powers = {"normal": 1.0, "poisson": -0.5, "none": np.nan}
-    return np.array([row.width ** powers[row.constraint] for row in model.parameters])
 
 
 def pulls(model: Model, result: FitResult) -> list[Pull]:
@@ -262,7 +264,7 @@ def _shifted(model: Model, data: Values | None, best: FitResult, *, index: Integ
     for half, sign in ((0, 1.0), (count, -1.0)):
         moved = np.clip(best.values[index] + sign * sizes, model.lower[index], model.upper[index])
         start[rows + half, index], held[rows + half, index] = moved, True
-    minima = model.minimise(data, start, held, tolerance=1e-10)
+    minima = starts.deepest(model, data, start, held, tolerance=1e-10)
     change = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
     return np.where(np.isfinite(sizes), change.reshape(2, count), np.nan)
 
@@ -282,7 +284,7 @@ def observable_shifts(model: Model, data: Values | None, best: FitResult, poi: s
         sets = np.tile(flat, (len(sizes), 1))
         sets[np.arange(len(sizes)), model.bins + np.arange(len(sizes))] += sign * sizes
         sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
-        minima = model.minimise(sets, best.values, tolerance=1e-10) if len(sets) else None
+        minima = starts.deepest(model, sets, best.values, tolerance=1e-10) if len(sets) else None
         if minima is not None:
             shift = minima.values[:, model.index(poi)] - best.values[model.index(poi)]
             change[row, model.constrained] = np.where(minima.status == 0, shift, np.nan)

@@ -1,6 +1,7 @@
 """Read a HistFactory workspace (pyhf JSON): check it, list its parameters and its samples per channel."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,9 +63,14 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Struct
 
     Raise ValueError, with the channel, sample, bin or parameter in its text, when the workspace is not valid.
     """
+    if not isinstance(workspace, Mapping):
+        raise ValueError(f"workspace: expected an object, not {workspace!r}")
     for key in ("channels", "observations", "measurements"):
-        if not isinstance(workspace.get(key), list) or not workspace[key]:
+        if not isinstance(workspace.get(key), (list, tuple)) or not workspace[key]:
             raise ValueError(f"workspace: {key!r} must be a list with at least one entry")
+    _keys(workspace, {"channels", "observations", "measurements", "version"}, "workspace")
+    if workspace["version"] != "1.0.0":
+        raise ValueError(f"workspace: 'version' is {workspace['version']!r}, not '1.0.0', the one that is understood")
     cells = _cells(workspace)
     channels = tuple(sorted({(cell.channel, cell.first, cell.last) for cell in cells}))
     config = _measurement(workspace, measurement)
@@ -81,11 +87,10 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Struct
 
 def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
     """Return *values* as an array of finite numbers, of this length."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{place}: expected a list of numbers, not {values!r}") from None
-    if array.ndim != 1 or not array.size:
+    if not all(isinstance(value, Real) and not isinstance(value, bool) for value in _list(values, place)):
+        raise ValueError(f"{place}: expected a list of numbers, not {values!r}")
+    array = np.array(values, dtype=np.float64)
+    if not array.size:
         raise ValueError(f"{place}: expected a list of at least one number")
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
@@ -95,13 +100,22 @@ def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
     return array
 
 
+def _list(values: Any, place: str) -> Sequence[Any]:
+    """Return *values*, which must be a list (or tuple, or array)."""
+    if isinstance(values, np.ndarray) and values.ndim:
+        return list(values)
+    if not isinstance(values, (list, tuple)):
+        raise ValueError(f"{place}: expected a list, not {values!r}")
+    return values
+
+
 def _cells(workspace: Mapping[str, Any]) -> tuple[Cell, ...]:
     channels: dict[str, Any] = {}
     for channel in workspace["channels"]:
         _keys(channel, {"name", "samples"}, "channel")
         if channel["name"] in channels:
             raise ValueError(f"channel {channel['name']}: listed twice")
-        if not isinstance(channel["samples"], list) or not channel["samples"]:
+        if not _list(channel["samples"], f"channel {channel['name']}: 'samples'"):
             raise ValueError(f"channel {channel['name']}: needs at least one sample")
         channels[channel["name"]] = channel["samples"]
     cells, first = [], 0
@@ -123,10 +137,13 @@ def _keys(entry: Any, allowed: set[str], place: str, optional: frozenset[str] = 
     if not isinstance(entry, Mapping):
         raise ValueError(f"{place}: expected an object, not {entry!r}")
     place = f"{place} {entry.get('name', '')}".strip()
-    for key in allowed - set(entry):
+    for key in sorted(allowed - set(entry)):
         raise ValueError(f"{place}: {key!r} is missing")
-    for key in set(entry) - allowed - optional:
+    for key in sorted(set(entry) - allowed - optional, key=str):
         raise ValueError(f"{place}: unknown entry {key!r}; allowed: {', '.join(sorted(allowed | optional))}")
+    for key in sorted({"name", "poi", "type"} & allowed):
+        if not isinstance(entry[key], str):
+            raise ValueError(f"{place}: {key!r} must be text, not {entry[key]!r}")
 
 
 def _cell(channel: str, sample: Any) -> Cell:
@@ -134,8 +151,10 @@ def _cell(channel: str, sample: Any) -> Cell:
     place = f"channel {channel}, sample {sample['name']}"
     nominal = _numbers(sample["data"], place)
     modifiers = {}
-    for modifier in sample["modifiers"]:
+    for modifier in _list(sample["modifiers"], f"{place}: 'modifiers'"):
         _keys(modifier, {"name", "type", "data"}, f"{place}, modifier")
+        if (modifier["type"], modifier["name"]) in modifiers:
+            raise ValueError(f"{place}, {modifier['type']} {modifier['name']}: listed twice")
         modifiers[modifier["type"], modifier["name"]] = _modifier(modifier, nominal, place)
     return Cell(channel, sample["name"], 0, 0, nominal, modifiers)
 
@@ -191,7 +210,7 @@ def _observed(workspace: Mapping[str, Any], channels: tuple[tuple[str, int, int]
 def _parameters(cells: tuple[Cell, ...], config: Mapping[str, Any]) -> tuple[Parameter, ...]:
     settings: dict[str, Mapping[str, Any]] = {}
     optional = frozenset({"inits", "bounds", "auxdata", "factors", "sigmas", "fixed"})
-    for entry in config["parameters"]:
+    for entry in _list(config["parameters"], "measurement: 'parameters'"):
         _keys(entry, {"name"}, "parameter", optional)
         if entry["name"] in settings:
             raise ValueError(f"parameter {entry['name']}: configured twice")
@@ -266,20 +285,38 @@ def _staterror(name: str, cells: tuple[Cell, ...]) -> Floats:
     return np.concatenate(sigmas)
 
 
+def _setting(name: str, key: str, value: Any) -> Any:
+    """Return one setting of a parameter, checked: numbers, bounds, or whether it is fixed."""
+    place = f"parameter {name}: {key!r}"
+    if key == "fixed":
+        if not all(isinstance(row, (bool, np.bool_)) for row in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"{place} must be true or false, not {value!r}")
+        return value
+    if key != "bounds":
+        return _numbers(value, place).tolist()
+    bounds = [_numbers(pair, place).tolist() for pair in _list(value, place)]
+    if not bounds or any(len(pair) != 2 for pair in bounds):
+        raise ValueError(f"{place}: expected pairs of a lower and an upper bound, not {value!r}")
+    return bounds
+
+
 def _expand(name: str, kind: str, default: dict[str, Any], setting: Mapping[str, Any]) -> list[Parameter]:
     """Return the parameters of one modifier, with the measurement's settings in place of the defaults."""
     merged = dict(default)
-    for key in set(setting) - {"name"}:
+    for key in sorted(set(setting) - {"name"}):
         if key not in default:
             raise ValueError(f"parameter {name}: a {kind} does not use {key!r}")
-        if key != "fixed" and default[key] and len(setting[key]) != len(default[key]):
+        merged[key] = _setting(name, key, setting[key])
+        if key != "fixed" and default[key] and len(merged[key]) != len(default[key]):
             raise ValueError(
-                f"parameter {name}: {len(setting[key])} values for {key!r} where {len(default[key])} are needed"
+                f"parameter {name}: {len(merged[key])} values for {key!r} where {len(default[key])} are needed"
             )
-        merged[key] = setting[key]
     if not merged["inits"] or not merged["bounds"] or merged.get("auxdata") == [] or merged.get("sigmas") == []:
         raise ValueError(f"parameter {name}: set inits, bounds, auxdata and sigmas in the measurement's parameters")
     size = len(merged["inits"])
+    for key in sorted({"inits", "bounds", "auxdata", "sigmas", "factors", "fixed"} & set(merged)):
+        if isinstance(merged[key], list) and len(merged[key]) != size:
+            raise ValueError(f"parameter {name}: {len(merged[key])} values for {key!r}, {size} for 'inits'")
     fixed = merged["fixed"] if isinstance(merged["fixed"], list) else [merged["fixed"]] * size
     absent = 1.0 if merged["constraint"] == NORMAL else np.inf
     width = merged.get("factors" if merged["constraint"] == POISSON else "sigmas", [absent] * size)

@@ -17,7 +17,8 @@ from nuisflow import histfactory, plans
 from nuisflow.histfactory import Booleans, Floats, Integers
 
 Values = npt.ArrayLike
-FLAT = 4
+FLAT, NEGATIVE = 4, 5
+FEW = 16  # data sets fitted side by side take the time of about so many fitted one by one
 _FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
 MESSAGES = (
     "converged",
@@ -25,6 +26,7 @@ MESSAGES = (
     "not converged: a bin with data has no expected events at the start",
     "not converged: no descent along the Newton step",
     "not converged: a direction is flat (the Hessian is not positive definite at the minimum)",
+    "not converged: the minimum lies where a bin without data expects a negative number of events",
 )
 
 
@@ -58,6 +60,20 @@ class Intervals(NamedTuple):
     flags: Integers
 
 
+class _Problem(NamedTuple):
+    """What is to be fitted: rows belong to one data set each; a single row to all."""
+
+    data: Floats
+    auxiliary: Floats
+    start: Floats
+    fixed: Booleans
+
+    def part(self, rows: slice | Integers) -> "_Problem":
+        """Return these rows; single ones stay."""
+        data, auxiliary, start = (row[rows] if len(row) > 1 else row for row in self[:3])
+        return _Problem(data, auxiliary, start, self.fixed[rows] if len(self.fixed) > 1 else self.fixed)
+
+
 def default_workers() -> int:
     """Return the number of threads that the environment grants (NUMBA_NUM_THREADS, OMP_NUM_THREADS), else 1."""
     return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 1))
@@ -86,6 +102,7 @@ class Model:
         self.bins = len(self.structure.observed)
         self.auxiliary = np.array([row.auxiliary for row in self.parameters])
         self.data = np.concatenate([self.structure.observed, self.auxiliary[self.constrained]])
+        self._side_by_side = plans.simple(self.plan)
         self._check_rates()
 
     def _check_rates(self) -> None:
@@ -203,25 +220,57 @@ class Model:
         """Fit every data set from *start*, with the parameters *fixed* (booleans) held there.
 
         *start* and *fixed* are for all sets or per set. Fits end when -ln L can fall by less than *tolerance*; the
-        last Newton step still follows, so that the distance from the minimum is about the square of it.
+        last Newton step still follows, so that the distance from the minimum is about the square of it. Data sets do
+        not influence each other, but for the choice between one by one and (from FEW on) side by side.
         """
-        from nuisflow import minimisation
-
-        main, auxiliary = self.split(data)
-        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
-        begin = np.atleast_2d(self.point(start))
-        begin = np.where(held, begin, np.clip(begin, self.lower, self.upper))
-        size = max(len(main), len(begin), len(held))
-        values, result = np.empty((size, len(self.parameters))), np.empty((size, 3))
-
-        def work(rows: slice) -> None:
-            sets, aux, start = (part[rows] if len(part) > 1 else part for part in (main, auxiliary, begin))
-            fix = held[rows] if len(held) > 1 else held
-            minimisation.fit(self.plan, sets, aux, start, fix, tolerance, values[rows], result[rows])
-
-        _share(work, size, workers)
+        problem = self._problem(data, np.atleast_2d(self.point(start)), fixed)
+        begin = np.clip(problem.start, self.lower, self.upper)
+        problem = problem._replace(start=np.where(problem.fixed, problem.start, begin))
+        size = max(len(part) for part in problem)
+        values, result = np.empty((size, len(self.parameters))), np.full((size, 3), -1.0)
+        if self._side_by_side and size >= FEW:
+            _share(lambda rows: self._newton(problem.part(rows), tolerance, values[rows], result[rows]), size, workers)
+        left = np.flatnonzero(result[:, 1] < 0)
+        _share(lambda rows: self._one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
         twice = 2.0 * result[:, 0] + np.broadcast_to(self.constants(data), size)
         return Minima(values, twice, result[:, 1].astype(np.int64), result[:, 2].astype(np.int64))
+
+    def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> _Problem:
+        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
+        return _Problem(*self.split(data), np.ascontiguousarray(start), held)
+
+    def _newton(self, problem: _Problem, tolerance: float, values: Floats, result: Floats) -> None:
+        """Fit data sets side by side; the status stays negative where that is not enough."""
+        from nuisflow import newton
+
+        newton.fit(self.plan, *problem, tolerance, values, result)
+
+    def _one_by_one(self, problem: _Problem, rows: Integers, tolerance: float, values: Floats, result: Floats) -> None:
+        """Fit these data sets one after the other."""
+        from nuisflow import minimisation
+
+        best, found = values[rows], result[rows]
+        minimisation.fit(self.plan, *problem.part(rows), tolerance, best, found)
+        values[rows], result[rows] = best, found
+
+    def errors(self, minima: Minima, data: Values | None = None, fixed: npt.ArrayLike | None = None,
+               workers: int | None = None) -> Floats:  # fmt: skip
+        """Return the standard deviations (sets, parameters) from the exact Hessian at each best fit.
+
+        0 for fixed parameters; NaN where a fit did not converge or its Hessian has no inverse.
+        """
+        from nuisflow import newton
+
+        problem, size = self._problem(data, minima.values, fixed), len(minima.values)
+        result = np.full((size, len(self.parameters)), np.nan)
+        if self._side_by_side and size >= FEW:
+            _share(lambda rows: newton.errors(self.plan, *problem.part(rows), result[rows]), size, workers)
+        for i in np.flatnonzero(np.isnan(result).any(axis=1) & (minima.status == 0)):
+            one = problem.part(np.array([i]))
+            flat = np.hstack([one.data, one.auxiliary[:, self.constrained]])
+            result[i] = np.sqrt(np.diagonal(covariance(self, flat, minima.values[i], one.fixed[0])[0]))
+        result[minima.status != 0] = np.nan
+        return result
 
     def intervals(self, minima: Minima, parameter: str, data: Values | None = None,
                   fixed: npt.ArrayLike | None = None, *, sigmas: float = 1.0, tolerance: float = 1e-6,
@@ -229,18 +278,16 @@ class Model:
         """Find where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of each best fit (MINOS)."""
         from nuisflow import profiles
 
-        main, auxiliary = self.split(data)
-        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
-        lowest = 0.5 * (minima.twice_nll - self.constants(data))
-        index, size, best = self.index(parameter), len(minima.values), np.ascontiguousarray(minima.values)
+        problem, lowest = self._problem(data, minima.values, fixed), 0.5 * (minima.twice_nll - self.constants(data))
+        index, size = self.index(parameter), len(minima.values)
         result = np.empty((size, 4))
 
         def work(rows: slice) -> None:
-            sets, aux = (part[rows] if len(part) > 1 else part for part in (main, auxiliary))
-            fix = held[rows] if len(held) > 1 else held
+            part = problem.part(rows)
             profiles.intervals(
-                self.plan, sets, aux, fix, best[rows], lowest[rows], index, sigmas, tolerance, result[rows]
-            )
+                self.plan, part.data, part.auxiliary, part.fixed, part.start, lowest[rows], index, sigmas, tolerance,
+                result[rows],
+            )  # fmt: skip
 
         _share(work, size, workers)
         return Intervals(result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int64))

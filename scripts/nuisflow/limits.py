@@ -10,6 +10,7 @@ from nuisflow.histfactory import Floats
 from nuisflow.likelihood import Model, Values
 
 BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+_PRECISION = 1e-8  # of a limit (relative), and of the CLs there
 
 
 class GoodnessOfFit(NamedTuple):
@@ -135,12 +136,24 @@ def limits(model: Model, data: Values | None = None, poi: str | None = None, lev
 
 
 def _root(function: Callable[[float], float], step: float, upper: float) -> float:
-    """Return where *function* falls through 0 between 0 and *upper*; NaN if it does not."""
-    from scipy import optimize
+    """Return where *function* falls through 0 between 0 and *upper*; NaN if it does not.
 
-    high = min(step, upper)
-    while function(high) > 0.0:
+    The Illinois method (BIT 11 (1971) 168) on a bracket: few evaluations, and no import of scipy.optimize, which would
+    take longer than all fits of a limit.
+    """
+    low, at_low, high = 0.0, function(0.0), min(step, upper)
+    while (at_high := function(high)) > 0.0:
         if high >= upper:
             return math.nan
-        high = min(2.0 * high, upper)
-    return float(optimize.brentq(function, 0.0, high, xtol=1e-8, rtol=1e-8))
+        low, at_low, high = high, at_high, min(2.0 * high, upper)
+    kept = 0  # the end that stayed in the last step: its value is halved, lest it stays for ever
+    while high - low > _PRECISION * high and at_high < 0.0:
+        middle = low + (high - low) * at_low / (at_low - at_high)
+        value = function(middle)
+        if abs(value) < _PRECISION:
+            return middle
+        if value > 0.0:
+            low, at_low, at_high, kept = middle, value, at_high * (0.5 if kept == 1 else 1.0), 1
+        else:
+            high, at_high, at_low, kept = middle, value, at_low * (0.5 if kept == -1 else 1.0), -1
+    return high

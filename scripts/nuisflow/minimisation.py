@@ -11,6 +11,7 @@ from nuisflow.rates import (
     FIXED,
     GRADIENT,
     POINT,
+    RATE,
     SOLUTION,
     STEP,
     TRIAL,
@@ -24,7 +25,7 @@ from nuisflow.rates import (
     value,
 )
 
-CONVERGED, TOO_MANY, INFINITE, STUCK, FLAT = range(5)
+CONVERGED, TOO_MANY, INFINITE, STUCK, FLAT, NEGATIVE = range(6)
 _ITERATIONS = 100
 
 
@@ -241,4 +242,6 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
         a, s, f = min(i, auxiliary.shape[0] - 1), min(i, start.shape[0] - 1), min(i, fixed.shape[0] - 1)
         load(plan, work, data[min(i, data.shape[0] - 1)], auxiliary[a], start[s], fixed[f])
         result[i, 0], result[i, 1], result[i, 2] = minimise(plan, work, tolerance)
+        if result[i, 1] == CONVERGED and work.bins[RATE].min() < 0.0:
+            result[i, 1] = NEGATIVE  # only bins without data allow this: there -ln L goes on as a straight line
         store(plan, work, values[i])

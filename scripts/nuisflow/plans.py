@@ -75,6 +75,12 @@ def build(structure: Structure, normsys: str = "code4", histosys: str = "code4p"
     )  # fmt: skip
 
 
+def simple(plan: Plan) -> bool:
+    """Tell whether every local parameter scales all of its bin and no other parameter acts on single bins."""
+    kinds = plan.local[:, KIND]
+    return not (plan.slots.size or plan.local[:, MIXED].any() or (kinds == CONSTRAINTS.index("none")).any())
+
+
 def _table(*columns: Iterable[int] | Integers) -> Integers:
     """Return these columns side by side."""
     return np.ascontiguousarray(np.array([_integers(column) for column in columns]).T)

@@ -35,6 +35,7 @@ from nuisflow.plans import (
     Plan,
 )
 
+_COMPILED = ("plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton")
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 # Rows of Work.bins: the data, the local parameter, rates, and what the derivatives need (see _profile, _squares).
@@ -65,9 +66,7 @@ class Work(NamedTuple):
 def _cache() -> str:
     """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one."""
     folder = Path(__file__).parent
-    content = b"".join(
-        (folder / f"{name}.py").read_bytes() for name in ("plans", "rates", "derivatives", "minimisation", "profiles")
-    )
+    content = b"".join((folder / f"{name}.py").read_bytes() for name in _COMPILED)
     return str(folder / "__pycache__" / f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}")
 
 

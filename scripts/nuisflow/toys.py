@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow import fits, limits, seeds
+from nuisflow import fits, limits, seeds, starts
 from nuisflow.histfactory import Booleans, Floats
 from nuisflow.likelihood import Minima, Model, Values
 
@@ -52,6 +52,20 @@ class Coverage(NamedTuple):
     interval_score: float
     rmse: float
     mae: float
+
+
+class ToyGoodness(NamedTuple):
+    """Goodness of fit from pseudo-experiments: the share of them that fit worse than the data.
+
+    *p_low*, *p_high*: Clopper-Pearson limits (68.27 %), wide enough for the *failed* fits to lie on either side. NaN
+    where the fit to the data did not converge (then all count as failed).
+    """
+
+    p_value: float
+    p_low: float
+    p_high: float
+    number: int
+    failed: int
 
 
 def throw(model: Model, values: Mapping[str, float] | Values | None, number: int, seed: int, *names: object,
@@ -106,7 +120,7 @@ def run(model: Model, values: Mapping[str, float] | Values | None, number: int, 
     index, truth = model.index(name), model.point(values)
     blocks = []
     for data in throw(model, truth, number, seed, *names, expectation=expectation, block=block):
-        minima = model.minimise(data, truth, workers=workers)
+        minima = starts.deepest(model, data, truth, workers=workers)
         found = model.intervals(minima, name, data, workers=workers)
         fitted = minima.status == 0
         good = fitted & (found.flags & 4 == 0)
@@ -125,6 +139,9 @@ def coverage(toys: Toys, level: float = LEVEL) -> Coverage:
     number, true = len(good), float(toys.true[0])
     inside = good & (toys.low <= true) & (true <= toys.high)
     low, high = clopper_pearson(int(inside.sum()), number)
+    if good.sum() < 2:
+        counts = (true, number, int((~good).sum()), float(inside.mean()), low, high, 0.5 * (high - low))
+        return Coverage(*counts, *[math.nan] * 8)
     value, error = toys.value[good], toys.error[good]
     difference, half = value - true, 0.5 * (toys.high - toys.low)[good]
     pull = difference / np.where(error > 0, error, np.nan)
@@ -141,6 +158,28 @@ def _distances(difference: Floats, half: Floats) -> tuple[float, float]:
     """Return RMSE and MAE of Fair Universe: of the value, plus of its claimed uncertainty, averaged."""
     squares = math.sqrt(np.mean(difference**2) + np.mean((difference**2 - half**2) ** 2))
     return squares, float(np.mean(np.abs(difference)) + np.mean(np.abs(np.abs(difference) - half)))
+
+
+def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed: int, *names: object,
+                            workers: int | None = None) -> ToyGoodness:  # fmt: skip
+    """Compare the saturated statistic of the best fit to *data* with *number* pseudo-experiments thrown there.
+
+    Unlike the chi-squared p value of limits.goodness_of_fit, this needs no large numbers of events.
+    """
+    best = fits.fit(model, data)
+    if not best.converged:
+        return ToyGoodness(math.nan, math.nan, math.nan, number, number)
+    observed = best.twice_nll - float(model.constants(data)[0])
+    worse, failed = 0, 0
+    for block in throw(model, best.values, number, seed, "goodness of fit", *names):
+        minima = starts.deepest(model, block, best.values, workers=workers)
+        good = minima.status == 0
+        # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
+        worse += int((good & (minima.twice_nll - model.constants(block) >= observed - 1e-9)).sum())
+        failed += int((~good).sum())
+    low, _ = clopper_pearson(worse, number)
+    _, high = clopper_pearson(worse + failed, number)
+    return ToyGoodness(worse / (number - failed) if failed < number else math.nan, low, high, number, failed)
 
 
 def cls(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
@@ -170,14 +209,14 @@ def _tail(sample: Floats, value: float) -> float:
 def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int | None) -> Floats:
     """Return q-tilde of every data set; NaN where a fit failed."""
     index = model.index(poi)
-    free = model.minimise(data, workers=workers)
+    free = starts.deepest(model, data, workers=workers)
     held = model.fixed.copy()
     held[index] = True
 
     def conditional(strength: float) -> Minima:
         start = free.values.copy()
         start[:, index] = strength
-        return model.minimise(data, start, held, workers=workers)
+        return starts.deepest(model, data, start, held, workers=workers)
 
     at_value, at_zero = conditional(value), conditional(0.0)
     negative = free.values[:, index] < 0

@@ -1,11 +1,14 @@
 """Time our fits against pyhf and cabinetry, side by side in one run: python tests/benchmarks/benchmark_fits.py [csv].
 
-Each repetition times one batch of ours, then one fit of every peer, so that both see the same machine. CPU seconds of
-one thread per fit (or per parameter, for impacts); medians. Models: (a) 1 channel x 20 bins, 3 samples, 6 nuisance
-parameters; (b) 3 channels x 25 bins, 6 samples, 40 nuisance parameters; both with MC statistics.
+Both sides run on one core and do the same work, in turn: a batch of ours, one fit of the peer, and so on. CPU seconds
+per fit (impacts: per parameter), medians of the fits after the first, in which peers compile. With Minuit pyhf finds
+the minimum and the errors of all parameters (HESSE), and so do we, from the exact Hessian; with SciPy the minimum only.
+Models: (a) 1 channel x 20 bins, 3 samples, 6 nuisance parameters; (b) 3 channels x 25 bins, 6 samples, 40 nuisance
+parameters; both with MC statistics.
 """
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import logging
@@ -81,53 +84,112 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - begin, result
 
 
-def peers(case: dict[str, Any]) -> Iterator[tuple[str, Callable[[np.ndarray], float]]]:
-    """Yield the name and the fit (data to 2 NLL) of every peer that is installed."""
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Run on one core: libraries then start no further threads, and their waiting costs nobody CPU time."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def peers(case: dict[str, Any], *, large: bool) -> Iterator[tuple[str, str, Callable[[np.ndarray], float]]]:
+    """Yield backend, optimiser and fit (data to 2 NLL) of every peer that is installed."""
     import pyhf
 
-    book = pyhf.Workspace(case)
     for backend, package in (("numpy", "numpy"), ("jax", "jax"), ("pytorch", "torch")):
-        if not importlib.util.find_spec(package):
-            continue
         for optimiser in ("minuit", "scipy"):
-            if backend == "pytorch" and optimiser == "minuit":
-                continue  # slower than all others (5 s per fit of the small model)
+            slow = backend == "pytorch" and optimiser == "minuit"  # minutes per fit of the large model
+            if (large and slow) or not importlib.util.find_spec(package):
+                continue
+            pyhf.set_backend(backend, getattr(pyhf.optimize, f"{optimiser}_optimizer")(), precision="64b")
+            model = pyhf.Workspace(case).model()
 
-            def fit(data: np.ndarray, backend: str = backend, optimiser: str = optimiser) -> float:
-                pyhf.set_backend(backend, getattr(pyhf.optimize, f"{optimiser}_optimizer")(), precision="64b")
-                model = book.model()
-                begin = time.process_time()
-                value = float(pyhf.infer.mle.fit(data.tolist(), model, return_fitted_val=True)[1])
-                fit.seconds = time.process_time() - begin  # type: ignore[attr-defined]
-                return value
+            def fit(data: np.ndarray, model: Any = model) -> float:
+                return float(pyhf.infer.mle.fit(data.tolist(), model, return_fitted_val=True)[1])
 
-            yield f"pyhf {backend} + {optimiser}", fit
+            yield backend, optimiser, fit
 
 
-def benchmark_toys(
-    name: str, case: dict[str, Any], number: int, repeats: int
-) -> Iterator[tuple[str, str, float, float]]:
+def benchmark_toys(name: str, case: dict[str, Any], number: int, repeats: int, *, large: bool = False) -> Iterator[Row]:
     """Time fits of pseudo-experiments."""
     model = likelihood.Model(case)
     data = np.concatenate(list(toys.throw(model, None, number, SEED)))
-    model.minimise(data[:2])  # compile
-    times: dict[str, tuple[list[float], list[float]]] = {}
-    for repeat in range(repeats):
-        for peer, fit in peers(case):
-            ours, minima = seconds(lambda: model.minimise(data, workers=1))
-            if not (minima.status == 0).all():
-                raise SystemExit(f"{name}: {np.count_nonzero(minima.status)} of our fits did not converge")
-            if repeat == 0:
-                fit(data[0])  # compile, and let caches fill
-            excess = fit(data[repeat]) - minima.twice_nll[repeat]
-            if not -1e-6 < excess < AGREEMENT:
+    minima = model.minimise(data, workers=1)
+    model.errors(minima, data, workers=1)
+    if not (minima.status == 0).all():
+        raise SystemExit(f"{name}: {np.count_nonzero(minima.status)} of our fits did not converge")
+
+    def ours(*, errors: bool) -> None:
+        found = model.minimise(data, workers=1)
+        if errors:
+            model.errors(found, data, workers=1)
+
+    for backend, optimiser, fit in peers(case, large=large):
+        mine, theirs, peer = [], [], f"pyhf {backend} + {optimiser}"
+        errors = optimiser == "minuit"
+        if backend != "numpy":
+            fit(data[-1])  # compiles
+        for repeat in range(repeats):
+            mine.append(seconds(lambda errors=errors: ours(errors=errors))[0] / number)  # type: ignore[misc]
+            time_, twice_nll = seconds(lambda fit=fit, repeat=repeat: fit(data[repeat]))  # type: ignore[misc]
+            excess = twice_nll - minima.twice_nll[repeat]
+            if -1e-6 < excess < AGREEMENT:
+                theirs.append(time_)
+            else:
                 print(f"{name}, {peer}: 2 NLL is {excess:+.2g} from ours, not counted", file=sys.stderr)
-                continue
-            mine, theirs = times.setdefault(peer, ([], []))
-            mine.append(ours / number)
-            theirs.append(fit.seconds)  # type: ignore[attr-defined]
-    for peer, (mine, theirs) in times.items():
-        yield f"fit of {name}", peer, statistics.median(mine), statistics.median(theirs)
+        if theirs:
+            what = "fit and errors" if errors else "fit"
+            yield f"{what}, {name}", peer, statistics.median(mine), statistics.median(theirs)
+
+
+def benchmark_intervals(name: str, case: dict[str, Any], number: int, repeats: int) -> Iterator[Row]:
+    """Time a fit with the profile interval of the parameter of interest."""
+    if not importlib.util.find_spec("cabinetry"):
+        return
+    import cabinetry
+    import pyhf
+
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())
+    theirs, _ = cabinetry.model_utils.model_and_data(case)
+    model = likelihood.Model(case)
+    data = np.concatenate(list(toys.throw(model, None, number, SEED)))
+    rows = []
+
+    def ours() -> likelihood.Intervals:
+        return model.intervals(model.minimise(data, workers=1), model.poi, data, workers=1)
+
+    found = ours()
+    for repeat in range(repeats):
+        mine, _ = seconds(ours)
+        peer, result = seconds(lambda repeat=repeat: cabinetry.fit.fit(theirs, data[repeat].tolist(), minos=model.poi))  # type: ignore[misc]
+        best = float(result.bestfit[model.index(model.poi)])
+        low, high = (best + end for end in result.minos_uncertainty[model.poi])
+        if abs(low - found.low[repeat]) + abs(high - found.high[repeat]) > AGREEMENT * (high - low):
+            print(f"{name}, cabinetry: another interval, not counted", file=sys.stderr)
+            continue
+        rows.append((mine / number, peer))
+    if rows:
+        yield f"fit and profile interval, {name}", "cabinetry (MINOS)", *map(statistics.median, zip(*rows, strict=True))
+
+
+def benchmark_threads(name: str, case: dict[str, Any], number: int, repeats: int) -> Iterator[Row]:
+    """Time two threads against one (seconds by the clock)."""
+    model = likelihood.Model(case)
+    data = np.concatenate(list(toys.throw(model, None, number, SEED)))
+    model.minimise(data, workers=1)
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats):
+        for workers, found in times.items():
+            begin = time.perf_counter()
+            model.minimise(data, workers=workers)
+            found.append((time.perf_counter() - begin) / number)
+    yield f"fit, {name}, 2 threads", "1 worker", min(times[2]), min(times[1])
 
 
 def benchmark_impacts(name: str, case: dict[str, Any], count: int) -> Iterator[Row]:
@@ -156,7 +218,21 @@ def benchmark_impacts(name: str, case: dict[str, Any], count: int) -> Iterator[R
                 cabinetry.fit.fit(model, data, init_pars=start, fix_pars=fixed)
 
     theirs, _ = seconds(rank)
-    yield f"impacts of {name}, per parameter", "cabinetry", mine / len(rows), theirs / len(names)
+    yield f"impacts, {name}, per parameter", "cabinetry", mine / len(rows), theirs / len(names)
+
+
+def benchmark(*, quick: bool, large_repeats: int) -> Iterator[Row]:
+    """Run all benchmarks on the small model, and unless *quick* on the large one."""
+    small, large = workspace(1, 20, 3, 6), workspace(3, 25, 6, 40)
+    number, repeats = (1000, 1) if quick else (4000, 5)
+    with one_core():
+        yield from benchmark_toys("model a", small, number, repeats)
+        yield from benchmark_intervals("model a", small, number, repeats)
+        yield from benchmark_impacts("model a", small, 1 if quick else 6)
+        if not quick:
+            yield from benchmark_toys("model b", large, 640, large_repeats, large=True)
+            yield from benchmark_impacts("model b", large, 1)
+    yield from benchmark_threads("model a", small, 10 * number, 5)
 
 
 def main() -> None:
@@ -169,16 +245,14 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    small, large = workspace(1, 20, 3, 6), workspace(3, 25, 6, 40)
-    rows = [*benchmark_toys("model a", small, 4000, 5), *benchmark_toys("model b", large, 400, options.large_repeats),
-            *benchmark_impacts("model a", small, 6), *benchmark_impacts("model b", large, 1)]  # fmt: skip
+    rows = list(benchmark(quick=False, large_repeats=options.large_repeats))
     options.csv.parent.mkdir(parents=True, exist_ok=True)
     with options.csv.open("w", newline="") as handle:
         table = csv.writer(handle)
         table.writerow(COLUMNS)
-        for benchmark, peer, ours, theirs in rows:
-            table.writerow([benchmark, peer, f"{ours:.4g}", f"{theirs:.4g}", f"{theirs / ours:.4g}"])
-            print(f"{benchmark:32} {peer:24} ours {ours:.3g} s, peer {theirs:.3g} s: {theirs / ours:,.0f} x")
+        for name, peer, ours, theirs in rows:
+            table.writerow([name, peer, f"{ours:.4g}", f"{theirs:.4g}", f"{theirs / ours:.4g}"])
+            print(f"{name:40} {peer:24} ours {ours:.3g} s, peer {theirs:.3g} s: {theirs / ours:,.0f} x")
 
 
 if __name__ == "__main__":

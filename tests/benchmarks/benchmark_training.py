@@ -35,7 +35,8 @@ class Memory:
         labels = (np.arange(number) % 2).astype(np.float32)
         features = generator.normal(size=(number, FEATURES)).astype(np.float32) + 0.2 * labels[:, None]
         ones, index = np.ones(number, np.float32), np.arange(number)
-        return Events(features, labels, ones, np.zeros((number, 0), np.float32), ones, index, index)
+        none = np.zeros((number, 0), np.float32)
+        return Events(features, labels, ones, none, ones, index, index, ones, none[:, :, None], none)
 
     def train(self, z: Any = None) -> "Events[np.ndarray]":
         return self.events

@@ -29,18 +29,8 @@ FOLDER = Path("results/benchmark")
 
 def fits(*, quick: bool, large_repeats: int) -> Iterator[Row]:
     """Time fits and impacts on the small model, and unless *quick* on the large one."""
-    for benchmark, peer, ours, theirs in _fits(quick, large_repeats):
+    for benchmark, peer, ours, theirs in benchmark_fits.benchmark(quick=quick, large_repeats=large_repeats):
         yield benchmark, peer, ours, theirs, theirs / ours
-
-
-def _fits(quick: bool, large_repeats: int) -> Iterator[benchmark_fits.Row]:
-    small = benchmark_fits.workspace(1, 20, 3, 6)
-    yield from benchmark_fits.benchmark_toys("model a", small, *((1000, 1) if quick else (4000, 5)))
-    yield from benchmark_fits.benchmark_impacts("model a", small, 1 if quick else 6)
-    if not quick:
-        large = benchmark_fits.workspace(3, 25, 6, 40)
-        yield from benchmark_fits.benchmark_toys("model b", large, 400, large_repeats)
-        yield from benchmark_fits.benchmark_impacts("model b", large, 1)
 
 
 def trainings(*, quick: bool) -> Iterator[Row]:
