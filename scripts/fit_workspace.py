@@ -1,4 +1,4 @@
-"""Fit one workspace: best fit, uncertainties by source, pulls, impacts and the likelihood scan."""
+"""Fit one workspace: best fit, uncertainties by source, tests, pulls, impacts and the likelihood scan."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import files, likelihood, logs, measurements, slices
+from nuisflow import files, likelihood, logs, measurements, scarcity, slices
 
 
 def fit_workspace(
@@ -16,12 +16,16 @@ def fit_workspace(
     """Fit *workspace* to Asimov data, and to the observed data if they may be looked at."""
     chosen = slices.FitSettings.model_validate(settings)
     model = likelihood.Model(files.read_json(workspace))
-    edges = {name: histogram.axes["score"].edges for name, histogram in files.read_histograms(templates).items()}
+    histograms = files.read_histograms(templates)
+    edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     kinds = ["asimov", "observed"] if chosen.observed else ["asimov"]
-    results = {kind: measurements.measure(model, kind, chosen.groups, edges) for kind in kinds}
+    options = {"goodness_toys": chosen.goodness_toys, "seed": chosen.seed}
+    results = {kind: measurements.measure(model, kind, chosen.groups, edges, **options) for kind in kinds}
+    simulation = scarcity.rows(histograms, chosen.backgrounds)
     files.write_table(impacts, pd.DataFrame([row for kind in kinds for row in measurements.impact_rows(model, kind)]))
     files.write_table(scan, pd.DataFrame([row for kind in kinds for row in measurements.scan_rows(model, kind)]))
-    files.write_json(fit, {"asimov": results["asimov"], "observed": results.get("observed")})
+    found = {"asimov": results["asimov"], "observed": results.get("observed"), "simulation": simulation}
+    files.write_json(fit, found)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import files, logs, slices
-from nuisflow.plots import style, trainings
+from nuisflow import comparison, files, logs, slices
+from nuisflow.plots import robustness, style, trainings
 
 
 def plot_comparison(
     summary: Path, ranking: Path, coverage: Path, figures: Sequence[Path], *, settings: dict[str, Any]
 ) -> None:
-    """Draw uncertainties, signal strengths and coverage into *figures*, whose stems name the figure."""
+    """Draw uncertainties, signal strengths, robustness and coverage into *figures*, whose stems name the figure."""
     chosen = slices.PlotSettings.model_validate(settings)
     fits, ranked, toys = (files.read_table(path) for path in (summary, ranking, coverage))
     makers = {
         "uncertainties": lambda: trainings.uncertainties(fits, ranked, chosen),
         "signal_strength": lambda: trainings.signal_strength(fits, ranked, chosen),
-        "coverage": lambda: trainings.coverage(toys, ranked, chosen),
+        "robustness": lambda: robustness.figure(toys, ranked, chosen),
+        "coverage": lambda: trainings.coverage(comparison.undisplaced(toys), ranked, chosen),
     }
     style.draw(makers, figures)
 

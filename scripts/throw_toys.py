@@ -1,26 +1,29 @@
-"""Check the coverage of the intervals of one workspace with pseudo-experiments."""
+"""Check the intervals of one workspace with pseudo-experiments, at nominal and at displaced true points."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nuisflow import files, likelihood, logs, slices, toys
-
-COLUMNS = {"true": "mu_true", "number": "toys", "interval": "mean_width"}
+from nuisflow import files, likelihood, logs, slices, truths
 
 
-def throw_toys(workspace: Path, experiments: Path, coverage: Path, *, settings: dict[str, Any]) -> None:
-    """Fit pseudo-experiments at every true value; write each of them, and the coverage they show."""
+def throw_toys(
+    workspace: Path, displaced: Path | None, experiments: Path, coverage: Path, *, settings: dict[str, Any]
+) -> None:
+    """Fit pseudo-experiments at every true point; write each of them, and the coverage they show.
+
+    *displaced*: the expected events at displaced points; None if there are none.
+    """
     chosen = slices.ToySettings.model_validate(settings)
     model = likelihood.Model(files.read_json(workspace))
-    names = ("throw_toys", chosen.name, chosen.repetition)
+    listed = truths.listed(model, files.read_histograms(displaced) if displaced else {}, chosen)
     tables, summaries = [], []
-    for truth in logs.progress(chosen.toys.truths, "true values", len(chosen.toys.truths)):
-        thrown = toys.run(model, {chosen.poi: truth}, chosen.toys.number, chosen.seed, *names, truth)
-        tables.append(pd.DataFrame(thrown._asdict()))
-        found = toys.coverage(thrown)._asdict()
-        summaries.append({COLUMNS.get(name, name): value for name, value in found.items()})
+    for truth in logs.progress(listed, "true points", len(listed)):
+        thrown = truths.throw(model, truth, chosen)
+        summaries.append(truths.summary(model, truth, thrown))
+        if thrown is not None:
+            tables.append(truths.table(truth, thrown))
     files.write_table(experiments, pd.concat(tables, ignore_index=True))
     files.write_json(coverage, summaries)
 
@@ -29,6 +32,7 @@ if __name__ == "__main__":
     with logs.job(snakemake):
         throw_toys(
             Path(snakemake.input.workspace),
+            next((Path(path) for path in snakemake.input.displaced), None),
             Path(snakemake.output.toys),
             Path(snakemake.output.coverage),
             settings=snakemake.params.settings,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, logs, report, slices
+from nuisflow import comparison, files, known_answers, logs, report, slices
 
 
 def write_report(
@@ -32,7 +32,8 @@ if __name__ == "__main__":
     with logs.job(snakemake):
         write_report(
             Path(snakemake.input.template),
-            {name: Path(snakemake.input[name]) for name in ("summary", "trainings", "breakdown", "coverage")},
+            {name: Path(snakemake.input[name]) for name in report.TABLES}
+            | known_answers.by_name(Path(path) for path in snakemake.input.answers),
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
             output=Path(snakemake.output.report),
             settings=snakemake.params.settings,

@@ -8,7 +8,7 @@ import hist
 import numpy as np
 import pandas as pd
 
-from nuisflow import configuration, files, slices
+from nuisflow import configuration, files, points, slices
 
 TRAININGS = {
     "nominal": {"strategy": "nominal"},
@@ -199,12 +199,14 @@ def _write_run(
     total = model.nominal.sum(axis=0)
     real = _generator("data").poisson(1 + total) if slices.has_data(settings) and settings.fit.unblind else None
     fits = {
-        kind: _result(settings, model, data, bins)
+        kind: _result(settings, model, data, bins, kind, quality)
         for kind, data in (("asimov", total), ("observed", real))
         if data is not None
     }
+    place = {"region": regions[0], "variation": "nominal", "bin": bins - 1, "bins": bins, "events": 400.0 + seed}
     files.write_json(
-        analysis.of(training, "fit.json", seed), {"observed": None} | {k: fit for k, (fit, _) in fits.items()}
+        analysis.of(training, "fit.json", seed),
+        {"observed": None} | {k: fit for k, (fit, _) in fits.items()} | {"simulation": [place]},
     )
     files.write_table(
         analysis.of(training, "impacts.csv", seed), pd.concat([_impacts(settings, k, *fit) for k, fit in fits.items()])
@@ -214,7 +216,7 @@ def _write_run(
     )
     files.write_json(
         analysis.of(training, "coverage.json", seed),
-        [_coverage(fits["asimov"][0], t, generator) for t in (0.0, 1.0, 2.0)],
+        [_coverage(fits["asimov"][0], t, generator) for t in (0.0, 1.0, 2.0)] + _displaced(settings, model, generator),
     )
     files.write_table(analysis.of(training, "history.csv", seed), _history(training, generator))
     files.write_histograms(analysis.of(training, "templates.json", seed), _templates(settings, model, bins))
@@ -229,7 +231,7 @@ def _names(settings: configuration.Configuration, bins: int) -> list[str]:
 
 
 def _result(
-    settings: configuration.Configuration, model: _Model, data: np.ndarray, bins: int
+    settings: configuration.Configuration, model: _Model, data: np.ndarray, bins: int, kind: str, quality: float
 ) -> tuple[dict[str, Any], np.ndarray]:
     names, variations = _names(settings, bins), len(settings.variations)
     everything = np.ones(len(names), dtype=bool)
@@ -269,11 +271,29 @@ def _result(
         "sigma_syst": float(np.sqrt(without(groups["MC statistics"]) - statistical)),
         "sigma_mcstat": float(np.sqrt(variance - without(groups["MC statistics"]))),
         "breakdown": {group: float(np.sqrt(max(variance - without(fixed), 0))) for group, fixed in groups.items()},
+        "breakdown_observable": {"statistics": 0.8 * sigma} | dict.fromkeys(groups, 0.6 * sigma / np.sqrt(len(groups))),
+        "intervals": {
+            "checked": 1 + variations,
+            "remarks": {"mu": "the upper error disagrees"} if quality < 0.6 else {},
+        },
+        "significance": {"q0": sigma**-2, "sigmas": 1 / sigma, "p_value": 0.01},
+        "limits": {
+            "level": 0.95,
+            "observed": 2.5 * sigma if kind == "observed" else None,
+            "expected": [1.1 * sigma, 1.4 * sigma, 2 * sigma, 2.8 * sigma, 3.7 * sigma],
+        },
         "parameters": parameters,
         "correlation": {"names": names, "matrix": covariance / np.outer(errors, errors)},
         "converged": True,
         "message": "",
-        "goodness_of_fit": {"chi2": len(data) + 1.0, "ndof": len(data) - 1, "p_value": 0.4},
+        "goodness_of_fit": {
+            "chi2": len(data) + 1.0,
+            "ndof": len(data) - 1,
+            "p_value": 0.4,
+            "toys": {"p_value": 0.42, "p_low": 0.41, "p_high": 0.43, "number": 1000, "failed": 0},
+        }
+        if kind == "observed"
+        else None,
         "yields": {
             stage: _yields(settings, model, values * (stage == "postfit"), covariance, stage, data, bins)
             for stage in ("prefit", "postfit")
@@ -322,6 +342,8 @@ def _impacts(
             "impact_down": -0.95 * covariance[0, i] / np.sqrt(covariance[i, i]),
             "prefit_up": covariance[0, i] / covariance[i, i],
             "prefit_down": -0.95 * covariance[0, i] / covariance[i, i],
+            "observable_up": covariance[0, i],
+            "observable_down": -covariance[0, i],
             "pull": parameter["pull"],
             "constraint": parameter["constraint"],
         }
@@ -342,7 +364,9 @@ def _coverage(fit: Mapping[str, Any], truth: float, generator: np.random.Generat
     toys = 10_000
     found = generator.binomial(toys, 0.6827) / toys
     error = float(np.sqrt(found * (1 - found) / toys))
+    low, high = truth - fit["sigma"], truth + fit["sigma"]
     return {
+        **{"variation": None, "point": None, "z": 0.0, "asimov_mu": truth, "asimov_low": low, "asimov_high": high},
         "mu_true": truth,
         "toys": toys,
         "failed": 0,
@@ -353,9 +377,32 @@ def _coverage(fit: Mapping[str, Any], truth: float, generator: np.random.Generat
         "bias": float(generator.normal(0, fit["sigma"] / np.sqrt(toys))),
         "pull_mean": float(generator.normal(0, 1 / np.sqrt(toys))),
         "pull_width": float(generator.normal(1, 1 / np.sqrt(2 * toys))),
+        "bias_error": fit["sigma"] / np.sqrt(toys),
         "mean_width": 2 * fit["sigma"],
         "interval_score": float(-np.log(2 * fit["sigma"] + 1e-3)),
+        "rmse": fit["sigma"],
+        "mae": 0.8 * fit["sigma"],
     }
+
+
+def _displaced(
+    settings: configuration.Configuration, model: _Model, generator: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Return bias, width and coverage at displaced points; rates have no pseudo-experiments."""
+    total = model.nominal.sum(axis=0)
+    everything = np.ones(1 + len(model.slopes) + len(total), dtype=bool)
+    entries = []
+    for name, point in points.displaced(settings).items():
+        slope = model.slopes[list(settings.variations).index(point.variation)].sum(axis=0)
+        values, covariance = _solve(model, everything, total + point.z * slope)
+        sigma, bias = float(np.sqrt(covariance[0, 0])), float(values[0])
+        entry = _coverage({"sigma": sigma}, 1.0, generator)
+        if point.factor is not None:
+            entry = dict.fromkeys(entry) | {"mu_true": 1.0, "toys": 0, "failed": 0}
+        place = {"variation": point.variation, "point": name, "z": point.z}
+        fitted = {"asimov_mu": 1 + bias, "asimov_low": 1 + bias - sigma, "asimov_high": 1 + bias + sigma}
+        entries.append(entry | place | fitted)
+    return entries
 
 
 def _history(training: str, generator: np.random.Generator) -> pd.DataFrame:

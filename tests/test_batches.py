@@ -204,3 +204,52 @@ def test_thinned_events_are_a_subset_of_the_wanted_size():
         assert len(np.unique(rows)) == len(rows)
     assert dataclasses.replace(thin, train_rows=events.train_rows) == events
     assert events.thinned(10**9, np.random.default_rng(1)) is events
+
+
+POINTS = {"strategy": "augmentation", "variations": ["shift", "rate", "weight"]}
+STEPS = np.array([[0.5, 0, 0], [-0.5, 0, 0], [0, 0.5, 0], [0, -0.5, 0], [0, 0, 0.5], [0.3, 0.5, -0.5]])
+
+
+def identities(events):
+    """Return labels and entries as one number per event."""
+    return events.entry * 2 + events.labels.astype(int)
+
+
+def test_events_at_points_are_those_of_a_varied_fold():
+    pool = gaussians.pool(POINTS, events={"regions": REGIONS})
+    fold = batches.fold_events(pool, 0, points=STEPS)
+    together, names = fold.train(), identities(fold.train())
+    assert len(np.unique(names)) == len(names)
+    for index, point in enumerate(STEPS):
+        own = fold.pool.events(fold.train_rows, np.tile(point, (fold.train_size, 1)), fold.scaling)
+        place = {name: row for row, name in enumerate(names)}
+        rows = [place[name] for name in identities(own)]
+        assert np.array_equal(together.points[rows, index], own.features)
+        np.testing.assert_allclose(together.counts[rows, index], own.expected, rtol=1e-6)
+        others = np.setdiff1d(np.arange(len(names)), rows)
+        assert not together.counts[others, index].any()
+        assert np.array_equal(together.points[others, index], together.features[others])
+
+
+def test_events_at_points_are_the_nominal_ones_and_some_of_weight_zero():
+    pool = gaussians.pool(POINTS, events={"regions": REGIONS})
+    nominal, together = (batches.fold_events(pool, 0, points=steps).train() for steps in (None, STEPS))
+    kept = together.weights > 0
+    assert np.array_equal(identities(together)[kept], identities(nominal))
+    assert 0 < np.sum(~kept) < 0.2 * len(kept)
+    for name in ("features", "labels", "expected", "share"):
+        assert np.array_equal(getattr(together, name)[kept], getattr(nominal, name))
+        assert name in ("features", "labels") or not getattr(together, name)[~kept].any()
+    assert nominal.points.shape == (len(nominal.labels), 0, 2)
+    assert nominal.counts.shape == (len(nominal.labels), 0)
+
+
+def test_shares_of_all_folds_add_up_to_one_per_class():
+    pool = gaussians.pool(number=3001, folds=3)
+    sums = {0: 0.0, 1: 0.0}
+    for validation in (False, True):
+        events = pool.events(pool.rows(1, validation=validation))
+        for label in sums:
+            sums[label] += events.share[events.labels == label].sum()
+    assert sums[0] == pytest.approx(2 / 3, rel=1e-3)
+    assert sums[1] == pytest.approx(2 / 3, rel=1e-3)

@@ -62,6 +62,7 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "variations.tes.columns", {"PRI_met": "PRI_met + z"}, "variations.tes: give either 'shift'"),
         (DITAU, "variations.ttbar_rate.processes", ["top"], "variations.ttbar_rate.processes: no process 'top'"),
         (DITAU, "variations.mu", {"kind": "rate", "size": 0.1}, "variations.mu: the name 'mu' is reserved"),
+        (DITAU, "variations.tes.group", "epistemic", "variations.tes.group: 'epistemic' is reserved"),
         (DITAU, "variations.tes_up", {"kind": "rate", "size": 0.1}, "variations.tes_up: the name is taken by a direction of 'tes'"),
         (DITAU, "variations.w", {"kind": "weight"}, "variations.w: give either 'factor'"),
         (DITAU, "variations.w", {"kind": "free_rate", "bounds": [2, 3], "processes": ["ttbar"]}, "variations.w.bounds: must contain 1"),

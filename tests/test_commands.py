@@ -361,7 +361,7 @@ def test_warnings_tell_of_toys_that_do_not_cover_and_of_failed_fits(monkeypatch,
     few = toys.run(model, None, 400, 1)
     narrow = few._replace(low=few.value - 0.01, high=few.value + 0.01)
     monkeypatch.setattr(toys, "run", lambda *_: narrow._replace(fitted=narrow.fitted & (np.arange(400) > 9)))
-    answer = answers.throw(model, model.data, 400, 1)
+    answer = answers.throw(model, model.data, 400, 1, observed=False)
     assert answer.facts["failed"] == 10
     assert any("10 of 400 fits failed" in warning for warning in answer.warnings)
     assert any("fewer than the intended 68.27 %" in warning for warning in answer.warnings)

@@ -82,6 +82,58 @@ def test_distances_to_the_ends_of_the_interval_are_positive_whatever_their_sign_
     assert comparison.fit_row(result)["sigma_down"] == pytest.approx(0.3)
 
 
+def test_summary_has_the_tests_of_each_fit(summary, fits):
+    chosen = summary[(summary["training"] == "trees") & (summary["seed"] == 2)].set_index("data")
+    for data in comparison.DATA:
+        result = fits[Run("trees", 2)][data]
+        assert chosen.loc[data, "significance"] == result["significance"]["sigmas"]
+        assert chosen.loc[data, "limit_expected"] == result["limits"]["expected"][2]
+        assert chosen.loc[data, "interval_remarks"] == len(result["intervals"]["remarks"])
+        assert chosen.loc[data, "simulated_events"] == 402
+    assert chosen.loc["observed", "p_value_toys"] == 0.42
+    assert chosen.loc["observed", "limit_observed"] == fits[Run("trees", 2)]["observed"]["limits"]["observed"]
+    assert chosen.loc["asimov", ["p_value", "p_value_toys", "limit_observed"]].isna().all()
+
+
+def test_fits_without_tests_have_none_in_the_summary(fits):
+    bare = {
+        name: value for name, value in fits[Run("trees", 2)]["asimov"].items() if name not in ("limits", "intervals")
+    }
+    found = comparison.tests(dict(bare, significance=None))
+    assert np.isnan(list(found.values())).all()
+    assert np.isnan(comparison.fewest_events({"asimov": bare}))
+
+
+def test_limits_have_a_row_per_band_and_observed_ones_another(fits, settings):
+    table = comparison.limits(fits, settings)
+    assert list(table.columns) == list(comparison.LIMITS)
+    chosen = table[(table["training"] == "trees") & (table["seed"] == 1)]
+    expected = chosen[(chosen["data"] == "observed") & (chosen["limit"] == "expected")]
+    assert expected["band"].tolist() == [-2, -1, 0, 1, 2]
+    assert expected["value"].is_monotonic_increasing
+    assert chosen.loc[chosen["limit"] == "observed", "data"].tolist() == ["observed"]
+    without = {run: dict(fit, asimov=dict(fit["asimov"], limits=None), observed=None) for run, fit in fits.items()}
+    assert len(comparison.limits(without, settings)) == 0
+
+
+def test_impacts_of_all_trainings_stand_in_one_table(analysis, settings):
+    tables = {run: files.read_table(path) for run, path in comparison.by_run(analysis.each("impacts.csv")).items()}
+    found = comparison.impacts(tables, settings)
+    assert list(found.columns[:4]) == ["training", "seed", "data", "parameter"]
+    assert len(found) == sum(len(table) for table in tables.values())
+    one = found[(found["training"] == "trees") & (found["seed"] == 3)]
+    np.testing.assert_array_equal(one["impact_up"], tables[Run("trees", 3)]["impact_up"])
+
+
+def test_breakdown_has_both_methods(fits, settings):
+    table = comparison.breakdown(fits, settings)
+    chosen = table[(table["training"] == "trees") & (table["seed"] == 1) & (table["data"] == "asimov")]
+    expected = fits[Run("trees", 1)]["asimov"]["breakdown_observable"]
+    found = chosen.set_index("group")["sigma_observable"].dropna().to_dict()
+    assert found == {group: expected[group] for group in found}
+    assert len(found) == len(expected) - 1  # synthetic results freeze no statistics
+
+
 def test_missing_numbers_become_nan(fits):
     result = dict(fits[Run("nominal", 1)]["asimov"], sigma=None, goodness_of_fit=None)
     row = comparison.fit_row(result)
@@ -96,6 +148,16 @@ def test_coverage_of_the_summary_is_the_one_at_the_nominal_truth(summary, covera
     assert row["coverage_error"] == at_one["coverage_error"]
 
 
+def test_coverage_of_the_summary_is_never_that_of_a_displaced_point(coverages, fits, settings):
+    entries = coverages[Run("nominal", 1)]
+    displaced_first = {Run("nominal", 1): sorted(entries, key=lambda entry: entry["point"] is None)}
+    budgets = {Run("nominal", 1): comparison.Budget(1, 1.0)}
+    chosen = {Run("nominal", 1): fits[Run("nominal", 1)]}
+    summary = comparison.summarise(chosen, budgets, {}, displaced_first, settings)
+    at_one = next(entry for entry in entries if entry["mu_true"] == 1 and entry["point"] is None)
+    assert set(summary["coverage"]) == {at_one["coverage"]}
+
+
 def test_without_pseudo_experiments_there_is_no_coverage(fits, settings):
     budgets = dict.fromkeys(fits, comparison.Budget(1, 1.0))
     summary = comparison.summarise(fits, budgets, {}, {}, settings)
@@ -107,9 +169,23 @@ def test_without_pseudo_experiments_there_is_no_coverage(fits, settings):
 
 def test_coverage_table_has_a_row_per_training_seed_and_truth(coverages, settings):
     table = comparison.coverage(coverages, settings)
-    assert len(table) == 5 * 3 * 3
+    assert len(table) == 5 * 3 * (3 + 2 * 3)
+    assert len(comparison.undisplaced(table)) == 5 * 3 * 3
     chosen = table[(table["training"] == "trees") & (table["seed"] == 3)]
-    assert chosen["coverage_low"].tolist() == [entry["coverage_low"] for entry in coverages[Run("trees", 3)]]
+    expected = [entry["coverage_low"] for entry in coverages[Run("trees", 3)]]
+    assert [None if np.isnan(low) else low for low in chosen["coverage_low"]] == expected
+    assert list(table.columns) == list(comparison.COVERAGE)
+    assert not table.loc[table["toys"] > 0].drop(columns=["variation", "point"]).isna().any(axis=None)
+
+
+def test_trainings_of_several_members_have_a_row_for_their_spread(fits, settings):
+    members = pd.DataFrame({"variance": [0.05, 0.07], "covariance": [0.04, 0.05]})
+    table = comparison.breakdown(fits, settings, {Run("trees", 1): members})
+    extra = table[table["group"] == comparison.EPISTEMIC]
+    assert extra[["training", "seed", "data"]].to_numpy().tolist() == [["trees", 1, "asimov"]]
+    assert extra["sigma"].tolist() == pytest.approx([np.sqrt(0.015)])
+    assert extra["sigma_observable"].isna().all()
+    assert comparison.spread(members.assign(covariance=0.1)) == 0  # rounding must not make it imaginary
 
 
 def test_breakdown_has_a_row_per_group(fits, settings):

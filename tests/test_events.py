@@ -97,6 +97,19 @@ def test_weight_variations_give_factors_in_nominal(raw):
     assert np.all(found["factor_tilt_up"] >= 1)
 
 
+def test_displaced_events_of_a_weight_variation_are_the_nominal_ones_with_another_weight(raw):
+    tilt = Weight(kind="weight", factor="1 + 0.1 * z * (pt > 40)")
+    bare = SELECTION.model_copy(update={"features": ()})
+    chosen = processing(events=bare, variation="tilt", z=-2.0, variations={"tilt": tilt})
+    found = together(events.process(raw, chosen, Dask(chunk_size=700)))
+    nominal = together(events.process(raw, processing(), Dask()))
+    assert set(found) == {"entry", "region", "weight", "observable"}
+    assert np.array_equal(found["entry"], nominal["entry"])
+    pt = pd.concat(map(pd.read_parquet, raw), ignore_index=True)["pt"].to_numpy()[nominal["entry"]]
+    assert found["weight"] == pytest.approx(nominal["weight"] * (1 - 0.2 * (pt > 40)))
+    assert not np.array_equal(found["weight"], nominal["weight"])
+
+
 def test_overlapping_regions_are_an_error_that_names_them():
     both = SELECTION.model_copy(
         update={"regions": {name: slices.RegionSelection(selection="x < 0.9", observable="score") for name in "ab"}}

@@ -25,7 +25,13 @@ def ranked(sigmas, data="asimov", **changes):
     rows = [
         dict.fromkeys(comparison.SUMMARY, np.nan)
         | {"training": name, "seed": seed, "data": data, "converged": True, "mu": 1.0, "sigma": sigma}
-        | {"sigma_up": sigma, "sigma_down": sigma, "sigma_hessian": sigma, "sigma_mcstat": 0.1 * sigma}
+        | {
+            "sigma_up": sigma,
+            "sigma_down": sigma,
+            "sigma_hessian": sigma,
+            "sigma_mcstat": 0.1 * sigma,
+            "sigma_stat": 0.8 * sigma,
+        }
         | changes
         for name, values in sigmas.items()
         for seed, sigma in enumerate(values, start=1)
@@ -148,11 +154,74 @@ def test_a_bias_beyond_chance_is_reported():
     assert warnings(coverage=toys(findings.TARGET, number=200, pull=0.15)) == []
 
 
+def simulation(events):
+    """Return the fits of one training whose bin with the fewest simulated events has so many."""
+    row = {"region": "signal", "variation": "tes_down", "bin": 4, "bins": 5, "events": events}
+    other = row | {"variation": "nominal", "events": 10 * events}
+    return {Run("nominal", 1): {"simulation": [other]}, Run("nominal", 2): {"simulation": [row, other]}}
+
+
+def parts(share, inflation):
+    """Return a ranking with this MC-statistical share of sigma, and this total without it over the statistical part."""
+    table = ranked({"nominal": [0.2, 0.2]})
+    table["sigma_mcstat"] = share * table["sigma"]
+    table["sigma_stat"] = table["sigma"] * np.sqrt(1 - share**2) / inflation
+    return table
+
+
 def test_large_mc_statistics_are_reported_once_for_all_trainings():
-    table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.3, 0.3]})
+    table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.3, 0.3]}, sigma_stat=0.15)
     table["sigma_mcstat"] = 0.5 * table["sigma"]
-    (found,) = warnings(trainings=table)
+    (found,) = warnings(trainings=table, fits=simulation(1000))
     assert "nominal (50 %) and pivot (50 %)" in found
+    assert "cover" not in found
+
+
+def test_small_mc_statistics_are_not_reported_however_few_the_events_are():
+    assert warnings(trainings=parts(0.3, 5.0), fits=simulation(11)) == []
+
+
+def test_few_simulated_events_that_dominate_are_reported_with_their_number():
+    (found,) = warnings(trainings=parts(0.9, 1.2), fits=simulation(25))
+    assert "nominal (90 % of σ, 25 events): intervals cover too rarely" in found
+    (found,) = warnings(trainings=parts(0.9, 1.2), fits=simulation(2500))
+    assert "cover" not in found
+
+
+def test_parameters_that_act_like_the_signal_are_reported_whatever_the_number_of_events():
+    (found,) = warnings(trainings=parts(0.6, 4.0), fits=simulation(400))
+    assert "act almost like the signal strength: intervals then cover too rarely" in found
+
+
+def test_the_bin_with_the_fewest_simulated_events_is_named():
+    settings = SETTINGS.model_copy(update={"regions": {"signal": ("signal region", "score")}})
+    assert findings.scarcest(simulation(1234.4), settings) == (
+        "The fewest effective simulated background events are 1,234, in bin 5 of 5 of signal region "
+        "(nominal (seed 2), tau energy scale down)."
+    )
+    assert findings.scarcest({Run("nominal", 1): {}}, settings) == ""
+
+
+def test_profile_intervals_unlike_the_hessian_are_counted():
+    def fit(*names):
+        return {"asimov": {"intervals": {"checked": 5, "remarks": dict.fromkeys(names, "disagrees")}}, "observed": None}
+
+    fits = {Run("nominal", 1): fit("tes", "mu"), Run("nominal", 2): fit("tes"), Run("nominal", 3): fit()}
+    assert findings.intervals(fits, SETTINGS).endswith("3 of 15: tau energy scale (2) and μ (1).")
+    assert findings.intervals({Run("nominal", 3): fit()}, SETTINGS).endswith("0 of 5.")
+    assert findings.intervals({Run("nominal", 3): {"asimov": {}}}, SETTINGS) == ""
+
+
+def test_the_account_counts_all_that_failed_or_was_changed():
+    fits = {
+        Run("nominal", 1): {"asimov": {"converged": True}, "observed": {"converged": False}},
+        Run("nominal", 2): {"asimov": {"converged": True}, "observed": None},
+    }
+    notes = [{"kind": kind} for kind in ("merged", "merged", "pruned", "same_side")]
+    found = findings.account({"coverage": toys(findings.TARGET, failed=3)}, fits, notes)
+    assert found[0] == "Fits that did not converge: 1 of 3."
+    assert found[1] == "Pseudo-experiments whose fit failed: 6 of 20,000."
+    assert "2 bins merged, 0 templates filled up, 1 effects pruned" in found[2]
 
 
 def test_an_interval_unlike_the_parabolic_error_is_reported():

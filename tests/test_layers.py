@@ -7,16 +7,19 @@ import pytest
 from nuisflow import sources
 
 LAYERS = [
-    "seeds", "sources", "metrics", "expressions", "files", "logs",
-    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets",
-    "networks", "strategies.strategy", "strategies.nominal", "strategies.boosted_trees", "strategies.augmentation",
-    "strategies.parametrised", "strategies.adversarial", "strategies",
-    "configuration", "checks", "slices", "parallel",
+    "seeds", "sources", "names", "metrics", "expressions", "files", "logs",
+    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets",
+    "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
+    "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",
+    "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
+    "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
+    "strategies",
+    "configuration", "points", "conditioning", "benchmarks", "checks", "slices", "parallel",
     "variations", "events",
     "batches", "training",
-    "binning", "templates", "workspaces",
-    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "likelihood", "fits", "limits", "measurements", "toys", "answers", "commands",
-    "comparison", "findings", "plots", "report",
+    "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
+    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "likelihood", "starts", "fits", "spreads", "limits", "toys", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
+    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "known_answers", "departures", "tables", "plots", "report",
 ]  # fmt: skip
 PACKAGE = sources.SCRIPTS / "nuisflow"
 

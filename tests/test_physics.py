@@ -12,11 +12,13 @@ from analyses import changed, shipped
 from nuisflow import (
     checks,
     datasets,
+    displacements,
     events,
     files,
     fits,
     likelihood,
     measurements,
+    points,
     seeds,
     slices,
     templates,
@@ -63,6 +65,30 @@ def chain(tmp_path_factory):
     return settings, filled.histograms, folder
 
 
+@pytest.fixture(scope="module")
+def displaced(chain, tmp_path_factory):
+    """Process and fill what the chain has at +-2 standard deviations."""
+    settings, histograms, folder = chain
+    paths, rows = [], []
+    for sample in settings.samples:
+        for variation in points.folders(settings, sample):
+            path = folder / variation / f"{sample}.parquet"
+            chosen = slices.processing(settings, sample, variation)
+            parts = events.process([folder / f"{sample}.root"], chosen, settings.dask)
+            rows.append((variation, sample, files.write_event_parts(path, parts, {"region": list(settings.regions)})))
+            paths.append(path)
+    names = {"variation": list(points.displaced(settings)), "sample": list(settings.samples)}
+    codes = (
+        (np.full(number, names["variation"].index(variation)), np.full(number, names["sample"].index(sample)))
+        for variation, sample, number in rows
+    )
+    halves = ({"variation": v, "sample": s, "score": np.full(len(s), 0.5, np.float32)} for v, s in codes)
+    scores = tmp_path_factory.mktemp("displaced") / "displaced_scores.parquet"
+    files.write_event_parts(scores, halves, names)
+    filling = slices.displaced_filling(settings)
+    return displacements.fill(histograms, paths, folder / "scores.parquet", scores, filling)
+
+
 def model_of(settings, histograms):
     return likelihood.Model(workspaces.build(histograms, slices.workspace(settings)).workspace)
 
@@ -81,6 +107,33 @@ def test_a_higher_tau_energy_scale_selects_more_events_and_a_lower_one_fewer(cha
     _, histograms, _ = chain
     yields = {v: histograms["mass"]["ztautau", v, :].values().sum() for v in ("tes_down", "nominal", "tes_up")}
     assert yields["tes_down"] < yields["nominal"] < yields["tes_up"]
+
+
+def test_yields_go_on_changing_beyond_one_standard_deviation(chain, displaced):
+    nominal = chain[1]["mass"]["ztautau", "nominal", :].values().sum()
+    yields = [displaced["mass"]["ztautau", f"tes_{side}", :].values().sum() for side in ("down2", "down", "up", "up2")]
+    assert sorted([*yields, nominal]) == [*yields[:2], nominal, *yields[2:]]
+
+
+def test_displaced_events_at_one_standard_deviation_are_the_raw_templates(chain, displaced):
+    for region, histogram in chain[1].items():
+        for name in ("tes_up", "jes_down"):
+            assert np.array_equal(displaced[region][:, name, :].values(), histogram[:, name, :].values())
+
+
+def test_displaced_template_sums_are_the_selected_weights(chain, displaced):
+    table = files.read_table(chain[2] / "jes_up2" / "ttbar.parquet")
+    for region, histogram in displaced.items():
+        expected = table["weight"][table["region"] == region].sum()
+        assert histogram["ttbar", "jes_up2", :].values().sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_smoothing_the_model_expects_the_displaced_events_at_one_standard_deviation(chain, displaced):
+    settings, histograms, _ = chain
+    model = model_of(settings, histograms)
+    for name, z in (("tes_up", 1.0), ("jes_down", -1.0)):
+        found = displacements.expectation(displaced, name, model.channels)
+        np.testing.assert_allclose(found, model.expected({name.split("_")[0]: z}), rtol=1e-9)
 
 
 def test_a_fit_to_asimov_data_gives_what_went_in_with_pulls_of_zero(chain):

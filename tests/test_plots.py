@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from compare_trainings import compare_trainings
-from nuisflow import files, slices
+from nuisflow import comparison, files, report, robustness, slices
 from nuisflow.plots import fits, style, templates, trainings
+from nuisflow.plots import robustness as plots_robustness
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,12 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(analysis):
-    paths = {name: analysis.folder / f"{name}.csv" for name in ("summary", "trainings", "breakdown", "coverage")}
+    paths = {name: analysis.folder / f"{name}.csv" for name in report.TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json"),
+        impacts=analysis.each("impacts.csv"),
         outputs=paths,
         settings=slices.plain(slices.comparison(analysis.settings)),
     )
@@ -205,6 +207,44 @@ def test_all_panels_of_the_uncertainties_have_the_same_scale(tables, settings):
 def test_labels_of_ten_trainings_do_not_overlap(name, tables, settings):
     first = tables["coverage" if name == "coverage" else "summary"]
     check_labels(getattr(trainings, name)(first, tables["trainings"], settings))
+
+
+def test_bias_and_width_are_drawn_for_shifts_and_weights_first_and_not_for_too_many_variations(tables, settings):
+    points = plots_robustness.chosen(robustness.curves(tables["coverage"]))
+    assert len(points) == plots_robustness.MOST < 40
+    assert all(name.startswith(("energy", "weight")) for name in points)
+    figure = plots_robustness.figure(tables["coverage"], tables["trainings"], settings)
+    assert len(figure.axes) == 2 * len(points)
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes[: len(points)]]
+    assert titles == [robustness.label(name, settings) for name in points]
+
+
+def test_the_lines_of_robustness_are_medians_over_seeds(tables, settings):
+    curves = robustness.curves(tables["coverage"])
+    name = plots_robustness.chosen(curves)[0]
+    figure = plots_robustness.figure(tables["coverage"], tables["trainings"], settings)
+    mine = curves[(curves["variation"] == name) & (curves["training"] == tables["trainings"]["training"].iloc[0])]
+    expected = mine.groupby("z")["asimov_bias"].median()
+    best = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3][-1]
+    assert best.get_xdata().tolist() == [-1, 0, 1]
+    assert best.get_ydata() == pytest.approx(expected.to_numpy())
+    assert expected[0] == 0
+
+
+def test_the_legend_of_robustness_names_every_training_and_does_not_overlap(tables, settings):
+    figure = plots_robustness.figure(tables["coverage"], tables["trainings"], settings)
+    (legend,) = figure.legends
+    FigureCanvasAgg(figure).draw()
+    assert {text.get_text() for text in legend.get_texts()} == set(settings.trainings.values())
+    renderer = figure.canvas.get_renderer()
+    texts = [*legend.get_texts(), *(axes.title for axes in figure.axes[: len(figure.axes) // 2])]
+    assert overlapping(texts, renderer) == []
+
+
+def test_without_displaced_points_the_figure_of_robustness_says_so(tables, settings):
+    coverage = comparison.undisplaced(tables["coverage"])
+    figure = plots_robustness.figure(coverage, tables["trainings"], settings)
+    assert "no true points away from nominal" in figure.texts[0].get_text()
 
 
 def test_without_toys_the_figure_says_so(tables, settings):

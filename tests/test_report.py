@@ -2,11 +2,12 @@ import html.parser
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import files, report, slices
+from nuisflow import comparison, files, report, slices, tables
 from nuisflow.comparison import Run, by_run, run_of
 from nuisflow.plots import fits, style, trainings
 
@@ -61,11 +62,12 @@ def settings(analysis):
 @pytest.fixture(scope="module")
 def material(analysis, settings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("comparison")
-    paths = {name: folder / f"{name}.csv" for name in ("summary", "trainings", "breakdown", "coverage")}
+    paths = {name: folder / f"{name}.csv" for name in report.TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json"),
+        impacts=analysis.each("impacts.csv"),
         outputs=paths,
         settings=slices.plain(slices.comparison(analysis.settings)),
     )
@@ -122,7 +124,9 @@ def test_every_training_has_its_row_and_section(page, settings):
 
 def test_the_headline_comes_before_everything_else(text):
     places = [text.index(part) for part in ("smallest expected uncertainty", 'id="comparison"', "<svg", 'id="budgets"')]
-    places += [text.index(f'id="{part}"') for part in ("breakdown", "trainings", "yields", "notes", "configuration")]
+    places += [
+        text.index(f'id="{part}"') for part in ("tests", "breakdown", "trainings", "yields", "notes", "configuration")
+    ]
     assert places == sorted(places)
 
 
@@ -220,13 +224,53 @@ def test_yields_add_up_to_their_total(material, settings):
 
 
 def test_shares_of_the_variance_are_those_of_the_breakdown(material, settings):
-    table = report.breakdown_table(material.tables, settings)
+    table = tables.breakdown_table(material.tables, settings)
     fit = material.fits[Run("nominal", 1)]["asimov"]
     column = table["names"].index("nominal")
     rows = dict(table["rows"])
     value, share = rows["MC statistics"][column]
     assert float(value) == pytest.approx(fit["breakdown"]["MC statistics"], rel=0.05)
     assert share == pytest.approx(100 * (fit["breakdown"]["MC statistics"] / fit["sigma"]) ** 2, rel=0.1)
+
+
+def test_the_spread_between_members_is_shown_apart_and_explained(material, settings, text):
+    row = {"training": "nominal", "seed": 1, "data": "asimov", "group": comparison.EPISTEMIC, "sigma": 0.1234}
+    breakdown = pd.concat([material.tables["breakdown"], pd.DataFrame([row])])
+    found = material._replace(tables={**material.tables, "breakdown": breakdown})
+    page = report.render(TEMPLATE, found, settings)
+    for words in ("epistemic spread (not part of the total)", "<td>0.123", "how much the answer depends"):
+        assert words in page
+        assert words not in text
+
+
+def test_robustness_has_a_row_per_training_and_a_coverage_per_point(material, settings, text):
+    section = text[text.index('id="robustness"') : text.index('id="tests"')]
+    worst = material.tables["robustness"].set_index("training")["worst_error"]
+    for name, label in settings.trainings.items():
+        assert label in section
+        assert f"{worst[name]:.4f}" in section or f"{worst[name]:.3f}" in section
+    assert "energy scale 1 +1 σ" in section
+    assert "is the most robust" in text[: text.index('id="comparison"')]
+
+
+def test_coverage_at_nominal_and_its_warnings_know_nothing_of_displaced_points(material, settings):
+    coverage = material.tables["coverage"]
+    bad = coverage.assign(coverage=coverage["coverage"].mask(coverage["point"].notna(), 0.5))
+    found = report.context(material._replace(tables={**material.tables, "coverage": bad}), settings)
+    assert len(found["coverage"]) == len(settings.trainings) * 3
+    assert not any(row["off"] for row in found["coverage"])
+    warnings = [text for text in found["warnings"] if "too rarely" in text]
+    assert len(warnings) == len(settings.trainings)
+    assert all("where nature is displaced" in text for text in warnings)
+
+
+def test_without_displaced_points_there_is_no_section_of_robustness(material, settings):
+    tables = dict(material.tables)
+    tables["coverage"] = tables["coverage"][tables["coverage"]["point"].isna()]
+    tables["robustness"] = tables["robustness"].iloc[:0]
+    page = Page(report.render(TEMPLATE, material._replace(tables=tables), settings))
+    assert "robustness" not in page.ids
+    assert "coverage" in page.ids
 
 
 def test_configuration_and_versions_are_printed(page):

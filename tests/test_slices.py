@@ -3,7 +3,7 @@ import json
 import pytest
 from analyses import changed, shipped
 
-from nuisflow import checks, slices
+from nuisflow import checks, points, slices
 
 DITAU = shipped("config")
 
@@ -14,13 +14,13 @@ def every_slice(content):
     jobs = {}
     for sample in settings.samples:
         jobs[f"simulate_events {sample}"] = slices.simulation(settings, sample)
-        for variation in slices.shifted_names(settings, sample):
+        for variation in slices.shifted_names(settings, sample) + points.folders(settings, sample):
             jobs[f"process_events {sample} {variation}"] = slices.processing(settings, sample, variation)
     for training in settings.trainings:
         for seed in range(1, settings.learning.seeds + 1):
             jobs[f"train_network {training} {seed}"] = slices.training(settings, training, seed)
             jobs[f"throw_toys {training} {seed}"] = slices.toys(settings, training, seed)
-    for name in ("scoring", "filling", "workspace", "fit", "comparison", "plots", "report"):
+    for name in ("scoring", "filling", "displaced_filling", "workspace", "fit", "comparison", "plots", "report"):
         jobs[name] = getattr(slices, name)(settings)
     return {job: json.dumps(slices.plain(part)) for job, part in jobs.items()}
 
@@ -32,6 +32,11 @@ def affected(*changes):
 
 def jobs(*starts):
     return {job for job in every_slice(DITAU) if job.startswith(starts)}
+
+
+SETTINGS = checks.check(DITAU)
+DISPLACED = [(sample, folder) for sample in SETTINGS.samples for folder in points.folders(SETTINGS, sample)]
+AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report")
 
 
 @pytest.mark.parametrize(
@@ -50,10 +55,22 @@ def jobs(*starts):
             ),
         ),
         (("learning.validation_fraction", 0.3), ("train_network", "report")),
-        (("variations.ttbar_rate.size", 0.05), ("workspace", "report")),
+        (("variations.ttbar_rate.size", 0.05), ("displaced_filling", "workspace", "throw_toys", "report")),
         (("templates.binning.number", 10), ("filling", "report")),
         (("templates.smooth", ["tes"]), ("workspace", "report")),
         (("toys.number", 100), ("throw_toys", "report")),
+        (("toys.displaced_number", 100), ("throw_toys", "report")),
+        (
+            ("toys.displacements", {"down": -1, "up": 1}),
+            (*(f"process_events {sample} {folder}" for sample, folder in DISPLACED), *AFTER_DISPLACEMENT),
+        ),
+        (
+            ("toys.displacements.up2", 2.5),
+            (
+                *(f"process_events {sample} {folder}" for sample, folder in DISPLACED if "up2" in folder),
+                *AFTER_DISPLACEMENT,
+            ),
+        ),
         (("samples.ttbar.events", 1000), ("simulate_events ttbar", "report")),
         (("dask", {"workers": 4, "scheduler": "processes"}), ()),
         (("learning.device", "cpu"), ()),
@@ -74,7 +91,9 @@ def test_a_change_reaches_only_the_jobs_it_can_affect(change, expected):
 
 def test_a_new_shift_makes_its_own_events_and_new_templates_only():
     new = affected(("variations.les", {"kind": "shift", "shift": "les", "size": 0.01}))
-    assert {job.split()[0] for job in new} == {"process_events", "filling", "workspace", "fit", "plots", "report"}
+    assert {job.split()[0] for job in new} == {
+        *("process_events", "filling", "displaced_filling", "workspace", "fit", "throw_toys", "plots", "report")
+    }
     assert all("les" in job for job in new if job.startswith("process_events"))
 
 
@@ -86,6 +105,6 @@ def test_a_shift_that_skips_a_process_makes_no_events_for_it():
 
 def test_up_and_down_are_one_prior_standard_deviation():
     settings = checks.check(DITAU)
-    assert slices.direction(settings, "nominal") == (None, 0.0)
-    assert slices.direction(settings, "tes_up") == ("tes", 1.0)
-    assert slices.direction(settings, "soft_met_down") == ("soft_met", -1.0)
+    assert points.at(settings, "nominal") == (None, 0.0)
+    assert points.at(settings, "tes_up") == ("tes", 1.0)
+    assert points.at(settings, "soft_met_down") == ("soft_met", -1.0)

@@ -57,13 +57,21 @@ def after(step, *trainings):
     """Return the jobs of *trainings* from *step* on, and the final ones."""
     steps = ["Train {}", "Score events with {}", "Fill templates of {}", "Build the workspace of {}"]
     kept = steps[steps.index(step) :] if step in steps else []
+    kept += ["Fill displaced points of {}"]
+    kept += ["Score displaced events with {}"] if step in steps[:2] else []
     jobs = {text.format(f"{name} (seed 1)") for name in trainings for text in kept}
     jobs |= {f"Fit {name} (seed 1)" for name in trainings} | {f"Throw toys for {name} (seed 1)" for name in trainings}
     return jobs | {f"Plot {name}" for name in trainings} | FINAL
 
 
 BOTH = ("boosted_trees", "augmentation")
-NEW_SHIFT = {f"Process {sample} (jes_{side})" for sample in TOY["samples"] for side in ("up", "down")}
+NEW_SHIFT = {f"Process {sample} (jes_{side})" for sample in TOY["samples"] for side in ("up", "down", "up2")}
+FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Process ttbar (tilt_up2)"}
+
+
+def displaced(*steps):
+    """Return the jobs that follow from other displaced points."""
+    return {text.format(f"{name} (seed 1)") for name in BOTH for text in (*steps, "Fill displaced points of {}", "Throw toys for {}")} | FINAL  # fmt: skip
 
 
 def test_the_report_and_every_promised_file_exist(project):
@@ -76,6 +84,8 @@ def test_the_report_and_every_promised_file_exist(project):
             "history.csv",
             "scores.parquet",
             "templates.json",
+            "displaced_scores.parquet",
+            "displaced.json",
             "workspace.json",
             "fit.json",
             "impacts.csv",
@@ -151,6 +161,10 @@ def test_nothing_reruns_without_a_change(project):
         pytest.param([("templates.binning.number", 4)], after("Fill templates of {}", *BOTH), id="binning"),
         pytest.param([("variations.ttbar_rate.size", 0.2)], after("Build the workspace of {}", *BOTH), id="rate"),
         pytest.param([("toys.number", 100)], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="toys"),
+        pytest.param([("toys.displacements.up2", 1.5)], FARTHER | displaced("Score displaced events with {}"), id="displacement"),
+        pytest.param([("toys.displacements.down2", -2.0)], {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}"), id="new displacement"),
+        pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="no displacements"),
+        pytest.param([("toys.displacements", {"up": 1})], displaced(), id="fewer displacements"),
         pytest.param([("variations.jes", {"kind": "shift", "shift": "jes", "size": 0.01})], NEW_SHIFT | after("Score events with {}", *BOTH), id="new shift"),
         pytest.param([("trainings.nominal", {"strategy": "nominal"})], after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}, id="new training"),
         pytest.param([("dask.workers", 2), ("dask.scheduler", "processes"), ("dask.chunk_size", 999)], set(), id="dask"),
@@ -162,12 +176,17 @@ def test_a_changed_configuration_reruns_exactly_the_affected_jobs(project, chang
     assert listed(project, *changes) == expected
 
 
-def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project):
-    path = project / "scripts" / "nuisflow" / "toys.py"
+TOYS = {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL
+FITS = {f"Fit {name} (seed 1)" for name in BOTH} | {f"Plot {name}" for name in BOTH}
+
+
+@pytest.mark.parametrize(("module", "expected"), [("truths", TOYS), ("toys", TOYS | FITS)])
+def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project, module, expected):
+    path = project / "scripts" / "nuisflow" / f"{module}.py"
     before = path.read_text()
     path.write_text(before + "\nANOTHER = 1\n")
     try:
-        assert listed(project) == {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL
+        assert listed(project) == expected
     finally:
         path.write_text(before)
 

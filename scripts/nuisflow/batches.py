@@ -5,14 +5,13 @@ that training, variations and scoring agree.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow import configuration, events, slices, variations
-from nuisflow.datasets import kinematics
+from nuisflow import configuration, datasets, events, slices, variations
 from nuisflow.strategies.strategy import Events
 
 Columns = dict[str, np.ndarray]
@@ -49,7 +48,10 @@ def is_validation(entry: np.ndarray, fraction: float) -> np.ndarray:
 def missing(selection: slices.EventSelection) -> float | None:
     """Return the value that stands for 'undefined' in features."""
     dataset = selection.dataset
-    return dataset.missing if isinstance(dataset, configuration.FlatDataset) else kinematics.UNDEFINED
+    if isinstance(dataset, configuration.FlatDataset):
+        return dataset.missing
+    undefined: float | None = datasets.MODULES[dataset.kind].UNDEFINED
+    return undefined
 
 
 class Scaling(NamedTuple):
@@ -105,6 +107,47 @@ def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return balanced
 
 
+class _Selected(NamedTuple):
+    """Selected events of one block at one z; *row* is their index in the block and ascends."""
+
+    row: np.ndarray
+    features: np.ndarray
+    weights: np.ndarray
+
+
+class _Part(NamedTuple):
+    """The events of one block, as in `Events` but before scaling and balancing."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    z: np.ndarray
+    process: np.ndarray
+    entry: np.ndarray
+    sample: np.ndarray  # (events,), index of the sample
+    points: np.ndarray
+    counts: np.ndarray
+
+
+def _together(own: _Selected, others: Sequence[_Selected]) -> tuple[_Selected, np.ndarray, np.ndarray]:
+    """Return the events in *own* or one of the *others*, and their features and weights in all others.
+
+    Where an event is not selected, its weight is 0 and its features are those of a place where it is.
+    """
+    parts = [own, *others]
+    row = np.unique(np.concatenate([part.row for part in parts]))
+    places = [np.searchsorted(row, part.row) for part in parts]
+    features = np.empty((len(row), own.features.shape[1]), own.features.dtype)
+    for part, place in zip(reversed(parts), reversed(places), strict=True):
+        features[place] = part.features
+    everywhere = np.repeat(features[:, None], len(parts), axis=1)
+    weights = np.zeros((len(row), len(parts)))
+    for index, (part, place) in enumerate(zip(parts, places, strict=True)):
+        everywhere[place, index] = part.features
+        weights[place, index] = part.weights
+    return _Selected(row, features, weights[:, 0]), everywhere[:, 1:], weights[:, 1:]
+
+
 class Pool:
     """The raw events of the training samples, held once in memory; they become features at any z, block by block."""
 
@@ -133,44 +176,87 @@ class Pool:
             chosen[name] = np.flatnonzero(used & (is_validation(entry, learning.validation_fraction) == validation))
         return chosen
 
-    def events(self, rows: Rows, z: np.ndarray | None = None, scaling: Scaling | None = None) -> Events[np.ndarray]:
+    def events(
+        self,
+        rows: Rows,
+        z: np.ndarray | None = None,
+        scaling: Scaling | None = None,
+        points: np.ndarray | None = None,
+    ) -> Events[np.ndarray]:
         """Return the selected events of *rows* at *z*: None for nominal, or shape (rows of all samples, variations).
 
-        Events that a variation moves out of the selection are left out, those that it moves in are there.
+        Events that a variation moves out of the selection are left out, those that it moves in are there. With
+        *points*, of shape (points, variations), an event is there that is selected at its z or at one of them.
         """
-        parts = list(self._parts(rows, z))
+        parts = list(self._parts(rows, z, points))
         if not parts:
             raise BatchError("no events to train on: the selections of the regions keep none")
-        features, labels, weights, strengths, process, entry = map(np.concatenate, zip(*parts, strict=True))
+        joined = _Part(*map(np.concatenate, zip(*parts, strict=True)))
+        scaled = scaling or identity(joined.features.shape[1])
         return Events(
-            features=features if scaling is None else scaling(features),
-            labels=labels,
-            weights=balance(weights, labels),
-            z=strengths,
-            expected=weights.astype(np.float32),
-            process=process,
-            entry=entry,
+            features=scaled(joined.features),
+            labels=joined.labels,
+            weights=balance(joined.weights, joined.labels),
+            z=joined.z,
+            expected=joined.weights.astype(np.float32),
+            process=joined.process,
+            entry=joined.entry,
+            share=self._shares(joined, rows),
+            points=scaled(joined.points),
+            counts=joined.counts.astype(np.float32),
         )
 
-    def _parts(self, rows: Rows, z: np.ndarray | None) -> Iterator[tuple[np.ndarray, ...]]:
+    def _shares(self, events: "_Part", rows: Rows) -> np.ndarray:
+        """Return the part that every event is of all expected events of its class, in the samples that train.
+
+        What *rows* leaves out counts: it is expected to be like them.
+        """
+        scale = np.array([len(self.samples[name]["entry"]) / max(len(rows[name]), 1) for name in self.samples])
+        totals = np.bincount(events.labels.astype(np.int64), weights=events.weights * scale[events.sample], minlength=2)
+        return np.asarray(events.weights / totals[events.labels.astype(np.int64)], dtype=np.float32)
+
+    def _parts(self, rows: Rows, z: np.ndarray | None, points: np.ndarray | None) -> "Iterator[_Part]":
         """Yield the events of one block after another."""
-        size = sum(map(len, rows.values()))
+        size, number = sum(map(len, rows.values())), len(self.settings.variations)
         if z is None:
-            z = np.zeros((size, len(self.settings.variations)))
+            z = np.zeros((size, number))
+        if points is None:
+            points = np.zeros((0, number))
         if len(z) != size:
             raise ValueError(f"z has {len(z)} rows for {size} events")
         offset = 0
         for name, chosen in rows.items():
             for start in range(0, len(chosen), BLOCK):
                 block = chosen[start : start + BLOCK]
-                yield self._block(name, block, z[offset : offset + len(block)])
+                yield self._block(name, block, z[offset : offset + len(block)], points)
                 offset += len(block)
 
-    def _block(self, name: str, rows: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return features, labels, weights, z, process and entry of the selected events among *rows* of one sample."""
-        settings, sample = self.settings, self.settings.samples[name]
+    def _block(self, name: str, rows: np.ndarray, z: np.ndarray, points: np.ndarray) -> "_Part":
+        """Return the selected events among *rows* of one sample."""
+        sample = self.settings.samples[name]
         columns = {column: values[rows] for column, values in self.samples[name].items()}
-        strengths = {variation: z[:, index] for index, variation in self._acting(sample.process).items()}
+        own = self._at(name, columns, z)
+        kept, moved, counts = _together(own, [self._near(own, name, columns, point) for point in points])
+        size = len(kept.row)
+        return _Part(
+            features=kept.features,
+            labels=np.full(size, sample.process == self.settings.signal, dtype=np.float32),
+            weights=kept.weights,
+            z=z[kept.row].astype(np.float32),
+            process=np.full(size, self._processes.index(sample.process), dtype=np.int64),
+            entry=columns["entry"][kept.row],
+            sample=np.full(size, list(self.samples).index(name)),
+            points=moved,
+            counts=counts,
+        )
+
+    def _at(self, name: str, columns: Columns, z: np.ndarray) -> "_Selected":
+        """Return the selected events of one sample at *z*, of shape (rows, variations) or (variations,)."""
+        settings, sample = self.settings, self.settings.samples[name]
+        strengths = {
+            variation: np.broadcast_to(z[..., index], len(columns["entry"]))
+            for index, variation in self._acting(sample.process).items()
+        }
         selected = self._selected(columns, sample, strengths)
         if not self._scored.all():
             kept = np.flatnonzero(self._scored[selected["region"]])
@@ -179,15 +265,20 @@ class Pool:
         if z.any():  # ASSUME: an event whose weight a variation would make negative does not count at this z
             selected["weight"] = np.maximum(selected["weight"], 0)
         _check_weights(selected, name)
-        size = len(selected["entry"])
-        return (
-            np.stack([selected[feature] for feature in settings.events.features], axis=1),
-            np.full(size, sample.process == settings.signal, dtype=np.float32),
-            selected["weight"],
-            z[selected["row"]].astype(np.float32),
-            np.full(size, self._processes.index(sample.process), dtype=np.int64),
-            selected["entry"],
-        )
+        features = np.stack([selected[feature] for feature in settings.events.features], axis=1)
+        return _Selected(selected["row"], features, selected["weight"])
+
+    def _near(self, nominal: "_Selected", name: str, columns: Columns, point: np.ndarray) -> "_Selected":
+        """Return the selected events of one sample at *point*; where only rates differ, they are those of *nominal*."""
+        acting = self._acting(self.settings.samples[name].process)
+        changed = {variation: point[index] for index, variation in acting.items() if point[index] != 0}
+        chosen = [self.settings.variations[variation] for variation in changed]
+        if any(isinstance(variation, SHIFT_OR_WEIGHT) for variation in chosen):
+            return self._at(name, columns, point)
+        weights = nominal.weights.copy()
+        for variation, z in zip(chosen, changed.values(), strict=True):
+            weights *= variations.factor(variation, {"weight": weights}, z)
+        return nominal._replace(weights=weights)
 
     def _acting(self, process: str) -> dict[int, str]:
         """Return the variations that act on events of *process*, by their position in the strategy."""
@@ -224,6 +315,7 @@ class FoldEvents:
     train_rows: Rows
     validation_rows: Rows
     scaling: Scaling
+    points: np.ndarray | None = None
 
     @property
     def train_size(self) -> int:
@@ -237,11 +329,11 @@ class FoldEvents:
 
     def train(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
         """Return the training events at *z*."""
-        return self.pool.events(self.train_rows, z, self.scaling)
+        return self.pool.events(self.train_rows, z, self.scaling, self.points)
 
     def validation(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
         """Return the validation events at *z*."""
-        return self.pool.events(self.validation_rows, z, self.scaling)
+        return self.pool.events(self.validation_rows, z, self.scaling, self.points)
 
     def thinned(self, number: int, generator: np.random.Generator) -> "FoldEvents":
         """Return this fold with *number* random training events (before the selection), if it has more."""
@@ -252,15 +344,14 @@ class FoldEvents:
         for name, values in self.train_rows.items():
             rows[name] = values[chosen[(chosen >= first) & (chosen < first + len(values))] - first]
             first += len(values)
-        return FoldEvents(self.pool, rows, self.validation_rows, self.scaling)
+        return replace(self, train_rows=rows)
 
 
-def fold_events(pool: Pool, number: int, *, scales: bool = True) -> FoldEvents:
+def fold_events(pool: Pool, number: int, *, scales: bool = True, points: np.ndarray | None = None) -> FoldEvents:
     """Return the events of fold *number*; features are scaled by their spread in its nominal training events."""
     train, validation = pool.rows(number, validation=False), pool.rows(number, validation=True)
     if not scales:
-        return FoldEvents(pool, train, validation, identity(len(pool.settings.events.features)))
+        return FoldEvents(pool, train, validation, identity(len(pool.settings.events.features)), points)
     nominal = pool.events(train)
-    return FoldEvents(
-        pool, train, validation, measured(nominal.features, nominal.weights, missing(pool.settings.events))
-    )
+    scaling = measured(nominal.features, nominal.weights, missing(pool.settings.events))
+    return FoldEvents(pool, train, validation, scaling, points)

@@ -3,7 +3,6 @@
 All problems found are reported at once, each as ``file: path: problem; remedy``.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -13,8 +12,12 @@ from typing import Any
 import pydantic
 import yaml
 
-from nuisflow import datasets, expressions, strategies
+from nuisflow import benchmarks, conditioning, datasets, expressions, names, points, strategies
 from nuisflow.configuration import Configuration, Learning, Region, Sample, Shift, Weight
+
+suggest = names.suggest
+
+MAXIMUM_BINS = 1000
 
 
 class ConfigurationError(ValueError):
@@ -64,12 +67,6 @@ def check(content: Any, place: str = "config.yaml") -> Configuration:
 
 def _lines(place: str, problems: Any) -> str:
     return "\n".join(f"{place}: {problem}" for problem in problems)
-
-
-def suggest(name: str, allowed: Collection[str]) -> str:
-    """Return 'did you mean …?' for a close name, else the allowed ones."""
-    close = difflib.get_close_matches(str(name), list(allowed), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(allowed) or 'none'}"
 
 
 def _explain(detail: Any) -> str:
@@ -155,6 +152,9 @@ def _problems(settings: Configuration) -> Iterator[str]:
         yield from _variation_problems(settings, name)
     for name in settings.trainings:
         yield from _training_problems(settings, name)
+    yield from points.problems(settings)
+    yield from conditioning.problems(settings)
+    yield from benchmarks.problems(settings)
     yield from _other_problems(settings)
 
 
@@ -227,16 +227,8 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
             yield f"features.{index}: no column {feature!r}; {suggest(feature, available)}"
         if feature in ("entry", "row", "region", "weight", "observable", "true_mass"):
             yield f"features.{index}: {feature!r} is not known in collision data or reserved; leave it out"
-    yield from _duplicates(settings.features, "features")
-    yield from _duplicates(getattr(settings.dataset, "columns", ()), "dataset.columns")
-
-
-def _duplicates(names: Collection[str], place: str) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            yield f"{place}: {name!r} is there twice; remove one"
-        seen.add(name)
+    yield from names.duplicates(settings.features, "features")
+    yield from names.duplicates(getattr(settings.dataset, "columns", ()), "dataset.columns")
 
 
 def _region_problems(settings: Configuration, name: str, region: Region) -> Iterator[str]:
@@ -261,6 +253,7 @@ def _variation_problems(settings: Configuration, name: str) -> Iterator[str]:
     for other in settings.variations:
         if name in (f"{other}_up", f"{other}_down"):
             yield f"{place}: the name is taken by a direction of {other!r}; choose another"
+    yield from _group_problems(place, variation.group)
     for process in variation.processes or ():
         if process not in settings.processes:
             yield f"{place}.processes: no process {process!r}; {suggest(process, settings.processes)}"
@@ -282,6 +275,11 @@ def _variation_problems(settings: Configuration, name: str) -> Iterator[str]:
     lumis = [key for key, other in settings.variations.items() if other.kind == "luminosity"]
     if name in lumis[1:]:
         yield f"{place}: there is a luminosity variation already, {lumis[0]!r}; make this one kind: rate"
+
+
+def _group_problems(place: str, group: str) -> Iterator[str]:
+    if group == "epistemic":
+        yield f"{place}.group: {group!r} is reserved for the spread between the members of a training; choose another"
 
 
 def _shift_problems(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
@@ -320,7 +318,10 @@ def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
             yield f"{place}.variations: no shift, weight or rate {variation!r}; {suggest(variation, usable)}"
     if training.needs_variations and not training.variations:
         yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
-    yield from _duplicates(training.variations, f"{place}.variations")
+    yield from names.duplicates(training.variations, f"{place}.variations")
+    if (training.classes or 0) * settings.learning.folds > MAXIMUM_BINS:
+        folds = settings.learning.folds
+        yield f"{place}.bins: {training.classes} bins in each of {folds} folds: at most {MAXIMUM_BINS}"
     try:
         Learning.model_validate(settings.learning.model_dump() | training.changes())
     except pydantic.ValidationError as error:

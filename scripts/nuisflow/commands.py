@@ -25,7 +25,9 @@ _ZERO = 1e-9  # what is smaller is rounding, and printed as 0
 _PATIENCE = 8.0  # seconds
 LABELS = {
     "hessian_error": "Hessian error", "twice_nll": "-2 ln L", "goodness_of_fit": "-2 ln (L / L saturated)",
-    "sigmas": "significance", "true": "true value", "number": "toys", "failed": "failed fits",
+    "sigmas": "significance", "p_value_low": "p value, lower end (Clopper-Pearson)",
+    "p_value_high": "p value, upper end (Clopper-Pearson)", "true": "true value", "number": "toys",
+    "failed": "failed fits",
     "coverage_low": "coverage, lower end (Clopper-Pearson)", "coverage_high": "coverage, upper end (Clopper-Pearson)",
     "interval": "mean width of the interval", "rmse": "RMSE", "mae": "MAE",
 }  # fmt: skip
@@ -222,7 +224,9 @@ def _fit(model: likelihood.Model, data: Floats, options: argparse.Namespace) -> 
 
 COMMANDS = {
     "fit": Command(
-        _fit, "best fit, its errors and where they come from, goodness of fit, pulls", "--group 'jets=jes,jer'"
+        _fit,
+        "best fit, its errors and where they come from, significance, goodness of fit, pulls",
+        "--group 'jets=jes,jer'",
     ),
     "rank": Command(
         lambda model, data, _: answers.rank(model, data),
@@ -240,8 +244,10 @@ COMMANDS = {
         "--output limit.json",
     ),
     "toys": Command(
-        lambda model, data, options: answers.throw(model, data, options.number, options.seed),
-        "pseudo-experiments at the best fit: do the intervals cover, bias, pulls",
+        lambda model, data, options: answers.throw(
+            model, data, options.number, options.seed, observed=not options.asimov
+        ),
+        "pseudo-experiments at the best fit: do the intervals cover, bias, pulls, goodness of fit",
         "--asimov --number 10000",
     ),
 }

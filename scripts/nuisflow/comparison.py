@@ -18,11 +18,18 @@ TRUTH = 1.0
 UNCERTAINTIES = ("sigma", "sigma_up", "sigma_down", "sigma_hessian", "sigma_stat", "sigma_syst", "sigma_mcstat")
 TOYS = ("coverage", "coverage_error", "bias", "pull_width", "interval_score")
 MEDIANS = ("mu", *UNCERTAINTIES, "auc", *TOYS, "p_value", "events_seen", "train_seconds")
-SUMMARY = ("training", "strategy", "seed", "data", "converged", *MEDIANS)
-BREAKDOWN = ("training", "seed", "data", "group", "sigma")
+TESTS = ("p_value_toys", "significance", "limit_observed", "limit_expected", "interval_remarks", "simulated_events")
+SUMMARY = ("training", "strategy", "seed", "data", "converged", *MEDIANS, *TESTS)
+BREAKDOWN = ("training", "seed", "data", "group", "sigma", "sigma_observable")
+LIMITS = ("training", "seed", "data", "level", "limit", "band", "value")
+EPISTEMIC = "epistemic"
+"""The group of the breakdown that holds the spread of the answers of the members of a classifier."""
+BANDS = (-2, -1, 0, 1, 2)
+"""Fluctuations of the data, in standard deviations, for which upper limits are expected."""
 COVERAGE = (
-    *("training", "seed", "mu_true", "toys", "failed", "coverage", "coverage_low", "coverage_high"),
-    *("bias", "pull_mean", "pull_width", "mean_width", "interval_score"),
+    *("training", "seed", "mu_true", "variation", "point", "z", "asimov_mu", "asimov_low", "asimov_high"),
+    *("toys", "failed", "coverage", "coverage_low", "coverage_high", "coverage_error"),
+    *("bias", "bias_error", "pull_mean", "pull_width", "mean_width", "interval_score", "rmse", "mae"),
 )
 CLEAR, HINT = 3.0, 2.0
 """A difference of at least `CLEAR` standard deviations counts as established, one below `HINT` as undecided."""
@@ -91,6 +98,7 @@ def summarise(
             **budgets[run]._asdict(),
             **_nearest_coverage(coverages.get(run, ())),
         }
+        common["simulated_events"] = fewest_events(fits[run])
         rows += [common | {"data": data} | fit_row(result) for data, result in _results(fits[run])]
     return pd.DataFrame(rows, columns=list(SUMMARY))
 
@@ -101,22 +109,80 @@ def fit_row(result: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {name: _number(result.get(name)) for name in ("mu", *UNCERTAINTIES)}
     # Distances from the best fit, whichever sign the fit gives them.
     numbers |= {name: abs(numbers[name]) for name in ("sigma_up", "sigma_down")}
-    return {"converged": bool(result["converged"]), **numbers, "p_value": _number(quality.get("p_value"))}
+    numbers["p_value"] = _number(quality.get("p_value"))
+    return {"converged": bool(result["converged"]), **numbers, **tests(result)}
 
 
-def breakdown(fits: Mapping[Run, Any], settings: slices.ComparisonSettings) -> pd.DataFrame:
-    """Return the uncertainty that each group of parameters adds: one row per training, seed, data and group."""
+def tests(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the tests of one fit say; nan where there was none."""
+    limits = result.get("limits") or {}
+    thrown = (result.get("goodness_of_fit") or {}).get("toys") or {}
+    return {
+        "p_value_toys": _number(thrown.get("p_value")),
+        "significance": _number((result.get("significance") or {}).get("sigmas")),
+        "limit_observed": _number(limits.get("observed")),
+        "limit_expected": _number(limits["expected"][BANDS.index(0)]) if limits else np.nan,
+        "interval_remarks": float(len(result["intervals"]["remarks"])) if result.get("intervals") else np.nan,
+    }
+
+
+def fewest_events(fit: Mapping[str, Any]) -> float:
+    """Return the smallest number of effective simulated background events in any bin of any template; nan: unknown."""
+    return min((float(row["events"]) for row in fit.get("simulation") or ()), default=np.nan)
+
+
+def breakdown(
+    fits: Mapping[Run, Any],
+    settings: slices.ComparisonSettings,
+    members: Mapping[Run, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """Return the uncertainty that each group of parameters adds: one row per training, seed, data and group.
+
+    ``sigma`` by freezing the group, ``sigma_observable`` by shifting its auxiliary measurements. Trainings of several
+    *members* have a row more, of the group `EPISTEMIC`, which is not part of the total.
+    """
     rows = [
-        (*run, data, group, _number(sigma))
+        (*run, data, group, _number(sigma), _number((result.get("breakdown_observable") or {}).get(group)))
         for run in _ordered(fits, settings)
         for data, result in _results(fits[run])
         for group, sigma in (result.get("breakdown") or {}).items()
     ]
+    answers = members or {}
+    rows += [(*run, DATA[0], EPISTEMIC, spread(answers[run]), np.nan) for run in _ordered(answers, settings)]
     return pd.DataFrame(rows, columns=list(BREAKDOWN))
 
 
+def spread(members: pd.DataFrame) -> float:
+    """Return the standard deviation of the answers of single *members* to the same data (see `spreads.answers`)."""
+    return float(np.sqrt(max((members["variance"] - members["covariance"]).mean(), 0.0)))
+
+
+def limits(fits: Mapping[Run, Any], settings: slices.ComparisonSettings) -> pd.DataFrame:
+    """Return the upper limits: one row per training, seed, data and limit (observed, or expected in a band)."""
+    rows = []
+    for run in _ordered(fits, settings):
+        for data, result in _results(fits[run]):
+            if found := result.get("limits"):
+                common = (*run, data, found["level"])
+                if data == "observed":
+                    rows.append((*common, "observed", np.nan, _number(found["observed"])))
+                pairs = zip(BANDS, found["expected"], strict=True)
+                rows += [(*common, "expected", band, _number(value)) for band, value in pairs]
+    return pd.DataFrame(rows, columns=list(LIMITS))
+
+
+def impacts(tables: Mapping[Run, pd.DataFrame], settings: slices.ComparisonSettings) -> pd.DataFrame:
+    """Return the impacts of all trainings in one table, training and seed in front."""
+    rows = [tables[run].assign(training=run.training, seed=run.seed) for run in _ordered(tables, settings)]
+    columns = ["training", "seed", *(name for name in rows[0].columns if name not in Run._fields)] if rows else []
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=list(Run._fields))
+
+
 def coverage(coverages: Mapping[Run, Sequence[Mapping[str, Any]]], settings: slices.ComparisonSettings) -> pd.DataFrame:
-    """Return the results of the pseudo-experiments: one row per training, seed and true value."""
+    """Return bias, width and coverage: one row per training, seed and true point.
+
+    ``asimov_…`` is the fit to the expectation there; what pseudo-experiments tell is nan where none were thrown.
+    """
     rows = [{**run._asdict(), **entry} for run in _ordered(coverages, settings) for entry in coverages[run]]
     return pd.DataFrame(rows, columns=list(COVERAGE))
 
@@ -142,7 +208,13 @@ def _number(value: Any) -> float:
     return np.nan if value is None else float(value)
 
 
+def undisplaced(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the table of `coverage` at which all nuisance parameters are nominal."""
+    return coverage[coverage["point"].isna()]
+
+
 def _nearest_coverage(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    entries = [entry for entry in entries if entry.get("point") is None]
     if not entries:
         return {}
     entry = min(entries, key=lambda candidate: abs(candidate["mu_true"] - TRUTH))

@@ -30,6 +30,24 @@ class DitauDataset(Section):
     kind: Literal["ditau"]
 
 
+class GaussianDataset(Section):
+    """Two Gaussian classes in a plane whose common angle is uncertain (arXiv:2105.08742): signal and background."""
+
+    kind: Literal["gaussian"]
+
+
+class InfernoDataset(Section):
+    """The three-dimensional benchmark of INFERNO (arXiv:1806.04743): signal and background."""
+
+    kind: Literal["inferno"]
+
+
+class PivotDataset(Section):
+    """The toy of Learning to pivot (arXiv:1611.01046): signal and background."""
+
+    kind: Literal["pivot"]
+
+
 class FlatDataset(Section):
     """Flat ntuples of the user: ROOT TTree or RNTuple, Parquet or CSV(.gz), one row per event."""
 
@@ -38,6 +56,14 @@ class FlatDataset(Section):
     tree: str = Field("Events", description="name of the TTree or RNTuple (ROOT files only)")
     columns: tuple[Column, ...] = Field(min_length=1, description="columns to read, scalar numbers only")
     missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")
+
+
+SimulatedDataset = Annotated[
+    DitauDataset | GaussianDataset | InfernoDataset | PivotDataset, Field(discriminator="kind")
+]
+Dataset = Annotated[
+    DitauDataset | GaussianDataset | InfernoDataset | PivotDataset | FlatDataset, Field(discriminator="kind")
+]
 
 
 class Process(Section):
@@ -53,8 +79,8 @@ class Sample(Section):
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
     files: tuple[str, ...] = Field((), description="files in dataset.path (flat data sets)")
-    events: Count | None = Field(None, description="number of events to simulate (ditau)")
-    expected: Positive | None = Field(None, description="expected events that the simulated ones stand for (ditau)")
+    events: Count | None = Field(None, description="number of events to simulate")
+    expected: Positive | None = Field(None, description="expected events that the simulated ones stand for")
     weight: Expression | None = Field(None, description="expected events per row: an expression over columns")
     selection: Expression | None = Field(None, description="rows of the files that belong to this sample")
     train: bool = Field(True, description="whether classifiers are trained on it")
@@ -96,7 +122,7 @@ class Shift(_Variation):
     """Columns change, and everything derived from them is recomputed."""
 
     kind: Literal["shift"]
-    shift: Name | None = Field(None, description="a shift that the data set offers (ditau: tes, jes, les, soft_met)")
+    shift: Name | None = Field(None, description="a shift that the data set offers, e.g. tes of ditau or r of inferno")
     size: Positive | None = Field(None, description="prior standard deviation, for a shift of the data set")
     columns: dict[Column, Expression] | None = Field(
         None, description="new value of each column, over the old columns and z (in prior standard deviations)"
@@ -176,6 +202,9 @@ class Fit(Section):
     bounds: tuple[Number, Number] = Field((-5.0, 10.0), description="range of the signal strength")
     unblind: bool = Field(False, description="fit the collision data too; otherwise Asimov data only")
     mc_statistics: bool = Field(True, description="MC statistical uncertainty of every bin (staterror)")
+    goodness_toys: Annotated[int, Field(ge=0)] = Field(
+        1000, description="pseudo-experiments for the goodness of fit of observed data; 0 for none"
+    )
 
 
 class Toys(Section):
@@ -183,6 +212,26 @@ class Toys(Section):
 
     number: Count = Field(10_000, description="pseudo-experiments per training and true value")
     truths: tuple[Number, ...] = Field((1.0,), min_length=1, description="true values of the signal strength")
+    displacements: dict[Name, Number] = Field(
+        {"down": -1.0, "up": 1.0},
+        description="named true values of every nuisance parameter with a prior, one parameter at a time, "
+        "in prior standard deviations; {} for none",
+    )
+    displaced_number: Count = Field(1_000, description="pseudo-experiments per training and displaced shift or weight")
+
+
+class Scenario(Section):
+    """Which nuisance parameters float beside the parameter of interest; all others are fixed at nominal."""
+
+    free: tuple[Name, ...] = Field((), description="variations without their prior")
+    constrained: tuple[Name, ...] = Field((), description="variations with their prior")
+
+
+class Published(Section):
+    """Published values of the expected uncertainty in every scenario, shown beside ours."""
+
+    table: str = Field(description="CSV file with the columns training, one per scenario, and source")
+    in_events: bool = Field(False, description="whether they are uncertainties of the signal events, not of the POI")
 
 
 class Dask(Section):
@@ -207,7 +256,7 @@ class Configuration(Section):
 
     analysis: Name = Field(description="results appear in results/<analysis>")
     seed: Annotated[int, Field(ge=0)] = Field(1, description="every random number follows from it")
-    dataset: Annotated[DitauDataset | FlatDataset, Field(discriminator="kind")]
+    dataset: Dataset
     processes: dict[Name, Process] = Field(min_length=2, description="in stacking order; exactly one signal")
     samples: dict[Name, Sample] = Field(min_length=2)
     derived: dict[Column, Expression] = Field({}, description="new columns, recomputed after every shift, in order")
@@ -220,6 +269,8 @@ class Configuration(Section):
     templates: Templates = Field(default_factory=Templates)
     fit: Fit = Field(default_factory=Fit)
     toys: Toys = Field(default_factory=Toys)
+    scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
+    published: Published | None = Field(None, description="published values to compare the scenarios with")
     dask: Dask = Field(default_factory=Dask)
     plots: Plots = Field(default_factory=Plots)
 

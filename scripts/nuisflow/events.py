@@ -158,7 +158,8 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
 def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> Iterator[Columns]:
     """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
 
-    Columns are those of `select` without ``row``, and ``factor_<name>_up`` and ``_down`` of every weight variation.
+    Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
+    variation.
     """
     pieces = chunks(paths, tree_name(settings.events), dask.chunk_size)
     work = functools.partial(_process_chunk, settings=settings)
@@ -173,13 +174,13 @@ def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> I
 
 def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
     raw = read(chunk, settings.events, settings.sample)
-    shifts = {name: variation for name, variation in settings.variations.items() if isinstance(variation, Shift)}
-    columns = select(raw, settings.events, settings.sample, shifts, dict.fromkeys(shifts, settings.z))
+    varied = {} if settings.variation is None else settings.variations
+    columns = select(raw, settings.events, settings.sample, varied, dict.fromkeys(varied, settings.z))
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    weights = {name: variation for name, variation in settings.variations.items() if isinstance(variation, Weight)}
-    chosen = _derived(_rows(raw, rows), settings.events) if weights else {}
-    for name, variation in weights.items():
+    factors = settings.variations if settings.variation is None else {}
+    chosen = _derived(_rows(raw, rows), settings.events) if factors else {}
+    for name, variation in factors.items():
         for side, z in (("up", 1.0), ("down", -1.0)):
             columns[f"factor_{name}_{side}"] = variations.factor(variation, chosen, z).astype(np.float32)
     return columns

@@ -1,7 +1,7 @@
 """What the tables mean in words: which training is best, how sure that is, and what to be careful about."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,10 @@ _COVERAGE_ERRORS = 4.0
 _COVERAGE_MATTERS = 0.005
 _BIAS = 0.1
 _MC_SHARE = 1 / 3
+# ASSUME: where intervals cover too rarely by 3 % or more in tests/studies/shrinking_simulation.py (arXiv:2401.10542): a
+# simulation of few events that dominates, or one that matters while other parameters act almost like the signal.
+SCARCE, _SCARCE_SHARE = 100, 0.75
+_ALIKE, _ALIKE_SHARE = 2.0, 0.5
 _PARABOLIC = 0.10
 _FAILED_TOYS = 0.01
 _POOR_FIT = 0.01
@@ -167,6 +171,7 @@ def warnings(
     return [
         *_remarks(fits, names),
         *_coverage_warnings(tables["coverage"], names),
+        *_simulation_warnings(tables["trainings"], fits),
         *_uncertainty_warnings(tables["trainings"]),
         *_pull_warnings(fits, settings),
     ]
@@ -222,16 +227,6 @@ def is_off(value: float, error: float) -> bool:
 
 
 def _uncertainty_warnings(trainings: pd.DataFrame) -> Iterator[str]:
-    expected = trainings[trainings["data"] == "asimov"]
-    shares = expected["sigma_mcstat"] / expected["sigma"]
-    if (large := shares > _MC_SHARE).any():
-        pairs = zip(expected["label"][large], shares[large], strict=True)
-        names = _listed([f"{name} ({100 * share:.0f} %)" for name, share in pairs])
-        yield (
-            f"The finite simulation makes up more than a third of the total uncertainty of {names}: "
-            "profile-likelihood intervals may then cover too rarely (arXiv:2401.10542). Simulate more events or use "
-            "fewer bins."
-        )
     for _, row in trainings.iterrows():
         excess = row["sigma"] / row["sigma_hessian"] - 1
         if abs(excess) > _PARABOLIC:
@@ -241,6 +236,108 @@ def _uncertainty_warnings(trainings: pd.DataFrame) -> Iterator[str]:
             )
         if row["p_value"] < _POOR_FIT:
             yield f"{row['label']}: the model describes the {row['data']} data poorly (p-value {row['p_value']:.2g})."
+
+
+def _simulation_warnings(trainings: pd.DataFrame, fits: Mapping[comparison.Run, Any]) -> Iterator[str]:
+    """Say where the simulation is too small, and whether that makes intervals too narrow or only wide."""
+    scarce, alike, large = [], [], []
+    for _, row in trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()].iterrows():
+        share = row["sigma_mcstat"] / row["sigma"]
+        own = {run: fit for run, fit in fits.items() if run.training == row["training"]}
+        events = min((comparison.fewest_events(fit) for fit in own.values()), default=math.nan)
+        name = f"{row['label']} ({100 * share:.0f} %)"
+        if share > _SCARCE_SHARE and events < SCARCE:
+            scarce.append(f"{row['label']} ({100 * share:.0f} % of σ, {events:.0f} events)")
+        elif share > _ALIKE_SHARE and _without_simulation(row) > _ALIKE * row["sigma_stat"]:
+            alike.append(name)
+        elif share > _MC_SHARE:
+            large.append(name)
+    remedy = "Simulate more events or use fewer bins."
+    if scarce:
+        yield (
+            f"The simulation is too small for {_listed(scarce)}: intervals cover too rarely where it dominates the "
+            f"uncertainty and bins have fewer than about {SCARCE} effective simulated events (arXiv:2401.10542). "
+            f"{remedy}"
+        )
+    if alike:
+        yield (
+            f"The finite simulation makes up more than half of the total uncertainty of {_listed(alike)}, and nuisance "
+            "parameters act almost like the signal strength: intervals then cover too rarely even with hundreds of "
+            f"simulated events per bin (arXiv:2401.10542). {remedy}"
+        )
+    if large:
+        yield (
+            f"The finite simulation makes up more than a third of the total uncertainty of {_listed(large)}: a larger "
+            "one would measure better."
+        )
+
+
+def _without_simulation(row: "pd.Series[Any]") -> float:
+    """Return the uncertainty if the simulation had no statistical uncertainty."""
+    return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
+
+
+def scarcest(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> str:
+    """Name the bin with the fewest effective simulated background events of all trainings; '' if that is unknown."""
+    found = [(row["events"], run, row) for run, fit in fits.items() for row in fit.get("simulation") or ()]
+    if not found:
+        return ""
+    events, run, row = min(found, key=lambda entry: entry[0])
+    region = settings.regions.get(row["region"], (row["region"], ""))[0]
+    name, _, side = row["variation"].rpartition("_")
+    varied = f", {settings.variations.get(name, name)} {side}" if name else ""
+    return (
+        f"The fewest effective simulated background events are {events:,.0f}, in bin {row['bin'] + 1} of {row['bins']} "
+        f"of {region} ({_named(run, settings.trainings)}{varied})."
+    )
+
+
+def intervals(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> str:
+    """Count the profile intervals that are not what the Hessian says, of all parameters and fits; '' if unknown."""
+    found: dict[str, int] = {}
+    checked = 0
+    for fit in fits.values():
+        for data in comparison.DATA:
+            compared = (fit.get(data) or {}).get("intervals") or {"checked": 0, "remarks": {}}
+            checked += compared["checked"]
+            for name in compared["remarks"]:
+                found[name] = found.get(name, 0) + 1
+    if not checked:
+        return ""
+    names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
+    most = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    listed = [f"{names.get(name, name)} ({count})" for name, count in most[:_REMARKS]]
+    more = [f"{len(most) - _REMARKS} more parameters"] if len(most) > _REMARKS else []
+    which = f": {_listed([*listed, *more])}" if found else ""
+    return (
+        "Profile-likelihood intervals that differ from the errors of the Hessian by more than 10 %, or end at a bound: "
+        f"{sum(found.values())} of {checked}{which}."
+    )
+
+
+def account(
+    tables: Mapping[str, pd.DataFrame], fits: Mapping[comparison.Run, Any], notes: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return counts of everything that failed or was changed, zeros included."""
+    results = [fit[data] for fit in fits.values() for data in comparison.DATA if fit.get(data)]
+    failed = sum(not result["converged"] for result in results)
+    toys = tables["coverage"][["failed", "toys"]].sum()
+    kinds = pd.Series([str(note.get("kind")) for note in notes], dtype=str).value_counts()
+    changes = [
+        f"{kinds.get(kind, 0)} {words}"
+        for kind, words in (
+            ("merged", "bins merged"),
+            ("filled_up", "templates filled up"),
+            ("pruned", "effects pruned"),
+            ("dropped", "effects dropped"),
+            ("left_out", "processes left out of a region"),
+        )
+    ]
+    return [
+        f"Fits that did not converge: {failed} of {len(results)}.",
+        f"Pseudo-experiments whose fit failed: {toys['failed']:,.0f} of {toys['toys']:,.0f}.",
+        f"Templates of all trainings and seeds: {', '.join(changes)}.",
+    ]
 
 
 def _pull_warnings(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> Iterator[str]:

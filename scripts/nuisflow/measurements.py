@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import fits, likelihood, limits
+from nuisflow import fits, likelihood, limits, toys
 
 SCAN_POINTS = 41
 SCAN_SIGMAS = 3.0
+_BINS = ("staterror", "shapesys")
 
 
 def data_of(model: likelihood.Model, kind: str) -> np.ndarray:
@@ -17,17 +18,23 @@ def data_of(model: likelihood.Model, kind: str) -> np.ndarray:
 
 
 def measure(
-    model: likelihood.Model, kind: str, groups: Mapping[str, Sequence[str]], edges: Mapping[str, Sequence[float]]
+    model: likelihood.Model,
+    kind: str,
+    groups: Mapping[str, Sequence[str]],
+    edges: Mapping[str, Sequence[float]],
+    *,
+    goodness_toys: int = 0,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit *kind* (asimov or observed) data and return the best fit, uncertainties, pulls, correlations and yields.
+    """Fit *kind* (asimov or observed) data and return the best fit, uncertainties, tests, pulls, yields and more.
 
-    The parts of the uncertainty add up: sigma^2 = sigma_stat^2 + sigma_syst^2 + sigma_mcstat^2.
+    The parts of the uncertainty add up: sigma^2 = sigma_stat^2 + sigma_syst^2 + sigma_mcstat^2. *goodness_toys*
+    pseudo-experiments (made with *seed*) test the fit of observed data.
     """
     data = data_of(model, kind)
     result = fits.fit(model, data)
     interval = fits.interval(model, data, model.poi, result=result)
     parts = fits.breakdown(model, data, groups=present(model, groups))
-    goodness = limits.goodness_of_fit(model, data) if kind == "observed" else None
     poi = model.index(model.poi)
     systematic = np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))
     return {
@@ -41,26 +48,74 @@ def measure(
         "sigma_mcstat": parts.sigma_mcstat,
         "breakdown": {source.group: source.frozen for source in parts.sources},
         "breakdown_observable": {source.group: _number(source.observable) for source in parts.sources},
-        "parameters": [
-            {"name": pull.parameter, "value": pull.value, "error": pull.error}
-            | {"pull": pull.pull, "constraint": pull.constraint}
-            for pull in fits.pulls(model, result)
-        ]
-        + [
-            {"name": result.names[i], "value": result.values[i], "error": _number(result.errors[i])}
-            | {"pull": None, "constraint": None}
-            for i, parameter in enumerate(model.parameters)
-            if parameter.constraint == "none" and not parameter.fixed
-        ],
+        "parameters": _parameters(model, result),
         "correlation": {"names": list(result.names), "matrix": fits.correlations(result)},
+        "intervals": _intervals(model, data, result, interval),
         "converged": result.converged,
         "message": "; ".join(filter(None, (result.message if not result.converged else "", interval.message))),
-        "goodness_of_fit": None
-        if goodness is None
-        else {"chi2": goodness.statistic, "ndof": goodness.degrees, "p_value": goodness.p_value},
+        "goodness_of_fit": _goodness(model, data, goodness_toys, seed) if kind == "observed" else None,
+        **_tests(model, kind, data, result),
         "yields": {
             "prefit": _yields(model, data, None, edges),
             "postfit": _yields(model, data, result, edges),
+        },
+    }
+
+
+def _parameters(model: likelihood.Model, result: fits.FitResult) -> list[dict[str, Any]]:
+    """Return value, error, pull and constraint of the constrained parameters, then of the free ones (without)."""
+    return [
+        {"name": pull.parameter, "value": pull.value, "error": pull.error}
+        | {"pull": pull.pull, "constraint": pull.constraint}
+        for pull in fits.pulls(model, result)
+    ] + [
+        {"name": result.names[i], "value": result.values[i], "error": _number(result.errors[i])}
+        | {"pull": None, "constraint": None}
+        for i, parameter in enumerate(model.parameters)
+        if parameter.constraint == "none" and not parameter.fixed
+    ]
+
+
+def _intervals(model: likelihood.Model, data: np.ndarray, result: fits.FitResult, own: fits.Interval) -> dict[str, Any]:
+    """Return how many profile intervals were compared with the Hessian's errors, and what was wrong with which.
+
+    The factors of single bins are not checked: there are many, and each matters little.
+    """
+    names = [
+        row.name for row in model.parameters if not row.fixed and row.kind not in _BINS and row.name != own.parameter
+    ]
+    found = [own, *(fits.interval(model, data, name, result=result) for name in names if result.converged)]
+    return {"checked": len(found), "remarks": {row.parameter: row.message for row in found if row.message}}
+
+
+def _goodness(model: likelihood.Model, data: np.ndarray, number: int, seed: int) -> dict[str, Any]:
+    """Return the saturated goodness of fit: asymptotic, and from *number* pseudo-experiments (none: null)."""
+    found = limits.goodness_of_fit(model, data)
+    thrown = toys.goodness_of_fit_by_toys(model, data, number, seed, "fit_workspace") if number else None
+    return {
+        "chi2": found.statistic,
+        "ndof": found.degrees,
+        "p_value": _number(found.p_value),
+        "toys": thrown and {name: _plain(value) for name, value in thrown._asdict().items()},
+    }
+
+
+def _tests(model: likelihood.Model, kind: str, data: np.ndarray, result: fits.FitResult) -> dict[str, Any]:
+    """Return significance and upper limits of the signal; null where they have no meaning.
+
+    Asimov data contain the signal: they give the expected significance, but expected limits are those without signal.
+    """
+    poi = model.parameters[model.index(model.poi)]
+    if not result.converged or poi.kind != "normfactor" or not poi.lower <= 0 < poi.upper:
+        return {"significance": None, "limits": None}
+    observed = kind == "observed"
+    found = limits.limits(model, data if observed else model.asimov({model.poi: 0.0}))
+    return {
+        "significance": limits.significance(model, data)._asdict(),
+        "limits": {
+            "level": found.level,
+            "observed": _number(found.observed) if observed else None,
+            "expected": [_number(value) for value in found.expected],
         },
     }
 
@@ -72,8 +127,12 @@ def present(model: likelihood.Model, groups: Mapping[str, Sequence[str]]) -> dic
 
 
 def _number(value: float) -> float | None:
-    """Return *value*, or None (null in JSON) where an end of an interval was not found."""
+    """Return *value*, or None (null in JSON) where there is none, such as an end of an interval that was not found."""
     return float(value) if np.isfinite(value) else None
+
+
+def _plain(value: float) -> float | None:
+    return value if isinstance(value, int) else _number(value)
 
 
 def _yields(

@@ -13,13 +13,15 @@ import pandas as pd
 import yaml
 
 import nuisflow
-from nuisflow import comparison, findings, slices
+from nuisflow import comparison, departures, findings, known_answers, slices, tables
 from nuisflow.comparison import Run
 
 SOFTWARE = (
     *("numpy", "scipy", "pandas", "numba", "torch", "xgboost", "pyhf", "iminuit", "uproot", "hist", "dask"),
     *("pyarrow", "numexpr", "pydantic", "matplotlib", "snakemake"),
 )
+TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness")
+"""The tables of compare_trainings that the report is made of."""
 # The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
 _THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
 _MOST_NOTES = 200
@@ -47,24 +49,35 @@ def render(template: str, material: Material, settings: slices.ReportSettings) -
 
 def context(material: Material, settings: slices.ReportSettings) -> dict[str, Any]:
     """Return what the template shows, ready as text."""
-    tables = material.tables
+    found = material.tables
     first = min(run.seed for run in material.fits)
+    undisplaced = comparison.undisplaced(found["coverage"])
     return {
         "title": settings.plots.title,
         "analysis": settings.configuration["analysis"],
         "poi": "μ" if settings.poi == "mu" else settings.poi,
-        "headline": findings.headline(tables["trainings"], settings),
-        "warnings": findings.warnings(tables, material.fits, settings),
-        "comparison": {data: comparison_rows(tables["trainings"], data) for data in comparison.DATA},
+        "headline": findings.headline(found["trainings"], settings)
+        + departures.headline(found["robustness"], found["trainings"], found["coverage"], settings),
+        "warnings": findings.warnings({**found, "coverage": undisplaced}, material.fits, settings)
+        + list(departures.warnings(found["coverage"], settings)),
+        "comparison": {data: comparison_rows(found["trainings"], data) for data in comparison.DATA},
         "drawings": drawings(material.figures),
-        "budgets": budget_rows(tables["trainings"], settings),
-        "coverage": coverage_rows(tables["coverage"], settings),
-        "breakdown": breakdown_table(tables, settings),
+        "budgets": budget_rows(found["trainings"], settings),
+        "coverage": coverage_rows(undisplaced, settings),
+        "robustness": departures.rows(found["robustness"], found["coverage"], settings),
+        "displaced": departures.coverages(found["coverage"], settings),
+        "tests": {data: tables.tested(found, data, settings) for data in comparison.DATA},
+        "checks": [findings.intervals(material.fits, settings), findings.scarcest(material.fits, settings)],
+        "breakdown": {method: tables.breakdown_table(found, settings, method) for method in tables.METHODS},
+        "impacts": {kind: tables.impact_table(found, settings, kind) for kind in ("impact", "observable")},
+        "answers": known_answers.sections(found, settings),
+        "exact": known_answers.exact_rows(found),
         "sections": [training_section(name, first, material, settings) for name in settings.trainings],
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
         "yields": yield_tables(material.fits, settings),
         "notes": note_groups(material, settings),
+        "account": findings.account(found, material.fits, [note for _, note in material.notes]),
         "configuration": yaml.safe_dump(settings.configuration, sort_keys=False, allow_unicode=True, width=100),
         "versions": versions(),
     }
@@ -162,30 +175,6 @@ def coverage_rows(coverage: pd.DataFrame, settings: slices.PlotSettings) -> list
     return rows
 
 
-def breakdown_table(tables: Mapping[str, pd.DataFrame], settings: slices.PlotSettings) -> dict[str, Any]:
-    """Return the uncertainty by group: a row per group and a column per training, medians over seeds."""
-    ranked = tables["trainings"]
-    ranked = ranked[(ranked["data"] == "asimov") & ranked["sigma"].notna()].set_index("training")
-    table = tables["breakdown"]
-    medians = table[table["data"] == "asimov"].pivot_table("sigma", "group", "training", "median", sort=False)
-    names = [name for name in ranked.index if name in medians]
-    places = findings.decimals(ranked["sigma"].min(), 3) if len(ranked) else 3
-    rows = [
-        (group, [_share(values[name], ranked.loc[name, "sigma"], places) for name in names])
-        for group, values in medians.iterrows()
-    ]
-    totals = [
-        (label, [_share(ranked.loc[name, column], ranked.loc[name, "sigma"], places) for name in names])
-        for label, column in (("all variations", "sigma_syst"), ("total", "sigma"))
-    ]
-    return {"names": [settings.trainings.get(name, name) for name in names], "rows": rows, "totals": totals}
-
-
-def _share(value: float, total: float, places: int) -> tuple[str, float]:
-    """Return *value* as text and the percentage of the total variance that it makes up."""
-    return findings.number(value, places), 0.0 if pd.isna(value) else round(min(100 * (value / total) ** 2, 100), 1)
-
-
 def yield_tables(fits: Mapping[Run, Any], settings: slices.PlotSettings) -> list[dict[str, Any]]:
     """Return expected events before and after the fit, per region and process, of the first training and seed."""
     run = min(fits, key=lambda run: (list(settings.trainings).index(run.training), run.seed))
@@ -263,12 +252,29 @@ def training_section(name: str, seed: int, material: Material, settings: slices.
         "sigma": "–" if row is None else findings.number(row["sigma"], findings.decimals(row["sigma"])),
         "observed": bool(fit.get("observed")),
         "quality": quality and _quality(quality),
+        "remarks": _remarks(fit, settings),
     }
 
 
-def _quality(quality: Mapping[str, float]) -> str:
-    chi2, freedom, p_value = (quality[name] for name in ("chi2", "ndof", "p_value"))
-    return f"χ² = {chi2:.1f} for {freedom:.0f} degrees of freedom, p-value {p_value:.3f}"
+def _quality(quality: Mapping[str, Any]) -> str:
+    text = f"χ² = {quality['chi2']:.1f} for {quality['ndof']:.0f} degrees of freedom"
+    p_value = "–" if quality["p_value"] is None else tables.probability(quality["p_value"])
+    thrown = quality.get("toys") or {}
+    if thrown.get("p_value") is None:
+        return f"{text}, p-value {p_value}"
+    ends = f"{thrown['p_low']:.3f} to {thrown['p_high']:.3f}"
+    failed = f", of which {thrown['failed']} failed" if thrown["failed"] else ""
+    return f"{text}, p-value {p_value}; {ends} from {thrown['number']} pseudo-experiments{failed}"
+
+
+def _remarks(fit: Mapping[str, Any], settings: slices.PlotSettings) -> list[str]:
+    """Return what profile intervals say against the Hessian's errors, parameter by parameter."""
+    names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
+    return [
+        f"{names.get(name, name)} ({data} data): {text}"
+        for data in comparison.DATA
+        for name, text in ((fit.get(data) or {}).get("intervals") or {"remarks": {}})["remarks"].items()
+    ]
 
 
 # --- figures --------------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ What cannot change a result (``dask``, ``learning.device``) is in no slice: scri
 
 from typing import Any
 
-from nuisflow import configuration, strategies
+from nuisflow import configuration, points, strategies
 from nuisflow.configuration import Configuration, Section
 
-COMPARISON_FIGURES = ("uncertainties", "signal_strength", "coverage")
+COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
 
 
 class RegionSelection(Section):
@@ -22,7 +22,7 @@ class RegionSelection(Section):
 class EventSelection(Section):
     """Everything that turns raw columns, at any z, into selected events with features."""
 
-    dataset: configuration.DitauDataset | configuration.FlatDataset
+    dataset: configuration.Dataset
     derived: dict[str, str]
     selection: str | None
     regions: dict[str, RegionSelection]
@@ -32,7 +32,7 @@ class EventSelection(Section):
 class Simulation(Section):
     """Slice of simulate_events."""
 
-    dataset: configuration.DitauDataset
+    dataset: configuration.SimulatedDataset
     sample: str
     process: str
     events: int
@@ -41,7 +41,7 @@ class Simulation(Section):
 
 
 class Processing(Section):
-    """Slice of process_events: one sample, one variation at z, and the weight variations (in nominal only)."""
+    """Slice of process_events: one sample at z of one variation, or nominal with all weight variations as factors."""
 
     events: EventSelection
     name: str
@@ -84,6 +84,17 @@ class Filling(Section):
     weights: dict[str, tuple[str, ...]]
 
 
+class DisplacedFilling(Section):
+    """Slice of fill_displaced: *scores* are the folders of events whose scores the templates need."""
+
+    processes: tuple[str, ...]
+    samples: dict[str, str]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+    scores: tuple[str, ...]
+    displaced: dict[str, points.Point]
+
+
 class WorkspaceSettings(Section):
     """Slice of build_workspace."""
 
@@ -100,6 +111,9 @@ class FitSettings(Section):
     poi: str
     observed: bool
     groups: dict[str, tuple[str, ...]]
+    backgrounds: tuple[str, ...]
+    goodness_toys: int
+    seed: int
 
 
 class ToySettings(Section):
@@ -107,6 +121,7 @@ class ToySettings(Section):
 
     poi: str
     toys: configuration.Toys
+    displaced: dict[str, points.Point]
     name: str
     repetition: int
     seed: int
@@ -147,12 +162,6 @@ def plain(part: Section) -> dict[str, Any]:
     return part.model_dump(mode="json")
 
 
-def affected(settings: Configuration, variation: str) -> tuple[str, ...]:
-    """Return the processes on which *variation* acts, in the order of the section processes."""
-    chosen = settings.variations[variation].processes
-    return tuple(name for name in settings.processes if chosen is None or name in chosen)
-
-
 def selection(settings: Configuration) -> EventSelection:
     """Return what decides which events are selected, without binning, labels or colours."""
     return EventSelection(
@@ -182,37 +191,33 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
     )
 
 
-def direction(settings: Configuration, variation: str) -> tuple[str | None, float]:
-    """Return the name and z of an events folder: ``nominal``, ``<variation>_up`` or ``<variation>_down``."""
-    for name, chosen in settings.variations.items():
-        if chosen.kind == "shift" and variation in (f"{name}_up", f"{name}_down"):
-            return name, 1.0 if variation.endswith("_up") else -1.0
-    return None, 0.0
-
-
 def shifted_names(settings: Configuration, sample: str) -> list[str]:
     """Return the events folders of *sample*: nominal, and up and down of every shift that acts on it."""
     process = settings.samples[sample].process
     shifts = [
         name
         for name, variation in settings.variations.items()
-        if variation.kind == "shift" and process in affected(settings, name)
+        if variation.kind == "shift" and process in points.affected(settings, name)
     ]
-    return ["nominal", *(f"{name}_{side}" for name in shifts for side in ("up", "down"))]
+    return ["nominal", *(f"{name}_{side}" for name in shifts for side in points.STANDARD)]
 
 
 def processing(settings: Configuration, sample: str, variation: str) -> Processing:
-    """Return what process_events of *sample* at *variation* depends on."""
-    name, z = direction(settings, variation)
+    """Return what process_events of *sample* at *variation* depends on.
+
+    The displaced events of a weight variation have no features: they are the nominal events, with their scores.
+    """
+    name, z = points.at(settings, variation)
     process = settings.samples[sample].process
-    kind = "weight" if name is None else "shift"
+    kind = "weight" if name is None else settings.variations[name].kind
     known = {
         key: chosen
         for key, chosen in settings.variations.items()
-        if chosen.kind == kind and process in affected(settings, key) and name in (None, key)
+        if chosen.kind == kind and process in points.affected(settings, key) and name in (None, key)
     }
+    events = selection(settings)
     return Processing(
-        events=selection(settings),
+        events=events.model_copy(update={"features": ()}) if name and kind == "weight" else events,
         name=sample,
         sample=_bare(settings.samples[sample]),
         variation=name,
@@ -232,7 +237,7 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
-        training=chosen.model_copy(update={"label": None}),
+        training=chosen.model_copy(update=chosen.ignored()),
         name=name,
         repetition=repetition,
         seed=settings.seed,
@@ -249,50 +254,87 @@ def scoring(settings: Configuration) -> Scoring:
     return Scoring(features=settings.features, folds=settings.learning.folds)
 
 
-def filling(settings: Configuration) -> Filling:
-    """Return what fill_templates depends on."""
+def filling(settings: Configuration, training: str | None = None) -> Filling:
+    """Return what fill_templates depends on; without a *training*, for scores that are not classes."""
     kinds = {name: variation.kind for name, variation in settings.variations.items()}
     return Filling(
         processes=tuple(settings.processes),
         signal=settings.signal,
         samples={name: sample.process for name, sample in settings.samples.items()},
-        regions={name: region.binning or settings.templates.binning for name, region in settings.regions.items()},
+        regions={name: _binning(settings, region, training) for name, region in settings.regions.items()},
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
-        variations={name: affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
-        weights={name: affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
+        variations={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
+        weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
     )
 
 
-def workspace(settings: Configuration) -> WorkspaceSettings:
-    """Return what build_workspace depends on; the binning belongs to fill_templates."""
+def displaced_filling(settings: Configuration) -> DisplacedFilling:
+    """Return what fill_displaced depends on; the bins are those of the templates."""
+    return DisplacedFilling(
+        processes=tuple(settings.processes),
+        samples={name: sample.process for name, sample in settings.samples.items()},
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        scores=tuple(dict.fromkeys(name for sample in settings.samples for name in shifted_names(settings, sample))),
+        displaced=points.displaced(settings),
+    )
+
+
+def _binning(settings: Configuration, region: configuration.Region, training: str | None) -> configuration.Binning:
+    """Return the binning of *region*: one bin per class and fold where the score of *training* is a class."""
+    binning = region.binning or settings.templates.binning
+    classes = None if training is None else settings.trainings[training].classes
+    if classes is None or region.observable != "score":
+        return binning
+    number = classes * settings.learning.folds
+    return configuration.Binning(rule="uniform", number=number, low=0, high=1, minimum_events=binning.minimum_events)
+
+
+def workspace(settings: Configuration, training: str | None = None) -> WorkspaceSettings:
+    """Return what build_workspace depends on; the binning belongs to fill_templates.
+
+    Where the score of *training* is a class, nothing is smoothed: neighbouring bins are not alike.
+    """
+    classes = None if training is None else settings.trainings[training].classes
+    smooth = settings.templates.smooth if classes is None else ()
     return WorkspaceSettings(
         processes=tuple(settings.processes),
         signal=settings.signal,
         variations={
-            name: _unlabelled(variation).model_copy(update={"processes": affected(settings, name)})
+            name: _unlabelled(variation).model_copy(update={"processes": points.affected(settings, name)})
             for name, variation in settings.variations.items()
         },
-        templates=settings.templates.model_copy(update={"binning": configuration.Binning()}),
-        fit=settings.fit,
+        templates=settings.templates.model_copy(update={"binning": configuration.Binning(), "smooth": smooth}),
+        fit=settings.fit.model_copy(update={"goodness_toys": 0}),
     )
-
-
-def parameter(settings: Configuration, variation: str) -> str:
-    """Return the name of the nuisance parameter of *variation*; HistFactory fixes that of the luminosity."""
-    return "lumi" if settings.variations[variation].kind == "luminosity" else variation
 
 
 def fit(settings: Configuration) -> FitSettings:
     """Return what fit_workspace depends on."""
     groups: dict[str, tuple[str, ...]] = {}
     for name, variation in settings.variations.items():
-        groups[variation.group] = (*groups.get(variation.group, ()), parameter(settings, name))
-    return FitSettings(poi=settings.fit.poi, observed=has_data(settings) and settings.fit.unblind, groups=groups)
+        groups[variation.group] = (*groups.get(variation.group, ()), points.parameter(settings, name))
+    observed = has_data(settings) and settings.fit.unblind
+    return FitSettings(
+        poi=settings.fit.poi,
+        observed=observed,
+        groups=groups,
+        backgrounds=tuple(name for name in settings.processes if name != settings.signal),
+        goodness_toys=settings.fit.goodness_toys if observed else 0,
+        seed=settings.seed if observed else 0,
+    )
 
 
 def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
     """Return what throw_toys of training *name*, repetition (seed) *repetition*, depends on."""
-    return ToySettings(poi=settings.fit.poi, toys=settings.toys, name=name, repetition=repetition, seed=settings.seed)
+    return ToySettings(
+        poi=settings.fit.poi,
+        toys=settings.toys,
+        displaced=points.displaced(settings),
+        name=name,
+        repetition=repetition,
+        seed=settings.seed,
+    )
 
 
 def comparison(settings: Configuration) -> ComparisonSettings:
@@ -316,7 +358,9 @@ def plots(settings: Configuration) -> PlotSettings:
             name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
             for name, region in settings.regions.items()
         },
-        variations={parameter(settings, name): chosen.label or name for name, chosen in settings.variations.items()},
+        variations={
+            points.parameter(settings, name): chosen.label or name for name, chosen in settings.variations.items()
+        },
         trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
         plots=settings.plots,
         poi=settings.fit.poi,

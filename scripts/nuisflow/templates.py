@@ -1,16 +1,16 @@
 """Templates: histograms of a region's observable per process and variation, and how variations are post-processed."""
 
-import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hist
 import numpy as np
 
-from nuisflow import binning, files, slices
+from nuisflow import binning, scored_events, slices
 from nuisflow.binning import Content
+from nuisflow.scored_events import Columns, Part, Regions, TemplateError
 
 DATA = "data"
 NOMINAL = "nominal"
@@ -22,14 +22,8 @@ PARALLEL = 0.5
 """Cosine between the changes of shape above which they have the same direction, not only the same fluctuations."""
 
 Histogram = hist.Hist[Any]
-Columns = dict[str, np.ndarray]
-Key = tuple[str, str]
 
 logger = logging.getLogger(__name__)
-
-
-class TemplateError(ValueError):
-    """Events or scores that cannot become templates."""
 
 
 class Note(NamedTuple):
@@ -42,16 +36,6 @@ class Note(NamedTuple):
     variation: str
     bin: str
     text: str
-
-
-class Part(NamedTuple):
-    """The events of one sample in one variation; its scores are rows *start* to *stop* of the file of scores."""
-
-    path: Path
-    variation: str
-    sample: str
-    start: int
-    stop: int
 
 
 class Filled(NamedTuple):
@@ -68,7 +52,7 @@ def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Fill
     of *events* changes a bit. Processes on which a variation does not act keep their nominal template in it.
     """
     parts = _parts(events, scores, settings)
-    bins = _bins(parts, scores, settings)
+    bins = _bins(parts, settings)
     notes = [
         _note("merged", region, text, bin="" if index < 0 else str(index))
         for region, chosen in bins.items()
@@ -77,7 +61,7 @@ def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Fill
     histograms = {region: _empty(chosen.edges, settings) for region, chosen in bins.items()}
     outside = dict.fromkeys(bins, 0)
     for part in parts:
-        for region, rows in _rows(part, scores, settings, _factors(part, settings)):
+        for region, rows in scored_events.rows(part, _regions(settings), _factors(part, settings)):
             outside[region] += _fill_rows(histograms[region], part, rows, settings) * (part.variation == NOMINAL)
     for histogram in histograms.values():
         _copy_nominal(histogram, settings)
@@ -126,64 +110,14 @@ def _parts(events: Sequence[Path], scores: Path, settings: slices.Filling) -> li
     ]
     if missing := [f"{variation}/{sample}" for variation, sample in needed if (variation, sample) not in paths]:
         raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
-    blocks = _blocks(scores, settings) if settings.scored else {}
-    return [Part(paths[key], *key, *_scored_rows(paths[key], key, scores, blocks)) for key in needed]
+    if not settings.scored:
+        return [scored_events.part(paths[key], None, {}) for key in needed]
+    blocks = scored_events.blocks(scores, _variation_names(settings), list(settings.samples))
+    return [scored_events.part(paths[key], scores, blocks) for key in needed]
 
 
-def _blocks(scores: Path, settings: slices.Filling) -> dict[Key, tuple[int, int]]:
-    """Return which rows of *scores* belong to which variation and sample."""
-    names = {"variation": _variation_names(settings), "sample": list(settings.samples)}
-    blocks: dict[Key, tuple[int, int]] = {}
-    row = 0
-    for rows in files.read_event_parts(scores, (), names):
-        codes = rows["variation"] * len(names["sample"]) + rows["sample"]
-        changes = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
-        for first, last in itertools.pairwise(changes):
-            if first == last:
-                continue
-            key = (names["variation"][rows["variation"][first]], names["sample"][rows["sample"][first]])
-            start, stop = blocks.get(key, (row + first, row + first))
-            if stop != row + first:
-                raise TemplateError(
-                    f"{scores}: the rows of {'/'.join(key)} do not stand together (again in row {row + first}); "
-                    "delete the file and run score_events again"
-                )
-            blocks[key] = (start, row + last)
-        row += len(codes)
-    return blocks
-
-
-def _scored_rows(path: Path, key: Key, scores: Path, blocks: Mapping[Key, tuple[int, int]]) -> tuple[int, int]:
-    """Return the rows of *scores* that belong to the events file *path*; their number must agree."""
-    rows = files.count_rows(path)
-    if not blocks:
-        return 0, rows
-    start, stop = blocks.get(key, (0, 0))
-    if stop - start != rows:
-        raise TemplateError(
-            f"{scores}: {stop - start} scores of {'/'.join(key)}, but {path} has {rows} events; "
-            "delete the scores and run score_events again"
-        )
-    return start, stop
-
-
-def _rows(
-    part: Part, scores: Path, settings: slices.Filling, factors: Sequence[str] = ()
-) -> Iterator[tuple[str, Columns]]:
-    """Yield the events of *part* region by region: ``value`` (score or observable), ``weight`` and *factors*."""
-    columns, names = ("weight", "observable", *factors), {"region": list(settings.regions)}
-    score = files.read_rows(scores, ["score"], part.start, part.stop)["score"] if settings.scored else np.empty(0)
-    start = 0
-    for rows in files.read_event_parts(part.path, columns, names):
-        rows["value"] = rows.pop("observable").astype(np.float64)
-        if settings.scored:
-            _insert_scores(rows, score[start : start + len(rows["value"])], scores, settings)
-        start += len(rows["value"])
-        for index, region in enumerate(settings.regions):
-            if np.any(inside := rows["region"] == index):
-                chosen = {name: values[inside] for name, values in rows.items() if name != "region"}
-                _check_finite(chosen, part, region, scores if region in settings.scored else part.path)
-                yield region, chosen
+def _regions(settings: slices.Filling) -> Regions:
+    return Regions(list(settings.regions), settings.scored)
 
 
 def _factors(part: Part, settings: slices.Filling) -> list[str]:
@@ -192,28 +126,10 @@ def _factors(part: Part, settings: slices.Filling) -> list[str]:
     return [f"factor_{name}_{side}" for name in acting for side in ("up", "down") if part.variation == NOMINAL]
 
 
-def _insert_scores(rows: Columns, score: np.ndarray, scores: Path, settings: slices.Filling) -> None:
-    """Set the value of the rows in scored regions."""
-    scored = np.array([name in settings.scored for name in settings.regions])[rows["region"]]
-    if np.any(bad := scored & ((score < 0) | (score > 1))):
-        raise TemplateError(f"{scores}: the score {score[bad][0]:g} is outside [0, 1]; run score_events again")
-    rows["value"][scored] = score[scored]
-
-
-def _check_finite(rows: Columns, part: Part, region: str, origin: Path) -> None:
-    for name, values in rows.items():
-        if not np.all(finite := np.isfinite(values)):
-            path, what = (origin, "score or observable") if name == "value" else (part.path, name)
-            raise TemplateError(
-                f"{path}: {what} is NaN or infinite in {np.count_nonzero(~finite)} events of "
-                f"{part.variation}/{part.sample} in region {region!r}; exclude such events in 'selection'"
-            )
-
-
-def _bins(parts: Sequence[Part], scores: Path, settings: slices.Filling) -> dict[str, binning.Bins]:
+def _bins(parts: Sequence[Part], settings: slices.Filling) -> dict[str, binning.Bins]:
     """Return the bins of every region, from the nominal signal and background."""
     simulated = [part for part in parts if part.variation == NOMINAL and settings.samples[part.sample] != DATA]
-    ranges = _ranges(simulated, scores, settings)
+    ranges = _ranges(simulated, settings)
     contents = {}
     for region, chosen in settings.regions.items():
         edges = binning.candidates(chosen, *ranges[region])
@@ -221,8 +137,8 @@ def _bins(parts: Sequence[Part], scores: Path, settings: slices.Filling) -> dict
         contents[region] = hist.Hist(*axes, storage=hist.storage.Weight())
     for part in simulated:
         role = "signal" if settings.samples[part.sample] == settings.signal else "background"
-        for region, rows in _rows(part, scores, settings):
-            inside = _clipped(rows["value"], contents[region].axes["score"].edges)
+        for region, rows in scored_events.rows(part, _regions(settings)):
+            inside = scored_events.clipped(rows["value"], contents[region].axes["score"].edges)
             contents[region].fill(role=role, score=inside, weight=rows["weight"])
     return {region: _choose(settings, region, histogram) for region, histogram in contents.items()}
 
@@ -234,24 +150,17 @@ def _choose(settings: slices.Filling, region: str, histogram: Histogram) -> binn
     return binning.choose(settings.regions[region], histogram.axes["score"].edges, signal, background)
 
 
-def _ranges(parts: Sequence[Part], scores: Path, settings: slices.Filling) -> dict[str, tuple[float, float]]:
+def _ranges(parts: Sequence[Part], settings: slices.Filling) -> dict[str, tuple[float, float]]:
     """Return the range of values in every region: [0, 1] for scores, else that of the nominal simulated events."""
     ranges = dict.fromkeys(settings.regions, (0.0, 1.0))
     if not any(binned.rule == "quantile" and name not in settings.scored for name, binned in settings.regions.items()):
         return ranges
     found: dict[str, tuple[float, float]] = {}
     for part in parts:
-        for region, rows in _rows(part, scores, settings):
+        for region, rows in scored_events.rows(part, _regions(settings)):
             low, high = found.get(region, (np.inf, -np.inf))
             found[region] = min(low, float(rows["value"].min())), max(high, float(rows["value"].max()))
     return ranges | {region: limits for region, limits in found.items() if region not in settings.scored}
-
-
-def _clipped(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return *values* moved into the range of *edges*, whose upper end belongs to no bin."""
-    # ASSUME: events below the first or above the last edge belong to the first or last bin, so that none is lost.
-    inside: np.ndarray = np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf))
-    return inside
 
 
 def _empty(edges: np.ndarray, settings: slices.Filling) -> Histogram:
@@ -267,7 +176,7 @@ def _empty(edges: np.ndarray, settings: slices.Filling) -> Histogram:
 def _fill_rows(histogram: Histogram, part: Part, rows: Columns, settings: slices.Filling) -> int:
     """Add events of one region, also to the weight variations, and return how many are out of range."""
     process, edges = settings.samples[part.sample], histogram.axes["score"].edges
-    inside = _clipped(rows["value"], edges)
+    inside = scored_events.clipped(rows["value"], edges)
     histogram.fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
     for name in _factors(part, settings):
         weight = rows["weight"] * rows[name]

@@ -5,7 +5,7 @@ import io
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from nuisflow import batches, files, metrics, networks, seeds, slices
 from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Task
 
 Columns = dict[str, np.ndarray]
+Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
 
 SCORE_BLOCK = 4096
 FORMAT = 1
@@ -45,7 +46,7 @@ def train(pool: batches.Pool, strategy: Strategy, where: str) -> "tuple[Classifi
     trained, history = [], []
     for number in range(settings.learning.folds):
         seed = seeds.number(settings.seed, "training", settings.repetition, number)
-        events = batches.fold_events(pool, number, scales=strategy.scales)
+        events = batches.fold_events(pool, number, scales=strategy.scales, points=strategy.points())
         architecture = networks.Architecture(
             len(settings.events.features), settings.learning.hidden, settings.learning.activation, seed
         )
@@ -99,6 +100,8 @@ class _State:
 
     def epoch_events(self) -> Events[torch.Tensor]:
         """Return the events of one epoch on the device: at new z, or the nominal ones made once."""
+        if self.nominal_train is not None and self.strategy.points() is not None:
+            return self.nominal_train  # not made again for the last epoch, which may be short: they are many
         left = self.task.learning.events_seen - self.seen
         fold = self.task.fold.thinned(math.ceil(1.1 * left / self.efficiency) + 100, self.order)
         z = self.strategy.draw(self.draws, fold.train_size)
@@ -170,7 +173,8 @@ class _State:
             net.eval()
         progress = min(self.seen / self.task.learning.events_seen, 1.0)
         sums: dict[str, float] = {}
-        for batch in sliced(self.validation, self.task.learning.batch_size):
+        size = self.task.learning.batch_size if self.strategy.additive else len(self.validation.labels)
+        for batch in sliced(self.validation, size):
             for name, value in self.strategy.loss(self.networks, batch, progress).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(batch.labels)
         return {name: total / len(self.validation.labels) for name, total in sums.items()}
@@ -244,26 +248,43 @@ class Classifier:
         """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,).
 
         An event is scored by the network of its fold, which was trained without it. The score of an event does not
-        depend on the other events: all blocks have the same size, the last one is padded.
+        depend on the other events: all blocks have the same size, the last one is padded. Where scores are classes
+        (`Strategy.classes`), those of a fold lie between the same classes of the other folds, so that no two are mixed.
         """
-        scores = np.empty(len(columns["entry"]), dtype=np.float32)
+        return self._asked(self.strategy.score, (), columns, where)
+
+    def member_scores(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+        """Return the scores whose mean is the score of every event, shape (events, members of the strategy)."""
+        return self._asked(self.strategy.member_scores, (self.strategy.members,), columns, where)
+
+    def _asked(self, question: Question, shape: tuple[int, ...], columns: Columns, where: str) -> np.ndarray:
+        """Return what the strategy answers to *question* about every event, an array of *shape* each."""
+        scores = np.empty((len(columns["entry"]), *shape), dtype=np.float32)
         membership = batches.fold(columns["entry"], len(self.folds))
         for number, model in enumerate(self.folds):
             rows = np.flatnonzero(membership == number)
             for start in range(0, len(rows), SCORE_BLOCK):
                 block = rows[start : start + SCORE_BLOCK]
                 features = np.stack([columns[name][block] for name in self.features], axis=1)
-                scores[block] = self._scored(model, features.astype(np.float32, copy=False), where)
+                scored = self._answered(question, model, features.astype(np.float32, copy=False), where)
+                scores[block] = self._in_own_bins(scored, number)
         return scores
 
     @torch.inference_mode()
-    def _scored(self, model: _FoldModel, features: np.ndarray, where: str) -> np.ndarray:
-        """Return the scores of one block at z = 0."""
+    def _answered(self, question: Question, model: _FoldModel, features: np.ndarray, where: str) -> np.ndarray:
+        """Return the answers about one block at z = 0."""
         padded = np.zeros((SCORE_BLOCK, features.shape[1]), dtype=np.float32)
         padded[: len(features)] = model.scaling(features)
         z = torch.zeros((SCORE_BLOCK, len(self.strategy.variations)), device=where)
-        scores = self.strategy.score(model.networks, torch.from_numpy(padded).to(where), z)
+        scores = question(model.networks, torch.from_numpy(padded).to(where), z)
         return scores[: len(features)].cpu().numpy()
+
+    def _in_own_bins(self, scores: np.ndarray, number: int) -> np.ndarray:
+        """Return the *scores* of fold *number*, whose classes come between the same classes of the other folds."""
+        if self.strategy.classes is None:
+            return scores
+        index = np.floor(scores.astype(np.float64) * self.strategy.classes) * len(self.folds) + number
+        return np.asarray((index + 0.5) / (self.strategy.classes * len(self.folds)), dtype=np.float32)
 
     def to(self, where: str) -> "Classifier":
         """Move the networks to the device *where*."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nuisflow import datasets, expressions
-from nuisflow.configuration import DitauDataset, FlatDataset, FreeRate, Luminosity, Rate, Shift, Weight
+from nuisflow.configuration import Dataset, FlatDataset, FreeRate, Luminosity, Rate, Shift, Weight
 
 Columns = dict[str, np.ndarray]
 Strength = float | np.ndarray
@@ -17,7 +17,7 @@ Variation = Shift | Weight | Rate | FreeRate | Luminosity
 
 def shifted(
     columns: Columns,
-    dataset: DitauDataset | FlatDataset,
+    dataset: Dataset,
     shifts: Mapping[str, Shift],
     z: Mapping[str, Strength],
 ) -> Columns:

@@ -4,7 +4,7 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import comparison, files, slices
+from nuisflow import comparison, files, report, slices
 
 
 @pytest.fixture(scope="module")
@@ -13,11 +13,12 @@ def analysis(tmp_path_factory):
 
 
 def run(analysis, folder, coverages=True):
-    outputs = {name: folder / f"{name}.csv" for name in ("summary", "trainings", "breakdown", "coverage")}
+    outputs = {name: folder / f"{name}.csv" for name in report.TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json") if coverages else [],
+        impacts=analysis.each("impacts.csv"),
         outputs=outputs,
         settings=slices.plain(slices.comparison(analysis.settings)),
     )
@@ -31,7 +32,10 @@ def test_it_writes_all_tables(analysis, tmp_path):
         "summary": 10,
         "trainings": 5,
         "breakdown": 40,
-        "coverage": 30,
+        "limits": 50,
+        "impacts": 90,
+        "coverage": 90,
+        "robustness": 5,
     }
     assert (tables["summary"]["auc"].between(0.6, 1)).all()
     assert (tables["summary"]["events_seen"] == 6_000_000).all()
@@ -52,11 +56,12 @@ def test_coverage_is_optional(analysis, tmp_path):
 def test_it_writes_the_same_bytes_whatever_the_order_of_the_inputs(analysis, tmp_path):
     run(analysis, tmp_path / "a")
     run(analysis._replace(folder=analysis.folder), tmp_path / "b")
-    paths = {name: tmp_path / "c" / f"{name}.csv" for name in ("summary", "trainings", "breakdown", "coverage")}
+    paths = {name: tmp_path / "c" / f"{name}.csv" for name in report.TABLES}
     compare_trainings(
         *(analysis.each(name)[::-1] for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events()[::-1],
         coverages=analysis.each("coverage.json")[::-1],
+        impacts=analysis.each("impacts.csv")[::-1],
         outputs=paths,
         settings=slices.plain(slices.comparison(analysis.settings)),
     )

@@ -24,14 +24,12 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(analysis):
-    paths = {
-        name: analysis.folder / "comparison" / f"{name}.csv"
-        for name in ("summary", "trainings", "breakdown", "coverage")
-    }
+    paths = {name: analysis.folder / "comparison" / f"{name}.csv" for name in report.TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json"),
+        impacts=analysis.each("impacts.csv"),
         outputs=paths,
         settings=slices.plain(slices.comparison(analysis.settings)),
     )

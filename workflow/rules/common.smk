@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from nuisflow import checks, slices, sources
+from nuisflow import benchmarks, checks, conditioning, points, slices, sources
 
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 try:
@@ -36,18 +36,18 @@ def raw_files(sample: str) -> list[str]:
     return user_files[sample] or [f"<results>/raw/{sample}.root"]
 
 
-def event_files(samples: list[str]) -> list[str]:
-    """Return the processed events of some samples: nominal and every shift that acts on them."""
-    pairs = [(v, s) for s in samples for v in slices.shifted_names(settings, s)]
+def event_files(folders=slices.shifted_names) -> list[str]:
+    """Return the processed events of all samples: nominal and every shift that acts on them, or other folders."""
+    pairs = [(v, s) for s in settings.samples for v in folders(settings, s)]
     return [
         f"<results>/events/{variation}/{sample}.parquet" for variation, sample in pairs
     ]
 
 
-def each_training(name: str) -> list[str]:
-    """Return the file *name* of every training and seed."""
+def each_training(name: str, members: int = 1) -> list[str]:
+    """Return the file *name* of every seed of every training of at least *members* members."""
     return collect(
         f"<results>/trainings/{{training}}/seed{{seed}}/{name}",
-        training=settings.trainings,
+        training=[t for t, s in settings.trainings.items() if s.members >= members],
         seed=seeds,
     )

@@ -3,7 +3,7 @@
 
 rule fill_templates:
     input:
-        events=event_files(list(settings.samples)),
+        events=event_files(),
         scores="<results>/trainings/{training}/seed{seed}/scores.parquet",
     output:
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
@@ -18,7 +18,9 @@ rule fill_templates:
         mem_mb=1000,
         runtime="1h",
     params:
-        settings=slices.plain(slices.filling(settings)),
+        settings=lambda wildcards: slices.plain(
+            slices.filling(settings, wildcards.training)
+        ),
         code=sources.digest("fill_templates"),
     message:
         "Fill templates of {wildcards.training} (seed {wildcards.seed})"
@@ -42,7 +44,9 @@ rule build_workspace:
         mem_mb=500,
         runtime="30m",
     params:
-        settings=slices.plain(slices.workspace(settings)),
+        settings=lambda wildcards: slices.plain(
+            slices.workspace(settings, wildcards.training)
+        ),
         code=sources.digest("build_workspace"),
     message:
         "Build the workspace of {wildcards.training} (seed {wildcards.seed})"
@@ -76,9 +80,76 @@ rule fit_workspace:
         "../../scripts/fit_workspace.py"
 
 
+rule spread_members:
+    input:
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        events=collect(
+            "<results>/events/nominal/{sample}.parquet",
+            sample=slices.simulated(settings),
+        ),
+        templates="<results>/trainings/{training}/seed{seed}/templates.json",
+        workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
+    output:
+        members="<results>/trainings/{training}/seed{seed}/members.csv",
+    log:
+        "<logs>/spread_members/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/spread_members/{training}_seed{seed}.tsv"
+    conda:
+        "../../envs/members.yaml"
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.filling(settings, wildcards.training)
+        ),
+        code=lambda wildcards: sources.digest(
+            "spread_members",
+            *settings.trainings[wildcards.training].modules,
+        ),
+    message:
+        "Fit the members of {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/spread_members.py"
+
+
+rule fill_displaced:
+    input:
+        templates="<results>/trainings/{training}/seed{seed}/templates.json",
+        events=event_files(points.folders),
+        scores="<results>/trainings/{training}/seed{seed}/scores.parquet",
+        rescored=collect(
+            "<results>/trainings/{{training}}/seed{{seed}}/{file}.parquet",
+            file=["displaced_scores"] if event_files(points.shifted_folders) else [],
+        ),
+    output:
+        displaced="<results>/trainings/{training}/seed{seed}/displaced.json",
+    log:
+        "<logs>/fill_displaced/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/fill_displaced/{training}_seed{seed}.tsv"
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings=slices.plain(slices.displaced_filling(settings)),
+        code=sources.digest("fill_displaced"),
+    message:
+        "Fill displaced points of {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/fill_displaced.py"
+
+
 rule throw_toys:
     input:
         workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
+        displaced=collect(
+            "<results>/trainings/{{training}}/seed{{seed}}/{file}.json",
+            file=["displaced"] if points.displaced(settings) else [],
+        ),
     output:
         toys="<results>/trainings/{training}/seed{seed}/toys.parquet",
         coverage="<results>/trainings/{training}/seed{seed}/coverage.json",

@@ -7,6 +7,8 @@ rule compare_trainings:
         histories=each_training("history.csv"),
         scores=each_training("scores.parquet"),
         coverages=each_training("coverage.json"),
+        impacts=each_training("impacts.csv"),
+        members=each_training("members.csv", members=2),
         events=collect(
             "<results>/events/nominal/{sample}.parquet",
             sample=slices.simulated(settings),
@@ -15,7 +17,10 @@ rule compare_trainings:
         summary="<results>/comparison/summary.csv",
         trainings="<results>/comparison/trainings.csv",
         breakdown="<results>/comparison/breakdown.csv",
+        limits="<results>/comparison/limits.csv",
+        impacts="<results>/comparison/impacts.csv",
         coverage="<results>/comparison/coverage.csv",
+        robustness="<results>/comparison/robustness.csv",
     log:
         "<logs>/compare_trainings.log",
     benchmark:
@@ -105,7 +110,10 @@ rule write_report:
         summary="<results>/comparison/summary.csv",
         trainings="<results>/comparison/trainings.csv",
         breakdown="<results>/comparison/breakdown.csv",
+        limits="<results>/comparison/limits.csv",
+        impacts="<results>/comparison/impacts.csv",
         coverage="<results>/comparison/coverage.csv",
+        robustness="<results>/comparison/robustness.csv",
         fits=each_training("fit.json"),
         notes=each_training("templates_notes.json")
         + each_training("workspace_notes.json"),
@@ -117,6 +125,7 @@ rule write_report:
             training=settings.trainings,
             figure=slices.training_figures(settings),
         ),
+        answers=benchmarks.answers(settings),
     output:
         report=report("<results>/report.html", category="Report"),
     log:

@@ -27,7 +27,7 @@ rule train_network:
         files={sample: raw_files(sample) for sample in slices.trained_samples(settings)},
         code=lambda wildcards: sources.digest(
             "train_network",
-            f"strategies/{settings.trainings[wildcards.training].strategy}.py",
+            *settings.trainings[wildcards.training].modules,
         ),
     message:
         "Train {wildcards.training} (seed {wildcards.seed})"
@@ -38,7 +38,7 @@ rule train_network:
 rule score_events:
     input:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
-        events=event_files(list(settings.samples)),
+        events=event_files(),
     output:
         scores="<results>/trainings/{training}/seed{seed}/scores.parquet",
     log:
@@ -55,9 +55,23 @@ rule score_events:
         settings=slices.plain(slices.scoring(settings)),
         code=lambda wildcards: sources.digest(
             "score_events",
-            f"strategies/{settings.trainings[wildcards.training].strategy}.py",
+            *settings.trainings[wildcards.training].modules,
         ),
     message:
         "Score events with {wildcards.training} (seed {wildcards.seed})"
     script:
         "../../scripts/score_events.py"
+
+
+use rule score_events as score_displaced with:
+    input:
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        events=event_files(points.shifted_folders),
+    output:
+        scores="<results>/trainings/{training}/seed{seed}/displaced_scores.parquet",
+    log:
+        "<logs>/score_displaced/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score_displaced/{training}_seed{seed}.tsv"
+    message:
+        "Score displaced events with {wildcards.training} (seed {wildcards.seed})"

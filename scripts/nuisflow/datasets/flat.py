@@ -10,6 +10,7 @@ COLUMNS: tuple[str, ...] = ()
 DERIVED: tuple[str, ...] = ()
 SHIFTS: dict[str, Callable[..., Columns]] = {}
 PROCESSES: tuple[str, ...] = ()
+UNDEFINED = None
 
 
 def reconstruct(columns: Columns) -> Columns:

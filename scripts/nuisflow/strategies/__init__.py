@@ -9,22 +9,62 @@ from pydantic import Field, TypeAdapter
 
 from nuisflow.strategies.adversarial import Adversarial
 from nuisflow.strategies.augmentation import Augmentation
+from nuisflow.strategies.bayesian import Bayesian
 from nuisflow.strategies.boosted_trees import BoostedTrees
+from nuisflow.strategies.clairvoyant import Clairvoyant
+from nuisflow.strategies.conditional import Conditional
+from nuisflow.strategies.decorrelation import Decorrelation
+from nuisflow.strategies.domain_adaptation import DomainAdaptation
+from nuisflow.strategies.dropout import Dropout
+from nuisflow.strategies.ensemble import Ensemble
+from nuisflow.strategies.inferno import Inferno
 from nuisflow.strategies.nominal import Nominal
+from nuisflow.strategies.optimal import Optimal
 from nuisflow.strategies.parametrised import Parametrised
+from nuisflow.strategies.sensitivity_to_poi import SensitivityToPoi
 from nuisflow.strategies.strategy import Strategy
+from nuisflow.strategies.tangent import Tangent
+from nuisflow.strategies.user import User
 
 AnyStrategy = Annotated[
-    Nominal | BoostedTrees | Augmentation | Parametrised | Adversarial,
+    Nominal
+    | Optimal
+    | BoostedTrees
+    | Augmentation
+    | Parametrised
+    | Adversarial
+    | Bayesian
+    | Clairvoyant
+    | Conditional
+    | Decorrelation
+    | DomainAdaptation
+    | Dropout
+    | Ensemble
+    | Inferno
+    | SensitivityToPoi
+    | Tangent
+    | User,
     Field(discriminator="strategy"),
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "nominal": Nominal,
+    "optimal": Optimal,
     "boosted_trees": BoostedTrees,
     "augmentation": Augmentation,
     "parametrised": Parametrised,
     "adversarial": Adversarial,
+    "bayesian": Bayesian,
+    "clairvoyant": Clairvoyant,
+    "conditional": Conditional,
+    "decorrelation": Decorrelation,
+    "domain_adaptation": DomainAdaptation,
+    "dropout": Dropout,
+    "ensemble": Ensemble,
+    "inferno": Inferno,
+    "sensitivity_to_poi": SensitivityToPoi,
+    "tangent": Tangent,
+    "user": User,
 }
 
 

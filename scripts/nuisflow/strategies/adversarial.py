@@ -53,7 +53,7 @@ class Adversarial(Varied):
         strength = self.strength if progress >= self.warm_up else 0.0
         logits = self.output(networks, batch.features, batch.z)
         classifier = cross_entropy(logits, batch)
-        adversary = self._adversary_loss(networks, _reversed(logits.sigmoid(), strength), batch)
+        adversary = self._adversary_loss(networks, reversed_gradient(logits.sigmoid(), strength), batch)
         value = adversary.detach()
         # The first bracket is 0 and carries the gradients; so the value is exactly the nominal loss at strength 0.
         loss = classifier + (adversary - value) - strength * value
@@ -86,7 +86,7 @@ def _regression(predicted: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
     return 0.5 * (predicted.squeeze(2) - z).square()
 
 
-def _reversed(values: "torch.Tensor", strength: float) -> "torch.Tensor":
+def reversed_gradient(values: "torch.Tensor", strength: float) -> "torch.Tensor":
     """Return *values*, whose gradient is multiplied by -*strength* on its way back."""
     fixed = values.detach()
     return fixed - strength * (values - fixed)

@@ -28,6 +28,9 @@ class Events(NamedTuple, Generic[Array]):
     expected: Array  # (events,), number of expected events that each stands for
     process: Array  # (events,), index in the alphabetical list of trained processes
     entry: Array  # (events,), index in the raw sample
+    share: Array  # (events,), part of all expected events of its class, signal or background, of the whole simulation
+    points: Array  # (events, points, features): the same events at every z of `Strategy.points`
+    counts: Array  # (events, points): expected events there; like `expected`, 0 where the event is not selected
 
 
 class Fold(Protocol):
@@ -74,9 +77,10 @@ class Strategy(BaseModel):
     The fields are the options of the training in config.yaml. The last four replace the value of the same name in the
     section ``learning`` for this training only: leave them out to compare at a matched budget.
 
-    The common loop (`training.loop`) asks a strategy five questions. Most children answer one or two in their own way:
+    The common loop (`training.loop`) asks a strategy six questions. Most children answer one or two in their own way:
 
     - `draw`: at which z are the training events of the next epoch?
+    - `points`: at which fixed z is every event needed besides?
     - `networks`: which networks are trained?
     - `output`: what does the classifier say about events (a logit)? `score` turns it into the histogrammed number.
     - `loss`: what is minimised on a batch?
@@ -93,6 +97,9 @@ class Strategy(BaseModel):
 
     scales: ClassVar[bool] = True
     """Whether features are scaled and undefined values replaced by the mean; if not, they are left as they are."""
+
+    additive: ClassVar[bool] = True
+    """Whether the loss of many events is a mean over batches; if not, validation events make one batch."""
 
     strategy: str
     label: str | None = Field(None, description="name in figures and tables; default: the name of the training")
@@ -111,13 +118,39 @@ class Strategy(BaseModel):
             )
         return self
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The files that hold its code, relative to the package or absolute: training depends on them."""
+        return (f"strategies/{self.strategy}.py",)
+
+    @property
+    def members(self) -> int:
+        """The number of networks, or of draws of their weights, over which the score is a mean."""
+        return 1
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes, if the score is one of these: (class + 0.5) / classes; None if it is continuous.
+
+        The templates then have one bin per class and fold, since the classes of two networks are not the same.
+        """
+        return None
+
     def changes(self) -> dict[str, Any]:
         """Return the values of the section ``learning`` that this training replaces."""
         names = ("hidden", "batch_size", "learning_rate", "events_seen")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
+    def ignored(self) -> dict[str, Any]:
+        """Return the options that training does not depend on, each with one value for all trainings."""
+        return {"label": None}
+
     def draw(self, generator: "np.random.Generator", size: int) -> "np.ndarray | None":  # noqa: ARG002
         """Return the z of *size* events for one epoch, shape (size, variations); None keeps nominal events."""
+        return None
+
+    def points(self) -> "np.ndarray | None":
+        """Return the z at which every event is needed besides its own, shape (points, variations), or None."""
         return None
 
     def networks(self, architecture: "Architecture") -> Networks:
@@ -132,6 +165,10 @@ class Strategy(BaseModel):
     def score(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the number in [0, 1] that is histogrammed, shape (events,)."""
         return self.output(networks, features, z).sigmoid()
+
+    def member_scores(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
+        """Return the scores whose mean over `members` is the score, shape (events, members)."""
+        return self.score(networks, features, z).unsqueeze(1)
 
     def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
         """Return what is minimised on *batch* as ``loss``; further entries are recorded in the history only.

@@ -1,0 +1,35 @@
+"""Compute what every training reaches while chosen nuisance parameters float, and what is best possible."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow import benchmarks, comparison, files, logs, references, scenarios
+
+
+def compute_scenarios(
+    templates: Sequence[Path], displaced: Sequence[Path], table: Path, summary: Path, *, settings: dict[str, Any]
+) -> None:
+    """Write *table*, one row per training, seed and scenario, and *summary*, medians and references.
+
+    *displaced* are the histograms at displaced points; there are none if no derivative needs them.
+    """
+    chosen = benchmarks.ScenarioSettings.model_validate(settings)
+    filled, points = (
+        {run: files.read_histograms(path) for run, path in comparison.by_run(paths).items()}
+        for paths in (templates, displaced)
+    )
+    found = scenarios.table(filled, points, chosen)
+    files.write_table(table, found)
+    files.write_table(summary, scenarios.summary(found, references.rows(chosen), chosen))
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        compute_scenarios(
+            [Path(path) for path in snakemake.input.templates],
+            [Path(path) for path in snakemake.input.displaced],
+            Path(snakemake.output.scenarios),
+            Path(snakemake.output.published),
+            settings=snakemake.params.settings,
+        )

@@ -1,0 +1,56 @@
+"""Fit one training that is scored at every hypothesised z: best fit, uncertainties, impacts, scan, coverage."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nuisflow import conditioning, files, grid_measurements, grid_toys, hypotheses, logs, scarcity, slices
+
+
+def fit_conditional(
+    conditional: Path, patterns: Path, templates: Path, outputs: dict[str, Path], *, settings: dict[str, Any]
+) -> None:
+    """Fit the histograms *conditional*, throw toys of *patterns*; write fit, impacts, scan, toys, coverage, workspaces.
+
+    *templates*: those of the score at z = 0, whose bins are used; few simulated events are remarked upon there.
+    """
+    grid = conditioning.Grid.model_validate(settings["grid"])
+    chosen = slices.FitSettings.model_validate(settings["fit"])
+    histograms = files.read_histograms(conditional)
+    spaces = hypotheses.build(histograms, grid, slices.WorkspaceSettings.model_validate(settings["workspace"]))
+    model = hypotheses.model(spaces, grid)
+    expected = hypotheses.Expected(histograms, model.nominal.channels, settings["workspace"]["signal"])
+    nominal = files.read_histograms(templates)
+    edges = {name: histogram.axes["score"].edges for name, histogram in nominal.items()}
+    data = {"asimov": model.data(expected.at(conditioning.NOMINAL))}
+    data |= {"observed": model.data(expected.observed())} if chosen.observed else {}
+    results = {
+        kind: grid_measurements.measure(model, one, chosen.groups, edges, asimov=kind == "asimov")
+        for kind, one in data.items()
+    }
+    rows = [row for kind, one in data.items() for row in grid_measurements.impact_rows(model, one, kind)]
+    files.write_table(outputs["impacts"], pd.DataFrame(rows))
+    rows = [row for kind, one in data.items() for row in grid_measurements.scan_rows(model, one, kind)]
+    files.write_table(outputs["scan"], pd.DataFrame(rows))
+    thrown = grid_toys.throw(
+        model,
+        expected,
+        files.read_table(patterns),
+        slices.ToySettings.model_validate(settings["toys"]),
+        settings["thrown"],
+    )
+    files.write_table(outputs["toys"], thrown.experiments)
+    files.write_json(outputs["coverage"], thrown.coverage)
+    files.write_json(outputs["workspaces"], {"grid": grid.points, "workspaces": spaces})
+    found = {"asimov": results["asimov"], "observed": results.get("observed")}
+    files.write_json(outputs["fit"], found | {"simulation": scarcity.rows(nominal, chosen.backgrounds)})
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        fit_conditional(
+            *(Path(snakemake.input[name]) for name in ("conditional", "patterns", "templates")),
+            outputs={name: Path(path) for name, path in snakemake.output.items()},
+            settings=snakemake.params.settings,
+        )

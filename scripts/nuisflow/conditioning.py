@@ -1,0 +1,107 @@
+"""Trainings that are scored again at every hypothesised z: which z, and which of the events are needed."""
+
+from collections.abc import Iterator
+
+from nuisflow import points
+from nuisflow.configuration import Configuration, Section
+from nuisflow.points import Point
+from nuisflow.strategies.conditional import Conditional
+
+NOMINAL = "nominal"
+REACH = 1.0
+"""The grid must reach further than this on both sides: pseudo-experiments about +1 and -1 need room."""
+
+
+class Grid(Section):
+    """The hypothesised z of one *variation*, by the folder of events at this z, in increasing order.
+
+    *kept*: whether the terms of the data alone are in -2 ln L.
+    """
+
+    variation: str
+    points: dict[str, float]
+    kept: bool
+
+
+class Rescoring(Section):
+    """Slice of fill_conditional. *shifts*, *weights*: the processes on which these variations act.
+
+    *thrown*: the true points for pseudo-experiments, whose events are needed one by one.
+    """
+
+    features: tuple[str, ...]
+    folds: int
+    processes: tuple[str, ...]
+    samples: dict[str, str]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+    grid: Grid
+    shifts: dict[str, tuple[str, ...]]
+    weights: dict[str, tuple[str, ...]]
+    displaced: dict[str, Point]
+    thrown: tuple[str, ...]
+
+
+def trainings(settings: Configuration) -> list[str]:
+    """Return the trainings that are scored at every hypothesised z."""
+    return [name for name, chosen in settings.trainings.items() if isinstance(chosen, Conditional)]
+
+
+def grid(settings: Configuration, training: str) -> Grid:
+    """Return the hypothesised z of a training: nominal, and the displaced points of its variation."""
+    chosen = settings.trainings[training]
+    if not isinstance(chosen, Conditional):
+        raise ValueError(f"training {training!r} is not of the strategy 'conditional'")
+    name = chosen.variations[0]
+    sides = points.STANDARD | settings.toys.displacements
+    folders = {z: f"{name}_{side}" for side, z in reversed(sides.items())} | {0.0: NOMINAL}  # the first of equal z
+    ordered = {folders[z]: z for z in sorted(folders)}
+    return Grid(variation=name, points=ordered, kept=chosen.data_terms == "kept")
+
+
+def thrown(settings: Configuration, training: str) -> list[str]:
+    """Return the true points at which pseudo-experiments are thrown: nominal, and where events show the effect.
+
+    Not at an end of the grid: half of them would fit best beyond it.
+    """
+    z = grid(settings, training).points
+    ends = (next(iter(z)), list(z)[-1])
+    displaced = points.displaced(settings)
+    return [NOMINAL, *(name for name, point in displaced.items() if point.factor is None and name not in ends)]
+
+
+def rescoring(settings: Configuration, training: str) -> Rescoring:
+    """Return what fill_conditional of *training* depends on."""
+    kinds = {name: variation.kind for name, variation in settings.variations.items()}
+    return Rescoring(
+        features=settings.features,
+        folds=settings.learning.folds,
+        processes=tuple(settings.processes),
+        samples={name: sample.process for name, sample in settings.samples.items()},
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        grid=grid(settings, training).model_copy(update={"kept": True}),  # a matter of the fit
+        shifts={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
+        weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
+        displaced=points.displaced(settings),
+        thrown=tuple(thrown(settings, training)),
+    )
+
+
+def problems(settings: Configuration) -> Iterator[str]:
+    """Yield what keeps trainings from being scored at every hypothesised z."""
+    for name in trainings(settings):
+        variation = settings.trainings[name].variations[0]
+        if variation not in settings.variations:
+            continue  # said elsewhere
+        if (kind := settings.variations[variation].kind) != "shift":
+            yield (
+                f"trainings.{name}.variations: {variation!r} is of kind {kind!r}; the strategy 'conditional' needs a "
+                "shift, under which events look different"
+            )
+        reached = list(points.STANDARD.values()) + list(settings.toys.displacements.values())
+        if min(reached) >= -REACH or max(reached) <= REACH:
+            yield (
+                f"toys.displacements: training {name!r} is fitted between the outermost of these points, and they must "
+                f"lie beyond -{REACH:g} and +{REACH:g}; add for example down2: -2 and up2: 2"
+            )

@@ -1,0 +1,114 @@
+"""The true points away from nominal: which there are, and in which folders of events they show."""
+
+from collections.abc import Collection, Iterator
+
+from nuisflow.configuration import Configuration, Section
+
+STANDARD = {"up": 1.0, "down": -1.0}
+"""The displacements that every shift and weight variation has anyway, for its templates."""
+
+
+class Point(Section):
+    """One variation at *z*, all others at 0; *value* is that of the workspace's parameter.
+
+    *factor* is on the yield of *processes*, for a rate or the luminosity. Where it is None, events show the effect.
+    """
+
+    variation: str
+    kind: str
+    z: float
+    parameter: str
+    value: float
+    processes: tuple[str, ...]
+    factor: float | None
+
+
+def affected(settings: Configuration, variation: str) -> tuple[str, ...]:
+    """Return the processes on which *variation* acts, in the order of the section processes."""
+    chosen = settings.variations[variation].processes
+    return tuple(name for name in settings.processes if chosen is None or name in chosen)
+
+
+def parameter(settings: Configuration, variation: str) -> str:
+    """Return the name of the nuisance parameter of *variation*; HistFactory fixes that of the luminosity."""
+    return "lumi" if settings.variations[variation].kind == "luminosity" else variation
+
+
+def displaced(settings: Configuration) -> dict[str, Point]:
+    """Return the displaced points ``<variation>_<name>``: of all variations with a prior, one at a time."""
+    return {
+        f"{name}_{side}": _point(settings, name, z)
+        for name, variation in settings.variations.items()
+        if variation.kind != "free_rate"
+        for side, z in settings.toys.displacements.items()
+    }
+
+
+def _point(settings: Configuration, name: str, z: float) -> Point:
+    chosen = settings.variations[name]
+    value, factor = z, None
+    if chosen.kind == "rate":
+        factor = (1 + chosen.size) ** z
+    elif chosen.kind == "luminosity":  # HistFactory's lumi is the factor itself, with a Gaussian constraint around 1
+        value = factor = 1 + chosen.size * z
+    return Point(
+        variation=name,
+        kind=chosen.kind,
+        z=z,
+        parameter=parameter(settings, name),
+        value=value,
+        processes=affected(settings, name),
+        factor=factor,
+    )
+
+
+def at(settings: Configuration, folder: str) -> tuple[str | None, float]:
+    """Return variation and z of a folder of events: ``nominal``, ``<variation>_up``, or that of a displaced point."""
+    for name, chosen in settings.variations.items():
+        if chosen.kind in ("shift", "weight"):
+            for side, z in (settings.toys.displacements | STANDARD).items():
+                if folder == f"{name}_{side}":
+                    return name, z
+    return None, 0.0
+
+
+def folders(settings: Configuration, sample: str, kinds: Collection[str] = ("shift", "weight")) -> list[str]:
+    """Return the folders of events of *sample* that displaced points need and templates do not."""
+    process = settings.samples[sample].process
+    return [
+        name
+        for name, point in displaced(settings).items()
+        if point.kind in kinds and process in point.processes
+        if name.removeprefix(f"{point.variation}_") not in STANDARD
+    ]
+
+
+def shifted_folders(settings: Configuration, sample: str) -> list[str]:
+    """Return those `folders` whose events need scores of their own: a weight variation changes no score."""
+    return folders(settings, sample, ["shift"])
+
+
+def symmetric(settings: Configuration) -> tuple[str, str, float]:
+    """Return the names of the two points closest to nominal at the same distance from it, and this distance."""
+    sides = STANDARD | settings.toys.displacements
+    pairs = [(up, down, z) for up, z in sides.items() for down, other in sides.items() if z > 0 and other == -z]
+    return min(pairs, key=lambda pair: pair[2])
+
+
+def problems(settings: Configuration) -> Iterator[str]:
+    """Yield what is wrong with ``toys.displacements``."""
+    for side, z in settings.toys.displacements.items():
+        place = f"toys.displacements.{side}"
+        if z == 0:
+            yield f"{place}: 0 is the nominal point, which is always there; remove it"
+        if z != STANDARD.get(side, z):
+            yield f"{place}: {side!r} is reserved for {STANDARD[side]:+g}; choose another name for {z:g}"
+        for variation in settings.variations.values():
+            if variation.kind == "luminosity" and (left := 1 + variation.size * z) <= 0:
+                yield f"{place}: the luminosity would be {left:g} of the nominal one; choose a smaller displacement"
+    owners = {name: name for name in settings.variations}
+    for name in settings.variations:
+        for side in settings.toys.displacements | STANDARD:
+            if (other := owners.setdefault(f"{name}_{side}", name)) != name:
+                what = "the variation" if other == f"{name}_{side}" else f"a point of {other!r}"
+                yield f"toys.displacements: {name}_{side}, a point of {name!r}, is also {what}; rename one of them"

@@ -1,0 +1,136 @@
+"""A strategy from a file of the user."""
+
+import difflib
+import functools
+import hashlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError
+
+from nuisflow.strategies.strategy import Strategy
+
+
+class User(Strategy):
+    """The strategy that the Python file *file* defines: one class that is a child of ``Strategy`` (or of ``Varied``).
+
+    Everything that the training loop asks a strategy is answered by this class. The path is relative to the folder in
+    which Snakemake runs. The keys of *options* are the fields of the class; those that all strategies have (label,
+    variations, hidden, …) stand beside *file*. The file is read when the configuration is checked, so that heavy
+    imports belong into its functions. Example: ``config/examples/user_strategy.py``.
+    """
+
+    strategy: Literal["user"] = "user"
+    file: str = Field(min_length=1, description="Python file with one class that is a child of Strategy")
+    options: dict[str, Any] = Field({}, description="values of the fields of this class")
+    _chosen: Strategy = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:  # noqa: ARG002
+        """Make the user's strategy, so that wrong options are found when the configuration is checked."""
+        common = {name: getattr(self, name) for name in Strategy.model_fields}
+        self._chosen = _made(_load(self.file), self.file, self.options, common)
+
+    def __getattribute__(self, name: str) -> Any:
+        """Let the user's strategy answer what any strategy is asked."""
+        if name in _ASKED:  # private fields are found by __getattr__ only, which comes after this
+            return getattr(super().__getattribute__("__pydantic_private__")["_chosen"], name)
+        return super().__getattribute__(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the options only: another process reads the file again."""
+        return User.model_validate, (self.model_dump(),)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The files that hold its code: this one and the user's."""
+        return ("strategies/user.py", str(Path(self.file).resolve()))
+
+    def ignored(self) -> dict[str, Any]:
+        """Return what training does not depend on, with the user's own options in *options*."""
+        ignored = self._chosen.ignored()
+        own = {name: value for name, value in ignored.items() if name not in Strategy.model_fields}
+        common = {name: value for name, value in ignored.items() if name not in own}
+        return common | ({"options": self.options | own} if own else {})
+
+
+_ASKED = frozenset(
+    name
+    for name in vars(Strategy)
+    if not name.startswith(("_", "model_")) and name not in Strategy.model_fields and name not in vars(User)
+)
+
+
+def _load(file: str) -> type[Strategy]:
+    """Return the strategy that *file* defines."""
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"file: {file!r} cannot be read ({error.strerror}); the path is relative to {Path.cwd()}"
+        ) from None
+    return _imported(file, str(Path(file).resolve()), content)
+
+
+@functools.cache
+def _imported(file: str, path: str, content: bytes) -> type[Strategy]:
+    """Run *content* and return the one strategy that it defines; the same content always gives the same class."""
+    module = ModuleType(f"nuisflow_user_{hashlib.sha256(content).hexdigest()[:16]}")
+    module.__file__ = path
+    sys.modules[module.__name__] = module  # where pydantic looks up the names in annotations
+    try:
+        exec(compile(content, path, "exec"), vars(module))
+    except Exception as error:
+        del sys.modules[module.__name__]
+        raise ValueError(f"file: {file!r} cannot be imported: {_reason(error, path)}; correct it") from error
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise ValueError(
+            f"file: {file!r} must define exactly one class that is a child of Strategy or Varied "
+            f"(from nuisflow.strategies.strategy); found: {names}"
+        )
+    return found[0]
+
+
+def _reason(error: Exception, path: str) -> str:
+    """Return the kind of *error*, its message, and the last line of *path* that had a part in it."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None and not isinstance(error, SyntaxError):
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == path else line
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error}" + (f" (line {line})" if line and "line" not in str(error) else "")
+
+
+def _made(chosen: type[Strategy], file: str, options: dict[str, Any], common: dict[str, Any]) -> Strategy:
+    """Return *chosen* with *options*; say what is wrong with them in terms of the configuration."""
+    own = [name for name in chosen.model_fields if name not in Strategy.model_fields]
+    for name in options:
+        if name in Strategy.model_fields:
+            raise ValueError(f"options.{name}: all strategies have this key; write it beside 'file'")
+    if not chosen.model_fields["strategy"].is_required():
+        common = {name: value for name, value in common.items() if name != "strategy"}
+    try:
+        return chosen.model_validate(common | options)
+    except ValidationError as error:
+        raise ValueError(f"{'; '.join(_explained(detail, own) for detail in error.errors())} ({file!r})") from None
+
+
+def _explained(detail: Any, own: list[str]) -> str:
+    """Return one line for one error of pydantic."""
+    place = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(place, own, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(own) or 'none'}"
+        return f"options.{place}: no such option; {hint}"
+    if detail["type"] == "missing":
+        return f"options.{place}: is required"
+    value = f" (got {detail['input']!r})" if place else ""
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return (f"options.{place}: " if place in own else "") + message + value

@@ -1,0 +1,42 @@
+"""Find the signal strength that every member of one training's classifier sees in the same expected events."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nuisflow import files, likelihood, logs, slices, spreads, training
+
+
+def spread_members(
+    model: Path,
+    events: Sequence[Path],
+    templates: Path,
+    workspace: Path,
+    output: Path,
+    *,
+    settings: dict[str, Any],
+    device: str = "auto",
+) -> None:
+    """Compare the answers of all members in the nominal *events* of all simulated samples; write one row per member."""
+    torch.set_num_threads(1)
+    where = training.device(device)
+    classifier = training.Classifier.load(model).to(where)
+    chosen, histograms = slices.Filling.model_validate(settings), files.read_histograms(templates)
+    scored = spreads.score(classifier, events, chosen, where)
+    fitted = likelihood.Model(files.read_json(workspace))
+    files.write_table(output, spreads.table(fitted, scored, histograms, chosen))
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        spread_members(
+            Path(snakemake.input.model),
+            [Path(path) for path in snakemake.input.events],
+            Path(snakemake.input.templates),
+            Path(snakemake.input.workspace),
+            Path(snakemake.output.members),
+            settings=snakemake.params.settings,
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )

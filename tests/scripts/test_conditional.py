@@ -1,0 +1,182 @@
+"""Tests of the scripts fill_conditional and fit_conditional, as the workflow calls them, on simulated events."""
+
+import numpy as np
+import pytest
+import torch
+
+from fill_conditional import fill_conditional
+from fit_conditional import fit_conditional
+from nuisflow import (
+    batches,
+    checks,
+    comparison,
+    conditioning,
+    configuration,
+    events,
+    files,
+    points,
+    slices,
+    templates,
+    training,
+)
+from score_events import score_events
+from simulate_events import simulate_events
+
+OUTPUTS = ("fit.json", "impacts.csv", "scan.csv", "toys.parquet", "coverage.json", "workspaces.json")
+ONE = {"scheduler": "synchronous", "workers": 1}
+
+
+def configured(terms, **toys):
+    """Return rotating Gaussian classes, and a rate that is profiled at every z."""
+    return checks.check(
+        {
+            "analysis": "toy",
+            "dataset": {"kind": "gaussian"},
+            "processes": {"signal": {"role": "signal"}, "background": {}},
+            "samples": {
+                "signal": {"process": "signal", "events": 4000, "expected": 200},
+                "background": {"process": "background", "events": 8000, "expected": 1000},
+            },
+            "features": ["x", "y"],
+            "regions": {"all": {}},
+            "variations": {
+                "rotation": {"kind": "shift", "shift": "rotation", "size": 0.3, "group": "angle"},
+                "rate": {"kind": "rate", "size": 0.05, "processes": ["background"], "group": "rates"},
+            },
+            "learning": {"hidden": [16], "events_seen": 100_000, "batch_size": 512},
+            "trainings": {"aware": {"strategy": "conditional", "variations": ["rotation"], "data_terms": terms}},
+            "templates": {"binning": {"number": 5}},
+            "toys": {
+                "displacements": {"down3": -3, "down": -1, "up": 1, "up3": 3},
+                "number": 200,
+                "displaced_number": 200,
+            },
+        },
+        "toy.yaml",
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Run the chain to fill_conditional; return the folder of the training."""
+    torch.set_num_threads(1)
+    folder, settings = tmp_path_factory.mktemp("toy"), configured("kept")
+    dask, raw, paths = configuration.Dask.model_validate(ONE), {}, {}
+    for sample in settings.samples:
+        raw[sample] = [folder / "raw" / f"{sample}.root"]
+        simulate_events(raw[sample][0], settings=slices.plain(slices.simulation(settings, sample)))
+        for name in [*slices.shifted_names(settings, sample), *points.folders(settings, sample)]:
+            paths[name, sample] = folder / "events" / name / f"{sample}.parquet"
+            parts = events.process(raw[sample], slices.processing(settings, sample, name), dask)
+            files.write_event_parts(paths[name, sample], parts, {"region": ["all"]})
+    chosen = slices.training(settings, "aware", 1)
+    training.train(batches.Pool.load(raw, chosen), chosen.training, "cpu")[0].save(folder / "model.pt")
+    first = [path for (name, _), path in paths.items() if not name.endswith("3")]
+    scoring = slices.plain(slices.scoring(settings))
+    score_events(folder / "model.pt", first, folder / "scores.parquet", settings=scoring, dask=ONE, device="cpu")
+    made = templates.fill(first, folder / "scores.parquet", slices.filling(settings, "aware"))
+    files.write_histograms(folder / "templates.json", made.histograms)
+    fill_conditional(
+        folder / "model.pt",
+        folder / "templates.json",
+        list(paths.values()),
+        folder / "conditional.json",
+        folder / "patterns.parquet",
+        settings=slices.plain(conditioning.rescoring(settings, "aware")),
+        device="cpu",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(filled, tmp_path_factory):
+    return fit(filled, tmp_path_factory.mktemp("fit"), configured("kept"))
+
+
+def fit(filled, folder, settings):
+    """Fit what was filled; return the settings and the files by name."""
+    outputs = {name.split(".")[0]: folder / name for name in OUTPUTS}
+    fit_conditional(
+        *(filled / name for name in ("conditional.json", "patterns.parquet", "templates.json")),
+        outputs,
+        settings={
+            "grid": slices.plain(conditioning.grid(settings, "aware")),
+            "thrown": conditioning.thrown(settings, "aware"),
+            "workspace": slices.plain(slices.workspace(settings, "aware")),
+            "fit": slices.plain(slices.fit(settings)),
+            "toys": slices.plain(slices.toys(settings, "aware", 1)),
+        },
+    )
+    return settings, outputs
+
+
+def test_at_nominal_z_it_has_the_templates_of_the_ordinary_fit(filled):
+    ordinary = files.read_histograms(filled / "templates.json")["all"]
+    found = files.read_histograms(filled / "conditional.json")["all"]
+    for name in ("nominal", "rotation_up", "rotation_down"):
+        for process in ("signal", "background"):
+            here = found[{"process": process, "variation": name, "at": "nominal"}]
+            assert here.values() == pytest.approx(templates.content(ordinary, process, name).values)
+            assert here.variances() == pytest.approx(templates.content(ordinary, process, name).variances)
+
+
+def test_the_score_follows_the_hypothesised_z(filled):
+    found = files.read_histograms(filled / "conditional.json")["all"]
+    signal = {
+        at: found[{"process": "signal", "variation": "rotation_up3", "at": at}].values()
+        for at in ("rotation_up3", "rotation_down3")
+    }
+    assert signal["rotation_up3"][-1] > 1.05 * signal["rotation_down3"][-1]
+
+
+def test_it_writes_what_the_comparison_reads(fitted):
+    settings, paths = fitted
+    fit = files.read_json(paths["fit"])
+    assert fit["observed"] is None
+    row = comparison.fit_row(fit["asimov"])
+    assert row["converged"]
+    assert row["mu"] == pytest.approx(1.0, abs=0.05 * row["sigma"])
+    parts = [row[f"sigma_{name}"] for name in ("stat", "syst", "mcstat")]
+    assert np.sqrt(np.sum(np.square(parts))) == pytest.approx(row["sigma"])
+    assert {"angle", "rates"} <= fit["asimov"]["breakdown"].keys()
+    rows = files.read_json(paths["coverage"])
+    assert {entry["point"] for entry in rows} == {
+        None, *(f"{name}_{side}" for name in settings.variations for side in settings.toys.displacements)
+    }  # fmt: skip
+    table = comparison.coverage({comparison.Run("aware", 1): rows}, slices.comparison(settings))
+    assert table["asimov_mu"].notna().all()
+    assert (table["asimov_mu"] - 1).abs().max() < row["sigma"]
+
+
+def test_its_intervals_cover(fitted):
+    for entry in files.read_json(fitted[1]["coverage"]):
+        if entry["toys"]:
+            assert entry["failed"] < 0.02 * entry["toys"], entry["point"]
+            assert entry["coverage"] == pytest.approx(0.6827, abs=4.5 * np.sqrt(0.2166 / entry["toys"])), entry["point"]
+            assert entry["pull_width"] == pytest.approx(1.0, abs=0.25)
+
+
+def test_the_impact_of_z_and_the_scan_are_there(fitted):
+    impacts = files.read_table(fitted[1]["impacts"])
+    assert {"rotation", "rate"} <= set(impacts["parameter"])
+    scan = files.read_table(fitted[1]["scan"])
+    assert scan["delta"].min() == pytest.approx(0.0, abs=0.02)
+    assert scan["delta"].iloc[[0, -1]].min() > 5
+
+
+def test_every_workspace_is_written_for_other_tools(fitted):
+    import pyhf
+
+    content = files.read_json(fitted[1]["workspaces"])
+    assert list(content["grid"].values()) == [-3, -1, 0, 1, 3]
+    for space in content["workspaces"]:
+        assert "rotation" not in pyhf.Workspace(space).model().config.parameters
+
+
+def test_the_report_hears_of_dropped_terms_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):
+    """This network saw few events: it separates better at some z, unlike the exact likelihood ratio."""
+    _, paths = fit(filled, tmp_path, configured("dropped", number=20, displaced_number=20))
+    found = files.read_json(paths["fit"])["asimov"]
+    z = next(row["value"] for row in found["parameters"] if row["name"] == "rotation")
+    assert abs(z) > 0.1
+    assert "data_terms" in found["message"]

@@ -1,0 +1,51 @@
+"""Expected uncertainties in named scenarios, beside what is best possible and what was published."""
+
+
+rule compute_scenarios:
+    input:
+        templates=each_training("templates.json"),
+        displaced=(
+            each_training("displaced.json")
+            if benchmarks.are_displaced(settings)
+            else []
+        ),
+    output:
+        scenarios="<results>/comparison/scenarios.csv",
+        published="<results>/comparison/published.csv",
+    log:
+        "<logs>/compute_scenarios.log",
+    benchmark:
+        "<benchmarks>/compute_scenarios.tsv"
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="30m",
+    params:
+        settings=slices.plain(benchmarks.slice_of(settings)),
+        code=sources.digest("compute_scenarios"),
+    message:
+        "Compute the scenarios"
+    script:
+        "../../scripts/compute_scenarios.py"
+
+
+rule compute_exact:
+    output:
+        exact="<results>/comparison/exact.csv",
+    log:
+        "<logs>/compute_exact.log",
+    benchmark:
+        "<benchmarks>/compute_exact.tsv"
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        settings={"toys": settings.toys.number, "seed": settings.seed},
+        code=sources.digest("compute_exact"),
+    message:
+        "Compute exact templates"
+    script:
+        "../../scripts/compute_exact.py"
