@@ -21,7 +21,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class DitauDataset(Section):

@@ -87,7 +87,7 @@ class Strategy(BaseModel):
     - `fit`: is there anything but one pass of the loop (several networks, or no network at all)?
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     needs_variations: ClassVar[bool] = False
     """Whether the training knows variations: then it must name some, otherwise it must not."""
