@@ -78,12 +78,8 @@ def run(model: GridModel, pool: hypotheses.Pool, truth: Truth, settings: slices.
         fitted = best.flags & FAILED == 0
         good = fitted & (best.flags & EDGE == 0) & (found.flags & NOT_FOUND == 0)
         columns = (best.values[:, model.index], found.low, found.high, best.error, best.twice_nll)
-        kept = [
-            np.where(mask, part, np.nan)
-            for mask, part in zip((fitted, good, good, fitted, fitted), columns, strict=True)
-        ]
-        blocks.append((np.full(len(fitted), mu), *kept, fitted, good))
-    return toys.Toys(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+        blocks.append(toys.block_of(mu, columns, fitted, good))
+    return toys.joined(blocks)
 
 
 def asimov(model: GridModel, truth: Truth) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """Pseudo-experiments: coverage, bias, pulls and scores of the fit, and limits without the asymptotic formulae."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,11 +125,21 @@ def run(model: Model, values: Mapping[str, float] | Values | None, number: int, 
         fitted = minima.status == 0
         good = fitted & (found.flags & 4 == 0)
         columns = (minima.values[:, index], found.low, found.high, found.error, minima.twice_nll)
-        kept = [
-            np.where(mask, part, np.nan)
-            for mask, part in zip((fitted, good, good, fitted, fitted), columns, strict=True)
-        ]
-        blocks.append((np.full(len(data), truth[index]), *kept, fitted, good))
+        blocks.append(block_of(truth[index], columns, fitted, good))
+    return joined(blocks)
+
+
+def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans) -> Toys:
+    """Return pseudo-experiments from *columns* (value, low, high, error, twice_nll), with NaN where they failed."""
+    masks = (fitted, bounded, bounded, fitted, fitted)
+    value, low, high, error, twice_nll = (
+        np.where(mask, part, np.nan) for mask, part in zip(masks, columns, strict=True)
+    )
+    return Toys(np.full(len(fitted), true), value, low, high, error, twice_nll, fitted, bounded)
+
+
+def joined(blocks: Sequence[Toys]) -> Toys:
+    """Return the pseudo-experiments of all blocks."""
     return Toys(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
