@@ -22,9 +22,9 @@ def counting_experiment() -> dict[str, Any]:
 
 
 def compile_side_by_side() -> None:
-    """Compile the fits of many data sets."""
-    model = likelihood.Model(counting_experiment())
-    model.minimise([[55.0]] * likelihood.FEW)
+    """Compile fits and intervals of many data sets."""
+    model, data = likelihood.Model(counting_experiment()), [[55.0]] * likelihood.FEW
+    model.intervals(model.minimise(data), model.poi, data)
 
 
 def compile_one_by_one() -> None:

@@ -105,6 +105,52 @@ def test_errors_of_a_failed_fit_are_not_numbers():
     assert np.isfinite(errors[5]).all()
 
 
+def careful_intervals(model, minima, parameter, data):
+    rows = [
+        model.intervals(likelihood.Minima(*(part[i : i + 1] for part in minima)), parameter, data[i])
+        for i in range(len(data))
+    ]
+    return likelihood.Intervals(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_intervals_of_many_equal_those_found_one_by_one(seed):
+    model = likelihood.Model(covered(case(seed, scale=[3.0, 30.0, 1.0][seed % 3])))
+    data = data_of(model, 40, seed=seed)
+    minima = starts.deepest(model, data)
+    dense = [row.name for row in model.parameters if not row.fixed and row.kind != "staterror"]
+    for parameter in dense[:3]:
+        many, single = model.intervals(minima, parameter, data), careful_intervals(model, minima, parameter, data)
+        assert many.flags.tolist() == single.flags.tolist()
+        good = (minima.status == 0) & (single.flags & 4 == 0)
+        assert good.any()
+        for one, other in zip(many[:3], single[:3], strict=True):
+            assert np.abs((one - other)[good] / single.error[good]).max() < 1e-5
+
+
+def test_intervals_of_many_end_at_bounds():
+    workspace = covered(case(5, scale=3.0))
+    workspace["measurements"][0]["config"]["parameters"][0] |= {"name": "mu", "bounds": [[0.0, 10.0]]}
+    model = likelihood.Model(workspace)
+    data = data_of(model, 100, {"mu": 0.3})
+    minima = model.minimise(data)
+    many, single = model.intervals(minima, "mu", data), careful_intervals(model, minima, "mu", data)
+    assert many.flags.tolist() == single.flags.tolist()
+    assert 0.1 < (many.flags & 1 > 0).mean() < 1.0  # of the lower ends, those of weak signals are at the bound
+    assert (many.low[many.flags & 1 > 0] == 0.0).all()
+    assert many.high == pytest.approx(single.high, rel=1e-6)
+
+
+def test_the_neighbours_of_a_data_set_do_not_change_its_interval():
+    model = likelihood.Model(covered(case(7, scale=5.0)))
+    data = data_of(model, 150)
+    minima = model.minimise(data)
+    later = likelihood.Minima(*(part[23:] for part in minima))
+    all_, some = model.intervals(minima, "mu", data), model.intervals(later, "mu", data[23:])
+    assert all_.low[23:].tolist() == some.low.tolist()
+    assert all_.high.tolist() == model.intervals(minima, "mu", data, workers=3).high.tolist()
+
+
 def one_sided():
     """Return a model whose variation adds events in the same bin up and down: minima on both sides of 0."""
     shape = {"hi_data": [100.0, 150.0], "lo_data": [100.0, 145.0]}

@@ -276,21 +276,36 @@ class Model:
                   fixed: npt.ArrayLike | None = None, *, sigmas: float = 1.0, tolerance: float = 1e-6,
                   workers: int | None = None) -> Intervals:  # fmt: skip
         """Find where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of each best fit (MINOS)."""
-        from nuisflow import profiles
-
         problem, lowest = self._problem(data, minima.values, fixed), 0.5 * (minima.twice_nll - self.constants(data))
         index, size = self.index(parameter), len(minima.values)
-        result = np.empty((size, 4))
+        result = np.full((size, 4), -1.0)
+        free = not problem.fixed[:, index].any() and index in self.plan.dense[:, plans.FULL]
+        if self._side_by_side and size >= FEW and free:
+            _share(lambda rows: self._crossings(problem.part(rows), lowest[rows], index, sigmas, result[rows]),
+                   size, workers)  # fmt: skip
+        left = np.flatnonzero(result[:, 3] < 0)
 
         def work(rows: slice) -> None:
-            part = problem.part(rows)
-            profiles.intervals(
-                self.plan, part.data, part.auxiliary, part.fixed, part.start, lowest[rows], index, sigmas, tolerance,
-                result[rows],
-            )  # fmt: skip
+            result[left[rows]] = self._profiles(problem.part(left[rows]), lowest[left[rows]], index, sigmas, tolerance)
 
-        _share(work, size, workers)
+        _share(work, len(left), workers)
         return Intervals(result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int64))
+
+    def _crossings(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, result: Floats) -> None:
+        """Find intervals side by side; the flags stay negative where that is not enough."""
+        from nuisflow import crossings
+
+        crossings.intervals(self.plan, problem.data, problem.auxiliary, problem.fixed, problem.start, lowest, index,
+                            sigmas, result)  # fmt: skip
+
+    def _profiles(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, tolerance: float) -> Floats:
+        """Return intervals (low, high, error, flags), found one after the other."""
+        from nuisflow import profiles
+
+        result = np.empty((len(lowest), 4))
+        profiles.intervals(self.plan, problem.data, problem.auxiliary, problem.fixed, problem.start, lowest, index,
+                           sigmas, tolerance, result)  # fmt: skip
+        return result
 
 
 def _share(work: Callable[[slice], None], size: int, workers: int | None) -> None:

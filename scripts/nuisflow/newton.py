@@ -48,7 +48,7 @@ LOWEST, SHARE, SLOPE, ACCEPTED, DEFINITE, CUT, SQUARE, RENEWED = range(5, 13)
 
 
 @compiled
-def _movable(plan: Plan, work: Lanes) -> None:
+def movable(plan: Plan, work: Lanes) -> None:
     """Set inverse to 1 for the parameters that are neither fixed nor at a bound that pulls outwards, else to 0."""
     for p in range(plan.dense.shape[0]):
         lower, upper = plan.parameters[LOWER, plan.dense[p, FULL]], plan.parameters[UPPER, plan.dense[p, FULL]]
@@ -60,7 +60,7 @@ def _movable(plan: Plan, work: Lanes) -> None:
 
 
 @compiled
-def _factorise(work: Lanes) -> None:
+def factorise(work: Lanes) -> None:
     """Put the Cholesky factor (of the parameters with inverse = 1) into matrix, 1 / its diagonal into inverse."""
     definite, square = work.sums[DEFINITE], work.sums[SQUARE]
     definite[:] = 1.0
@@ -88,7 +88,7 @@ def _factorise(work: Lanes) -> None:
 
 
 @compiled
-def _solve(work: Lanes) -> None:
+def solve(work: Lanes) -> None:
     """Set solution to the Newton step of the movable parameters, square to the slope along it."""
     size, slope = work.dense.shape[1], work.sums[SQUARE]
     slope[:] = 0.0
@@ -153,9 +153,9 @@ def _judge(work: Lanes, rounds: Integers) -> None:
 
 
 @compiled
-def _next(plan: Plan, work: Lanes, l: int, row: int, data: Floats, auxiliary: Floats, start: Floats, fixed: Booleans,
+def follow(plan: Plan, work: Lanes, l: int, row: int, data: Floats, auxiliary: Floats, start: Floats, fixed: Booleans,
           ) -> None:  # fmt: skip
-    """Load a data set into a lane."""
+    """Load data set *row* into a lane, which starts to follow it."""
     d, a = min(row, data.shape[0] - 1), min(row, auxiliary.shape[0] - 1)
     load(plan, work, l, data[d], auxiliary[a], start[min(row, start.shape[0] - 1)], fixed[min(row, fixed.shape[0] - 1)])
     work.sums[SHARE, l], work.sums[EXACT, l] = 1.0, 0.0
@@ -169,7 +169,7 @@ def _settle(plan: Plan, work: Lanes, data: Floats, auxiliary: Floats, start: Flo
     for first in range(0, size, LANES):
         for l in range(LANES):
             i = min(first + l, size - 1)
-            _next(plan, work, l, i, data, auxiliary, start, fixed)
+            follow(plan, work, l, i, data, auxiliary, start, fixed)
             for p in range(plan.dense.shape[0]):
                 if result[i, 1] == 0.0:
                     work.dense[POINT, p, l] = values[i, plan.dense[p, FULL]]
@@ -192,14 +192,14 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
     rows, rounds = np.empty(LANES, np.int64), np.zeros(LANES, np.int64)
     for l in range(LANES):
         rows[l] = l if l < size else -1
-        _next(plan, work, l, min(l, size - 1), data, auxiliary, start, fixed)
+        follow(plan, work, l, min(l, size - 1), data, auxiliary, start, fixed)
     following, running = min(LANES, size), min(LANES, size)
     while running > 0:
         evaluate(plan, work)
         _judge(work, rounds)
-        _movable(plan, work)
-        _factorise(work)
-        _solve(work)
+        movable(plan, work)
+        factorise(work)
+        solve(work)
         _move(plan, work)
         for l in range(LANES):
             if rows[l] < 0:
@@ -221,7 +221,7 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
                     values[i, plan.dense[p, FULL]] = work.dense[POINT, p, l]
             result[i, 0], result[i, 1], result[i, 2] = work.sums[LOWEST, l], UNFINISHED if given_up else 0, rounds[l]
             if following < size:
-                _next(plan, work, l, following, data, auxiliary, start, fixed)
+                follow(plan, work, l, following, data, auxiliary, start, fixed)
                 rows[l], rounds[l] = following, 0
                 following += 1
             else:
@@ -277,12 +277,12 @@ def errors(plan: Plan, data: Floats, auxiliary: Floats, best: Floats, fixed: Boo
     for first in range(0, size, LANES):
         count = min(LANES, size - first)
         for l in range(LANES):
-            _next(plan, work, l, min(first + l, size - 1), data, auxiliary, best, fixed)
+            follow(plan, work, l, min(first + l, size - 1), data, auxiliary, best, fixed)
             work.sums[EXACT, l] = 1.0
         evaluate(plan, work)
         for p in range(plan.dense.shape[0]):
             work.dense[INVERSE, p, :] = work.dense[FREE, p]
-        _factorise(work)
+        factorise(work)
         for p in range(plan.dense.shape[0]):
             for i in range(p, plan.dense.shape[0]):
                 work.dense[SOLUTION, i, :] = 1.0 if i == p else 0.0

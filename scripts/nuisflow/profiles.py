@@ -1,4 +1,4 @@
-"""Compiled profile-likelihood intervals (MINOS) of one parameter, many data sets one by one."""
+"""Compiled profile-likelihood intervals (MINOS) of one parameter, many data sets one by one, with care."""
 
 # ruff: noqa: PLR0912, PLR0917 (compiled functions take their arrays by position)
 
@@ -154,7 +154,7 @@ def _crossing(plan: Plan, work: Work, dense: int, bin_: int, best: float, bound:
 
 
 @compiled
-def _position(table: Integers, index: int) -> int:
+def position(table: Integers, index: int) -> int:
     """Return the row of a parameter, -1 if it is not in the table."""
     for row in range(table.shape[0]):
         if table[row, FULL] == index:
@@ -171,7 +171,7 @@ def intervals(plan: Plan, data: Floats, auxiliary: Floats, fixed: Booleans, best
     deviation, flags) into *result*.
     """
     work, tangent = allocate(plan), np.empty(plan.dense.shape[0])
-    dense, bin_ = _position(plan.dense, index), _position(plan.local, index)
+    dense, bin_ = position(plan.dense, index), position(plan.local, index)
     for i in range(best.shape[0]):
         f, a, d = min(i, fixed.shape[0] - 1), min(i, auxiliary.shape[0] - 1), min(i, data.shape[0] - 1)
         load(plan, work, data[d], auxiliary[a], best[i], fixed[f])
