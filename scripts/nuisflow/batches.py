@@ -134,6 +134,8 @@ def _together(own: _Selected, others: Sequence[_Selected]) -> tuple[_Selected, n
 
     Where an event is not selected, its weight is 0 and its features are those of a place where it is.
     """
+    if not others:
+        return own, np.empty((len(own.row), 0, own.features.shape[1]), np.float32), np.empty((len(own.row), 0))
     parts = [own, *others]
     row = np.unique(np.concatenate([part.row for part in parts]))
     places = [np.searchsorted(row, part.row) for part in parts]

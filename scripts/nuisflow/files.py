@@ -227,7 +227,7 @@ def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> 
             groups.append(group)
         first += rows
     table = source.read_row_groups(groups, columns=list(columns)).slice(start - offset, stop - start)
-    return {name: _flat(path, name, table.column(name).to_numpy()) for name in columns}
+    return {name: _flat(path, name, _array(table.column(name).combine_chunks())) for name in columns}
 
 
 def _read_csv(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
@@ -302,6 +302,16 @@ def _numbers(values: np.ndarray) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
 
 
+def _array(values: Any) -> np.ndarray:
+    """Return an Arrow array as numpy's, like ``to_numpy``, which would import pandas."""
+    import pyarrow as pa
+
+    try:
+        return np.from_dlpack(values)
+    except (pa.ArrowException, TypeError, BufferError):  # missing values, booleans, text
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
 def read_event_parts(
     path: Path, columns: Sequence[str], categories: Mapping[str, Sequence[str]], rows: int = 200_000
 ) -> Iterator[Columns]:
@@ -315,7 +325,7 @@ def read_event_parts(
         source = pq.ParquetFile(path, read_dictionary=list(categories))
         _check_columns(path, [*columns, *categories], source.schema_arrow.names)
         for batch in source.iter_batches(rows, columns=[*columns, *categories]):
-            numbers = {name: _flat(path, name, batch.column(name).to_numpy(zero_copy_only=False)) for name in columns}
+            numbers = {name: _flat(path, name, _array(batch.column(name))) for name in columns}
             yield numbers | {
                 name: _indices(path, name, batch.column(name), known) for name, known in categories.items()
             }
@@ -325,7 +335,7 @@ def _indices(path: Path, column: str, values: Any, names: Sequence[str]) -> np.n
     """Return the index into *names* of every value of a dictionary-encoded column."""
     known = {name: index for index, name in enumerate(names)}
     codes = np.asarray([known.get(name, -1) for name in values.dictionary.to_pylist()], dtype=np.int64)
-    found = codes[values.indices.to_numpy(zero_copy_only=False)]
+    found = codes[_array(values.indices)]
     if np.any(found < 0):
         unknown = sorted(set(values.dictionary.to_pylist()) - known.keys())
         raise FileError(f"{path}: column {column!r} has {unknown[0]!r}; expected {', '.join(names)}")

@@ -75,7 +75,6 @@ def build(histograms: Mapping[str, Histogram], settings: slices.WorkspaceSetting
         "measurements": [{"name": MEASUREMENT, "config": _measurement(settings, used)}],
         "version": "1.0.0",
     }
-    _validate(workspace)
     templates.log(notes)
     return Built(workspace, notes)
 
@@ -125,15 +124,6 @@ def _measurement(settings: slices.WorkspaceSettings, used: Mapping[str, str]) ->
                 }
             )
     return {"poi": settings.fit.poi, "parameters": parameters}
-
-
-def _validate(workspace: Json) -> None:
-    import pyhf
-
-    try:
-        pyhf.schema.validate(workspace, "workspace.json")
-    except pyhf.exceptions.InvalidSpecification as error:
-        raise WorkspaceError(f"the workspace does not fit pyhf's schema: {error}") from error
 
 
 def _samples(
