@@ -11,16 +11,25 @@ from nuisflow import batches, files, logs, slices, training
 
 
 def train_network(
-    raw: Mapping[str, Sequence[Path]], model: Path, history: Path, *, settings: dict[str, Any], device: str = "auto"
+    raw: Mapping[str, Sequence[Path]],
+    model: Path,
+    history: Path,
+    *,
+    settings: dict[str, Any],
+    tuned: Path | None = None,
+    device: str = "auto",
 ) -> None:
     """Train on the *raw* files of every sample; write the classifier and the history of its losses.
+
+    *tuned*: the options of every fold that trials have chosen.
 
     One thread: jobs run side by side, and small networks lose by more.
     """
     torch.set_num_threads(1)
     chosen = slices.TrainingSamples.model_validate(settings)
     pool = batches.Pool.load(raw, chosen)
-    classifier, rows = training.train(pool, chosen.training, training.device(device))
+    options = files.read_json(tuned) if tuned else ()
+    classifier, rows = training.train(pool, chosen.training, training.device(device), options)
     files.write_table(history, pd.DataFrame(rows))
     classifier.save(model)
 
@@ -33,5 +42,6 @@ if __name__ == "__main__":
             Path(snakemake.output.model),
             Path(snakemake.output.history),
             settings=snakemake.params.settings,
+            tuned=next((Path(path) for path in snakemake.input.tuned), None),
             device=snakemake.config.get("learning", {}).get("device", "auto"),
         )

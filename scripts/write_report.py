@@ -14,16 +14,18 @@ def write_report(
     notes: Sequence[Path],
     figures: Sequence[Path],
     *,
+    trials: Sequence[Path] = (),
     output: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Fill *template* with the tables of compare_trainings, the *fits*, *notes* and SVG *figures*."""
+    """Fill *template* with the tables of compare_trainings, the *fits*, *notes*, SVG *figures* and *trials*."""
     chosen = slices.ReportSettings.model_validate(settings)
     material = report.Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
         fits={run: files.read_json(path) for run, path in comparison.by_run(fits).items()},
         notes=[(comparison.run_of(path), note) for path in notes for note in files.read_json(path)],
         figures={report.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
+        trials={path.parent.name: files.read_table(path) for path in trials},
     )
     files.write_text(output, report.render(template.read_text(encoding="utf-8"), material, chosen))
 
@@ -35,6 +37,7 @@ if __name__ == "__main__":
             {name: Path(snakemake.input[name]) for name in report.TABLES}
             | known_answers.by_name(Path(path) for path in snakemake.input.answers),
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
+            trials=[Path(path) for path in snakemake.input.trials],
             output=Path(snakemake.output.report),
             settings=snakemake.params.settings,
         )

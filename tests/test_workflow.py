@@ -180,6 +180,21 @@ TOYS = {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL
 FITS = {f"Fit {name} (seed 1)" for name in BOTH} | {f"Plot {name}" for name in BOTH}
 
 
+TUNED = ("tune", {"augmentation": {"trials": 2, "events_seen": 20000, "options": {"width": [0.5, 1.0]}}})
+
+
+def test_a_tuned_training_is_trained_with_the_options_of_its_trials(project):
+    assert listed(project, TUNED) == {"Tune augmentation"} | after("Train {}", "augmentation")
+    folder = project / "results" / "toy" / "trainings" / "augmentation"
+    done = snakemake(project, changed(TOY, TUNED), "--", str((folder / "tuned.json").relative_to(project)))
+    assert done.returncode == 0, done.stdout[-6000:]
+    trials, tuned = pd.read_csv(folder / "trials.csv"), json.loads((folder / "tuned.json").read_text())
+    assert [json.loads(options) for options in trials.loc[trials["chosen"] == 1, "options"]] == tuned
+    assert len(trials) == 4
+    for path in ("tuned.json", "trials.csv"):
+        (folder / path).unlink()
+
+
 @pytest.mark.parametrize(("module", "expected"), [("truths", TOYS), ("toys", TOYS | FITS)])
 def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project, module, expected):
     path = project / "scripts" / "nuisflow" / f"{module}.py"

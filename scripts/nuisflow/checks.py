@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from nuisflow import benchmarks, conditioning, datasets, expressions, names, points, strategies
+from nuisflow import benchmarks, conditioning, datasets, expressions, names, points, strategies, tuning
 from nuisflow.configuration import Configuration, Learning, Region, Sample, Shift, Weight
 
 suggest = names.suggest
@@ -155,6 +155,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from points.problems(settings)
     yield from conditioning.problems(settings)
     yield from benchmarks.problems(settings)
+    yield from tuning.problems(settings)
     yield from _other_problems(settings)
 
 

@@ -179,6 +179,24 @@ class Learning(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
 
 
+class Range(Section):
+    """Numbers from which an option of a training is chosen."""
+
+    low: Number
+    high: Number
+    log: bool = Field(False, description="whether all orders of magnitude are tried equally often")
+
+
+class Tuning(Section):
+    """Trials that choose options of one training, for every network (fold) on its own validation events."""
+
+    options: dict[Name, Range | tuple[bool | int | float | str, ...]] = Field(
+        min_length=1, description="options of the training, each with a range or a list of values to try"
+    )
+    trials: Count = Field(20, description="trainings per network")
+    events_seen: Count | None = Field(None, description="budget of a trial; default: that of the training")
+
+
 class Pruning(Section):
     """Drop effects that are too small to matter, and say which."""
 
@@ -266,6 +284,7 @@ class Configuration(Section):
     variations: dict[Name, Variation] = Field({}, description="the systematic uncertainties")
     learning: Learning = Field(default_factory=Learning)
     trainings: dict[Name, strategies.AnyStrategy] = Field(min_length=1, description="the classifiers to compare")
+    tune: dict[Name, Tuning] = Field({}, description="trainings whose options are chosen by trials")
     templates: Templates = Field(default_factory=Templates)
     fit: Fit = Field(default_factory=Fit)
     toys: Toys = Field(default_factory=Toys)

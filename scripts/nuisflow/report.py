@@ -29,12 +29,16 @@ _OVER_BUDGET = 1.05
 
 
 class Material(NamedTuple):
-    """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name)."""
+    """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
+
+    *trials*: those that chose the options of a training, by its name.
+    """
 
     tables: Mapping[str, pd.DataFrame]
     fits: Mapping[Run, Any]
     notes: Sequence[tuple[Run, Mapping[str, Any]]]
     figures: Mapping[tuple[str, str], str]
+    trials: Mapping[str, pd.DataFrame] = {}
 
 
 def render(template: str, material: Material, settings: slices.ReportSettings) -> str:
@@ -63,6 +67,7 @@ def context(material: Material, settings: slices.ReportSettings) -> dict[str, An
         "comparison": {data: comparison_rows(found["trainings"], data) for data in comparison.DATA},
         "drawings": drawings(material.figures),
         "budgets": budget_rows(found["trainings"], settings),
+        "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
         "robustness": departures.rows(found["robustness"], found["coverage"], settings),
         "displaced": departures.coverages(found["coverage"], settings),

@@ -1,6 +1,7 @@
 """Tables of the report about the fits: tests of hypotheses, and the sources of the uncertainty by two methods."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,34 @@ def tested(tables: Mapping[str, pd.DataFrame], data: str, settings: slices.PlotS
             }
         )
     return rows
+
+
+def trial_rows(trials: Mapping[str, pd.DataFrame], settings: slices.PlotSettings) -> list[dict[str, Any]]:
+    """Return one row per training whose options were chosen by trials: means over its networks, and all choices."""
+    rows = []
+    for name, table in trials.items():
+        chosen, first = table[table["chosen"] == 1], table[table["trial"] == 0]
+        before, after = first["expected_uncertainty"].mean(), chosen["expected_uncertainty"].mean()
+        places = findings.decimals(after, 3)
+        failed = int(table["expected_uncertainty"].isna().sum())
+        rows.append(
+            {
+                "label": settings.trainings.get(name, name),
+                "trials": f"{len(table)}" + (f" ({failed} failed)" if failed else ""),
+                "seconds": findings.number(table["seconds"].sum(), 0),
+                "before": findings.number(before, places),
+                "after": findings.number(after, places),
+                "options": "; ".join(_choice(row) for row in chosen.to_dict("records")),
+            }
+        )
+    return rows
+
+
+def _choice(trial: Mapping[Hashable, Any]) -> str:
+    """Return the options of one trial in words."""
+    options = json.loads(trial["options"]).items()
+    words = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in options)
+    return f"network {trial['fold'] + 1}: {', '.join(words)}"
 
 
 def _band(bands: "pd.Series[float]", size: int, places: int) -> str:

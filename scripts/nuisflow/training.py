@@ -5,8 +5,8 @@ import io
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ Columns = dict[str, np.ndarray]
 Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
 
 SCORE_BLOCK = 4096
-FORMAT = 1
+FORMAT = 2
 
 
 class TrainingError(ValueError):
@@ -36,25 +36,45 @@ def device(choice: str) -> str:
     return choice
 
 
-def train(pool: batches.Pool, strategy: Strategy, where: str) -> "tuple[Classifier, History]":
+def train(
+    pool: batches.Pool, strategy: Strategy, where: str, options: Sequence[Mapping[str, Any]] = ()
+) -> "tuple[Classifier, History]":
     """Train one network per fold on *pool* and return the classifier and one row of history per fold and epoch.
 
-    The random numbers of a fold depend on the seed, the repetition and the fold, not on the training: two trainings
-    begin with the same weights and see events in the same order, so that their difference is one of strategy.
+    *options*: of every fold, in place of those of *strategy* (from `studies.search`); default: none. The random numbers
+    of a fold depend on the seed, the repetition and the fold, not on the training: two trainings begin with the same
+    weights and see events in the same order, so that their difference is one of strategy.
     """
-    settings = pool.settings
     trained, history = [], []
-    for number in range(settings.learning.folds):
-        seed = seeds.number(settings.seed, "training", settings.repetition, number)
-        events = batches.fold_events(pool, number, scales=strategy.scales, points=strategy.points())
-        architecture = networks.Architecture(
-            len(settings.events.features), settings.learning.hidden, settings.learning.activation, seed
-        )
-        task = Task(f"{settings.name}, fold {number}", architecture, events, settings.learning, seed, where)
-        fitted, rows = strategy.fit(task, loop)
-        trained.append(_FoldModel(fitted, events.scaling))
+    for number in range(pool.settings.learning.folds):
+        model, rows = train_fold(pool, strategy, number, where, options[number] if options else {})
+        trained.append(model)
         history += [{"fold": number, **row} for row in rows]
-    return Classifier(strategy, settings.events.features, architecture, trained), history
+    architecture = architecture_of(pool, number)
+    return Classifier(strategy, pool.settings.events.features, architecture, trained), history
+
+
+def architecture_of(pool: batches.Pool, number: int) -> networks.Architecture:
+    """Return size and first weights of the network of fold *number*."""
+    settings = pool.settings
+    seed = seeds.number(settings.seed, "training", settings.repetition, number)
+    return networks.Architecture(
+        len(settings.events.features), settings.learning.hidden, settings.learning.activation, seed
+    )
+
+
+def train_fold(
+    pool: batches.Pool, strategy: Strategy, number: int, where: str, options: Mapping[str, Any]
+) -> "tuple[FoldModel, History]":
+    """Train the network of fold *number*, with *options* in place of those of *strategy* and ``learning``."""
+    settings, architecture = pool.settings, architecture_of(pool, number)
+    chosen = strategy.model_copy(update=dict(options))
+    shared = {name: value for name, value in options.items() if name in type(settings.learning).model_fields}
+    learning = settings.learning.model_copy(update=shared)
+    events = batches.fold_events(pool, number, scales=chosen.scales, points=chosen.points())
+    task = Task(f"{settings.name}, fold {number}", architecture, events, learning, architecture.seed, where)
+    fitted, history = chosen.fit(task, loop)
+    return FoldModel(fitted, events.scaling, dict(options)), history
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------
@@ -225,11 +245,12 @@ def sliced(events: Events[torch.Tensor], size: int) -> Iterator[Events[torch.Ten
 
 
 @dataclass(frozen=True)
-class _FoldModel:
-    """The networks of one fold and the scaling of their inputs."""
+class FoldModel:
+    """The networks of one fold, the scaling of their inputs, and the options that were chosen for them alone."""
 
     networks: Networks
     scaling: batches.Scaling
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Classifier:
@@ -240,7 +261,7 @@ class Classifier:
         strategy: Strategy,
         features: Sequence[str],
         architecture: networks.Architecture,
-        folds: Sequence[_FoldModel],
+        folds: Sequence[FoldModel],
     ) -> None:
         self.strategy, self.features, self.architecture, self.folds = strategy, tuple(features), architecture, folds
 
@@ -251,17 +272,20 @@ class Classifier:
         depend on the other events: all blocks have the same size, the last one is padded. Where scores are classes
         (`Strategy.classes`), those of a fold lie between the same classes of the other folds, so that no two are mixed.
         """
-        return self._asked(self.strategy.score, (), columns, where)
+        return self._asked(lambda strategy: strategy.score, (), columns, where)
 
     def member_scores(self, columns: Columns, where: str = "cpu") -> np.ndarray:
         """Return the scores whose mean is the score of every event, shape (events, members of the strategy)."""
-        return self._asked(self.strategy.member_scores, (self.strategy.members,), columns, where)
+        return self._asked(lambda strategy: strategy.member_scores, (self.strategy.members,), columns, where)
 
-    def _asked(self, question: Question, shape: tuple[int, ...], columns: Columns, where: str) -> np.ndarray:
-        """Return what the strategy answers to *question* about every event, an array of *shape* each."""
+    def _asked(
+        self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns, where: str
+    ) -> np.ndarray:
+        """Return the answer to the question that *choose* takes from the strategy, an array of *shape* per event."""
         scores = np.empty((len(columns["entry"]), *shape), dtype=np.float32)
         membership = batches.fold(columns["entry"], len(self.folds))
         for number, model in enumerate(self.folds):
+            question = choose(self.strategy.model_copy(update=dict(model.options)))
             rows = np.flatnonzero(membership == number)
             for start in range(0, len(rows), SCORE_BLOCK):
                 block = rows[start : start + SCORE_BLOCK]
@@ -271,7 +295,7 @@ class Classifier:
         return scores
 
     @torch.inference_mode()
-    def _answered(self, question: Question, model: _FoldModel, features: np.ndarray, where: str) -> np.ndarray:
+    def _answered(self, question: Question, model: FoldModel, features: np.ndarray, where: str) -> np.ndarray:
         """Return the answers about one block at z = 0."""
         padded = np.zeros((SCORE_BLOCK, features.shape[1]), dtype=np.float32)
         padded[: len(features)] = model.scaling(features)
@@ -318,6 +342,7 @@ class Classifier:
                     "mean": torch.from_numpy(model.scaling.mean),
                     "deviation": torch.from_numpy(model.scaling.deviation),
                     "missing": model.scaling.missing,
+                    "options": dict(model.options),
                 }
                 for model in self.folds
             ],
@@ -345,9 +370,10 @@ class Classifier:
         return cls(strategy, content["features"], architecture, folds)
 
 
-def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: dict[str, Any]) -> _FoldModel:
-    nets = strategy.networks(architecture)
+def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: dict[str, Any]) -> FoldModel:
+    nets = strategy.model_copy(update=part["options"]).networks(architecture)
     for name, net in nets.items():
         net.load_state_dict(part["networks"][name])
         net.eval()
-    return _FoldModel(nets, batches.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"]))
+    scaling = batches.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"])
+    return FoldModel(nets, scaling, part["options"])

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from nuisflow import benchmarks, checks, conditioning, points, slices, sources
+from nuisflow import benchmarks, checks, conditioning, points, slices, sources, tuning
 
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 try:
@@ -34,6 +34,18 @@ wildcard_constraints:
 def raw_files(sample: str) -> list[str]:
     """Return the raw files of a sample: simulated ones, or the user's."""
     return user_files[sample] or [f"<results>/raw/{sample}.root"]
+
+
+def training_files() -> list[str]:
+    """Return the raw files of all samples that classifiers are trained on."""
+    return [path for s in slices.trained_samples(settings) for path in raw_files(s)]
+
+
+def tuned_files(training: str, name: str) -> list[str]:
+    """Return the file *name* of the trials of a training; none if it is not tuned."""
+    return (
+        [f"<results>/trainings/{training}/{name}"] if training in settings.tune else []
+    )
 
 
 def event_files(folders=slices.shifted_names) -> list[str]:

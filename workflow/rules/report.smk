@@ -126,6 +126,9 @@ rule write_report:
             figure=slices.training_figures(settings),
         ),
         answers=benchmarks.answers(settings),
+        trials=[
+            path for name in settings.tune for path in tuned_files(name, "trials.csv")
+        ],
     output:
         report=report("<results>/report.html", category="Report"),
     log:

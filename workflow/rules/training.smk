@@ -1,13 +1,41 @@
-"""Train classifiers and score events."""
+"""Train classifiers, with options chosen by trials where asked, and score events."""
+
+
+rule tune_training:
+    input:
+        raw=training_files(),
+    output:
+        tuned="<results>/trainings/{training}/tuned.json",
+        trials="<results>/trainings/{training}/trials.csv",
+    log:
+        "<logs>/tune_training/{training}.log",
+    benchmark:
+        "<benchmarks>/tune_training/{training}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.training(settings, wildcards.training, 0)
+        ),
+        study=lambda wildcards: slices.plain(tuning.study(settings, wildcards.training)),
+        files={sample: raw_files(sample) for sample in slices.trained_samples(settings)},
+        code=lambda wildcards: sources.digest(
+            "tune_training",
+            *settings.trainings[wildcards.training].modules,
+        ),
+    message:
+        "Tune {wildcards.training}"
+    script:
+        "../../scripts/tune_training.py"
 
 
 rule train_network:
     input:
-        raw=[
-            path
-            for sample in slices.trained_samples(settings)
-            for path in raw_files(sample)
-        ],
+        raw=training_files(),
+        tuned=lambda wildcards: tuned_files(wildcards.training, "tuned.json"),
     output:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         history="<results>/trainings/{training}/seed{seed}/history.csv",

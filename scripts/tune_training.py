@@ -1,0 +1,40 @@
+"""Choose options of one training by trials, for every network on its own validation events."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from nuisflow import batches, files, logs, slices, studies, training, tuning
+
+
+def tune_training(
+    raw: Mapping[str, Sequence[Path]],
+    tuned: Path,
+    trials: Path,
+    *,
+    settings: dict[str, Any],
+    study: dict[str, Any],
+    device: str = "auto",
+) -> None:
+    """Try options on the *raw* files of every sample; write the best ones of every fold, and all *trials*."""
+    torch.set_num_threads(1)
+    pool = batches.Pool.load(raw, slices.TrainingSamples.model_validate(settings))
+    options, rows = studies.search(pool, tuning.Study.model_validate(study), training.device(device))
+    files.write_table(trials, pd.DataFrame(rows))
+    files.write_json(tuned, options)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
+        tune_training(
+            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            Path(snakemake.output.tuned),
+            Path(snakemake.output.trials),
+            settings=snakemake.params.settings,
+            study=snakemake.params.study,
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )
