@@ -17,7 +17,7 @@ def check(folder: Path) -> str:
     table = pd.read_csv(folder / "comparison" / "published.csv")
     scenarios = [name for name in table.columns if name not in ("training", "seeds", "source")]
     assert scenarios, "no scenario"
-    bound = table[table["training"] == "analytic likelihood"]
+    bound = table[table["training"] == "Analytic likelihood"]
     ours = table[table["seeds"] > 0]
     assert len(bound) == 1, "no single row for what is best possible"
     assert len(ours), "no training"
