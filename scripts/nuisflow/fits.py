@@ -12,6 +12,7 @@ from nuisflow.likelihood import Minima, Model, Values
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
 prefit_widths = starts.widths
+SINGLE_BINS = ("staterror", "shapesys")  # kinds of parameters that act on one bin each
 STATISTICS, MC_STATISTICS, NORMALISATIONS, OTHER = "statistics", "MC statistics", "normalisations", "other"
 
 
@@ -219,11 +220,17 @@ def _warning(value: float, low: float, high: float, error: float, flags: int) ->
         remarks.append("an end was not found")
     if flags & 8:
         remarks.append("a deeper minimum exists")
-    sides = {"lower": value - low, "upper": high - value}
-    for number, (side, size) in enumerate(sides.items()):
-        if not flags & (4 | 1 << number) and not abs(size - error) <= DISAGREEMENT * error:
-            remarks.append(f"the {side} error {size:.4g} disagrees with {error:.4g} from the Hessian")
-    return "; ".join(remarks)
+    below, above = (np.nan if flags & (4 | bit) else end for bit, end in ((1, low), (2, high)))
+    return "; ".join([*remarks, *disagreements(value, below, above, error)])
+
+
+def disagreements(value: float, low: float, high: float, error: float) -> list[str]:
+    """Return a remark for every end that is not where the Hessian's *error* puts it; NaN ends are none."""
+    return [
+        f"the {side} error {size:.4g} disagrees with {error:.4g} from the Hessian"
+        for side, size in (("lower", value - low), ("upper", high - value))
+        if not np.isnan(size) and not abs(size - error) <= DISAGREEMENT * error
+    ]
 
 
 def scan(model: Model, data: Values | None, parameter: str, points: Values) -> Scan:
@@ -333,11 +340,20 @@ def _members(model: Model, poi: str, groups: Mapping[str, Sequence[str]]) -> dic
     """Return which parameters belong to each group, those added by themselves last."""
     free = ~model.fixed & (np.arange(len(model.names)) != model.index(poi))
     members = {group: likelihood.named(model, names) & free for group, names in groups.items()}
+    return members | ungrouped(model, members, free)
+
+
+def ungrouped(model: Model, members: Mapping[str, Booleans], free: Booleans) -> dict[str, Booleans]:
+    """Return the groups, not empty, of the *free* parameters of a model (and perhaps others) that are in none yet.
+
+    What a group of the same name has in *members* stays in it.
+    """
     rest = free & ~np.any([*members.values(), np.zeros_like(free)], axis=0)
-    mc = np.array([row.kind in ("staterror", "shapesys") for row in model.parameters])
-    unconstrained = np.array([row.constraint == "none" for row in model.parameters])
+    mc, unconstrained = np.zeros_like(free), np.zeros_like(free)
+    mc[: len(model.parameters)] = [row.kind in SINGLE_BINS for row in model.parameters]
+    unconstrained[: len(model.parameters)] = [row.constraint == "none" for row in model.parameters]
     found = {OTHER: rest & ~mc & ~unconstrained, NORMALISATIONS: rest & unconstrained, MC_STATISTICS: rest & mc}
-    return members | {group: member | members.get(group, False) for group, member in found.items() if member.any()}
+    return {group: member | members.get(group, False) for group, member in found.items() if member.any()}
 
 
 def _half_widths(model: Model, data: Values | None, best: FitResult, poi: str, held: Booleans) -> Floats:
@@ -346,12 +362,14 @@ def _half_widths(model: Model, data: Values | None, best: FitResult, poi: str, h
     minima = Minima(np.tile(best.values, (count, 1)), np.full(count, best.twice_nll), np.zeros(count, int),
                     np.zeros(count, int))  # fmt: skip
     found = model.intervals(minima, poi, data, held, tolerance=1e-10)
-    value = best.values[index]
-    sides = np.array(
-        [np.where(found.flags & 1, np.nan, value - found.low), np.where(found.flags & 2, np.nan, found.high - value)]
-    )
+    return half_widths(best.values[index] - found.low, found.high - best.values[index], found.flags, found.error)
+
+
+def half_widths(below: Floats, above: Floats, flags: Integers, error: Floats | float) -> Floats:
+    """Return half the widths of intervals: the mean of both sides, without those at a bound; else *error*."""
+    sides = np.where([flags & 1, flags & 2], np.nan, [below, above])
     counts = np.isfinite(sides).sum(axis=0)
-    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), found.error)
+    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), error)
 
 
 def _data_part(model: Model, best: FitResult, poi: str) -> float:

@@ -9,11 +9,10 @@ import numpy as np
 from nuisflow import fits, likelihood, limits
 from nuisflow.grids import EDGE, FAILED, NOTHING, Data, Fits, GridModel, Held
 from nuisflow.histfactory import Floats, Integers
-from nuisflow.measurements import SCAN_POINTS, SCAN_SIGMAS
+from nuisflow.measurements import SCAN_POINTS, SCAN_SIGMAS, finite
 
 SHARPER = 0.1
 """Prior standard deviations of z by which Asimov data may fit better elsewhere without a remark."""
-_BINS = ("staterror", "shapesys")
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -87,9 +86,9 @@ def measure(
     return {
         "mu": value,
         "sigma": total,
-        "sigma_up": _number(high - value),
-        "sigma_down": _number(value - low),
-        "sigma_hessian": _number(result.errors[poi]),
+        "sigma_up": finite(high - value),
+        "sigma_down": finite(value - low),
+        "sigma_hessian": finite(result.errors[poi]),
         "sigma_stat": stat,
         "sigma_syst": math.sqrt(max(total**2 - stat**2 - mcstat**2, 0.0)),
         "sigma_mcstat": mcstat,
@@ -107,21 +106,10 @@ def measure(
     }
 
 
-def _number(value: float) -> float | None:
-    """Return *value*, or None (null in JSON) where there is none."""
-    return float(value) if np.isfinite(value) else None
-
-
 def _remark(value: float, low: float, high: float, error: float) -> str:
     if not np.isfinite([low, high]).all():
         return "an end was not found"
-    sides = {"lower": value - low, "upper": high - value}
-    wrong = [
-        f"the {side} error {size:.4g} disagrees with {error:.4g} from the Hessian"
-        for side, size in sides.items()
-        if not abs(size - error) <= fits.DISAGREEMENT * error
-    ]
-    return "; ".join(wrong)
+    return "; ".join(fits.disagreements(value, low, high, error))
 
 
 def _sharper(model: GridModel, best: Best) -> str:
@@ -145,7 +133,7 @@ def _goodness(model: GridModel, best: Best) -> dict[str, Any]:
     rows = model.nominal.parameters
     degrees = model.bins - sum(row.constraint == "none" and not row.fixed for row in rows)
     p_value = float(special.gammaincc(0.5 * degrees, 0.5 * chi2)) if degrees > 0 else math.nan
-    return {"chi2": chi2, "ndof": degrees, "p_value": _number(p_value), "toys": None}
+    return {"chi2": chi2, "ndof": degrees, "p_value": finite(p_value), "toys": None}
 
 
 def _significance(model: GridModel, best: Best) -> dict[str, float] | None:
@@ -177,10 +165,8 @@ def breakdown(model: GridModel, best: Best, groups: Groups) -> dict[str, float]:
     base = model.fit_at(data, start, best.result.values[model.index], held)
     base = base._replace(error=np.full(sets, best.fits.error[0]))
     found = model.intervals(data, base, held, tolerance=1e-8)
-    sides = np.array([best.result.values[model.index] - found.low, found.high - best.result.values[model.index]])
-    sides = np.where([found.flags & 1, found.flags & 2], np.nan, sides)
-    sizes = np.where(np.isfinite(sides).any(axis=0), np.nansum(sides, axis=0), best.fits.error[0])
-    sizes = sizes / np.maximum(np.isfinite(sides).sum(axis=0), 1)
+    value = best.result.values[model.index]
+    sizes = fits.half_widths(value - found.low, found.high - value, found.flags, best.fits.error[0])
     total = float(sizes[0])
     parts = {fits.STATISTICS: float(sizes[-1])}
     for name, size in zip(members, sizes[1:-1], strict=True):
@@ -190,23 +176,15 @@ def breakdown(model: GridModel, best: Best, groups: Groups) -> dict[str, float]:
 
 def _members(model: GridModel, groups: Groups) -> dict[str, np.ndarray]:
     """Return which parameters (z last) belong to each group; those in none are added as `fits.breakdown` does."""
-    rows = model.nominal.parameters
     free = np.append(~model.nominal.fixed, True)
     free[model.index] = False
-    owner = np.array([*(row.group for row in rows), model.name])
+    owner = np.array([*(row.group for row in model.nominal.parameters), model.name])
     members = {
         group: free & (np.isin(model.names, list(names)) | np.isin(owner, list(names)))
         for group, names in groups.items()
     }
-    rest = free & ~np.any([*members.values(), np.zeros_like(free)], axis=0)
-    mc = np.array([*(row.kind in _BINS for row in rows), False])
-    unconstrained = np.array([*(row.constraint == "none" for row in rows), False])
-    found = {fits.OTHER: ~mc & ~unconstrained, fits.NORMALISATIONS: unconstrained, fits.MC_STATISTICS: mc}
     members = {group: member for group, member in members.items() if member.any()}
-    for group, member in found.items():
-        if (rest & member).any():
-            members[group] = members.get(group, np.zeros_like(free)) | rest & member
-    return members
+    return members | fits.ungrouped(model.nominal, members, free)
 
 
 def _at(model: GridModel, values: Floats) -> Floats:
@@ -293,7 +271,7 @@ def _pulls(model: GridModel, best: Best) -> dict[str, dict[str, Any]]:
         | {"constraint": row.constraint}
         for row in fits.pulls(model.nominal, best.result)
     }
-    z, error = float(best.result.values[-1]), _number(best.result.errors[-1])
+    z, error = float(best.result.values[-1]), finite(best.result.errors[-1])
     pull = z - float(best.data.centre[0])
     return {model.name: {"name": model.name, "value": z, "error": error, "pull": pull, "constraint": error}} | found
 
@@ -302,7 +280,7 @@ def _parameters(model: GridModel, best: Best) -> list[dict[str, Any]]:
     """Return value, error, pull and constraint of the constrained parameters, then of the free ones (without)."""
     result = best.result
     free = [
-        {"name": row.name, "value": result.values[i], "error": _number(result.errors[i]), "pull": None}
+        {"name": row.name, "value": result.values[i], "error": finite(result.errors[i]), "pull": None}
         | {"constraint": None}
         for i, row in enumerate(model.nominal.parameters)
         if row.constraint == "none" and not row.fixed

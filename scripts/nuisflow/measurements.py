@@ -9,7 +9,6 @@ from nuisflow import fits, likelihood, limits, toys
 
 SCAN_POINTS = 41
 SCAN_SIGMAS = 3.0
-_BINS = ("staterror", "shapesys")
 
 
 def data_of(model: likelihood.Model, kind: str) -> np.ndarray:
@@ -40,14 +39,14 @@ def measure(
     return {
         "mu": result.values[poi],
         "sigma": parts.sigma_total,
-        "sigma_up": _number(interval.high - interval.value),
-        "sigma_down": _number(interval.value - interval.low),
-        "sigma_hessian": _number(result.errors[poi]),
+        "sigma_up": finite(interval.high - interval.value),
+        "sigma_down": finite(interval.value - interval.low),
+        "sigma_hessian": finite(result.errors[poi]),
         "sigma_stat": parts.sigma_stat,
         "sigma_syst": systematic,
         "sigma_mcstat": parts.sigma_mcstat,
         "breakdown": {source.group: source.frozen for source in parts.sources},
-        "breakdown_observable": {source.group: _number(source.observable) for source in parts.sources},
+        "breakdown_observable": {source.group: finite(source.observable) for source in parts.sources},
         "parameters": _parameters(model, result),
         "correlation": {"names": list(result.names), "matrix": fits.correlations(result)},
         "intervals": _intervals(model, data, result, interval),
@@ -69,7 +68,7 @@ def _parameters(model: likelihood.Model, result: fits.FitResult) -> list[dict[st
         | {"pull": pull.pull, "constraint": pull.constraint}
         for pull in fits.pulls(model, result)
     ] + [
-        {"name": result.names[i], "value": result.values[i], "error": _number(result.errors[i])}
+        {"name": result.names[i], "value": result.values[i], "error": finite(result.errors[i])}
         | {"pull": None, "constraint": None}
         for i, parameter in enumerate(model.parameters)
         if parameter.constraint == "none" and not parameter.fixed
@@ -82,7 +81,9 @@ def _intervals(model: likelihood.Model, data: np.ndarray, result: fits.FitResult
     The factors of single bins are not checked: there are many, and each matters little.
     """
     names = [
-        row.name for row in model.parameters if not row.fixed and row.kind not in _BINS and row.name != own.parameter
+        row.name
+        for row in model.parameters
+        if not row.fixed and row.kind not in fits.SINGLE_BINS and row.name != own.parameter
     ]
     found = [own, *(fits.interval(model, data, name, result=result) for name in names if result.converged)]
     return {"checked": len(found), "remarks": {row.parameter: row.message for row in found if row.message}}
@@ -95,7 +96,7 @@ def _goodness(model: likelihood.Model, data: np.ndarray, number: int, seed: int)
     return {
         "chi2": found.statistic,
         "ndof": found.degrees,
-        "p_value": _number(found.p_value),
+        "p_value": finite(found.p_value),
         "toys": thrown and {name: _plain(value) for name, value in thrown._asdict().items()},
     }
 
@@ -114,8 +115,8 @@ def _tests(model: likelihood.Model, kind: str, data: np.ndarray, result: fits.Fi
         "significance": limits.significance(model, data)._asdict(),
         "limits": {
             "level": found.level,
-            "observed": _number(found.observed) if observed else None,
-            "expected": [_number(value) for value in found.expected],
+            "observed": finite(found.observed) if observed else None,
+            "expected": [finite(value) for value in found.expected],
         },
     }
 
@@ -126,13 +127,13 @@ def present(model: likelihood.Model, groups: Mapping[str, Sequence[str]]) -> dic
     return {group: names for group, names in kept.items() if names}
 
 
-def _number(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """Return *value*, or None (null in JSON) where there is none, such as an end of an interval that was not found."""
     return float(value) if np.isfinite(value) else None
 
 
 def _plain(value: float) -> float | None:
-    return value if isinstance(value, int) else _number(value)
+    return value if isinstance(value, int) else finite(value)
 
 
 def _yields(

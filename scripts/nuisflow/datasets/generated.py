@@ -25,6 +25,11 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]], shifts:
     return columns
 
 
+def unchanged(columns: Columns) -> Columns:
+    """Return *columns*: nothing is derived."""
+    return columns
+
+
 def as_columns(names: tuple[str, ...], *values: np.ndarray) -> Columns:
     """Return float32 columns of these *names*."""
     return {name: np.asarray(column, dtype=np.float32) for name, column in zip(names, values, strict=True)}

@@ -214,7 +214,7 @@ def _coverage_row(panels: Sequence[Axes], seeds: pd.DataFrame, row: float, sprea
 def history(seeds: Mapping[int, pd.DataFrame]) -> Figure:
     """Return every term of the loss, in training and validation, and the AUC against the events seen.
 
-    One line per seed and fold; a dot marks the epoch whose network is kept.
+    One line per seed, fold and member of an ensemble; a dot marks the epoch whose network is kept.
     """
     columns = list(next(iter(seeds.values())).columns)
     terms = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
@@ -223,8 +223,8 @@ def history(seeds: Mapping[int, pd.DataFrame]) -> Figure:
     panels = np.ravel(figure.subplots(-(-len(terms) // 3), min(len(terms), 3), squeeze=False))
     for axes, term in zip(panels, terms, strict=False):
         for table in seeds.values():
-            for _, fold in table.groupby("fold"):
-                _history_lines(axes, fold, term)
+            for _, lines in table.groupby([name for name in ("fold", "member") if name in table]):
+                _history_lines(axes, lines, term)
         axes.set_ylabel("AUC (validation)" if term == "auc" else term.replace("_", " "))
         axes.margins(x=0.02)
         axes.set_xlabel("events seen (millions)")
