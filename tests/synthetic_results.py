@@ -8,7 +8,7 @@ import hist
 import numpy as np
 import pandas as pd
 
-from nuisflow import configuration, files, points, slices
+from nuisflow import configuration, files, points
 
 TRAININGS = {
     "nominal": {"strategy": "nominal"},
@@ -197,7 +197,7 @@ def _write_run(
     regions = list(settings.regions)
     model = _model(settings, _generator("model"), quality, bins * len(regions))
     total = model.nominal.sum(axis=0)
-    real = _generator("data").poisson(1 + total) if slices.has_data(settings) and settings.fit.unblind else None
+    real = _generator("data").poisson(1 + total) if settings.has_data and settings.fit.unblind else None
     fits = {
         kind: _result(settings, model, data, bins, kind, quality)
         for kind, data in (("asimov", total), ("observed", real))

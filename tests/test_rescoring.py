@@ -105,6 +105,7 @@ def test_the_grid_is_nominal_and_the_displaced_points_of_the_one_variation(setti
 def test_pseudo_experiments_are_not_thrown_at_the_ends_of_the_grid_nor_for_rates(settings):
     thrown = conditioning.thrown(settings, "aware")
     assert set(thrown) == {NOMINAL, "tilt_down2", "tilt_up2"}
+    assert conditioning.ends(settings) == ("rotation_down2", "rotation_up2")
 
 
 def test_a_grid_that_ends_at_one_standard_deviation_is_refused_with_the_remedy():

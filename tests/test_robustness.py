@@ -77,6 +77,15 @@ def test_the_smallest_worst_error_comes_first(table, coverage):
     assert found["worst_error_spread"] == pytest.approx(by_hand.std(ddof=1))
 
 
+def test_a_point_at_the_end_of_a_grid_counts_for_no_training(coverage, settings):
+    point = coverage["point"].dropna().unique()[0]
+    without = robustness.table(coverage, settings.model_copy(update={"ends": (point,)}))
+    spoilt = coverage.assign(asimov_high=coverage["asimov_high"].mask(coverage["point"] == point))
+    again = robustness.table(spoilt, settings.model_copy(update={"ends": (point,)}))
+    assert without["worst_error"].tolist() == again["worst_error"].tolist()
+    assert robustness.table(spoilt, settings)["worst_error"].isna().all()
+
+
 def test_the_place_of_the_largest_bias_keeps_its_sign(coverage, settings):
     one = changed(coverage, "trees", "asimov_mu", -3.0, "energy_1_down")
     found = robustness.table(one, settings).set_index("training").loc["trees"]

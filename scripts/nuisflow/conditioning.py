@@ -59,13 +59,22 @@ def grid(settings: Configuration, training: str) -> Grid:
     return Grid(variation=name, points=ordered, kept=chosen.data_terms == "kept")
 
 
+def _ends(grid: Grid) -> tuple[str, str]:
+    folders = list(grid.points)
+    return folders[0], folders[-1]
+
+
+def ends(settings: Configuration) -> tuple[str, ...]:
+    """Return the displaced points at an end of the grid of some training, where it cannot be compared with others."""
+    return tuple(dict.fromkeys(end for name in trainings(settings) for end in _ends(grid(settings, name))))
+
+
 def thrown(settings: Configuration, training: str) -> list[str]:
     """Return the true points at which pseudo-experiments are thrown: nominal, and where events show the effect.
 
     Not at an end of the grid: half of them would fit best beyond it.
     """
-    z = grid(settings, training).points
-    ends = (next(iter(z)), list(z)[-1])
+    ends = _ends(grid(settings, training))
     displaced = points.displaced(settings)
     return [NOMINAL, *(name for name, point in displaced.items() if point.factor is None and name not in ends)]
 

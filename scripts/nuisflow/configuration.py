@@ -297,3 +297,18 @@ class Configuration(Section):
     def signal(self) -> str:
         """The name of the signal process."""
         return next(name for name, process in self.processes.items() if process.role == "signal")
+
+    @property
+    def simulated(self) -> list[str]:
+        """The samples that are not collision data."""
+        return [name for name, sample in self.samples.items() if sample.process != "data"]
+
+    @property
+    def trained_samples(self) -> list[str]:
+        """The samples on which classifiers are trained."""
+        return [name for name in self.simulated if self.samples[name].train]
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are collision data."""
+        return len(self.simulated) < len(self.samples)

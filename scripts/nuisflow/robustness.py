@@ -46,12 +46,14 @@ def label(variation: str, settings: slices.PlotSettings) -> str:
 def table(coverage: pd.DataFrame, settings: slices.ComparisonSettings) -> pd.DataFrame:
     """Return one row per training, that with the smallest worst error on top; empty without displaced points.
 
+    The ends of the grid of a training that is fitted on one (`slices.ComparisonSettings.ends`) are left out for all.
+
     ``worst_error`` is the median over seeds of the largest total error at any displaced point, ``worst_point`` where
     the median over seeds is largest; likewise ``largest_bias``, ``lowest_coverage`` and their points. ``significance``
     is that of the difference to the best in ``worst_error``, against the spread between seeds.
     """
     all_rows = errors(coverage)
-    displaced = all_rows[all_rows["point"].notna()]
+    displaced = all_rows[all_rows["point"].notna() & ~all_rows["point"].isin(settings.ends)]
     rows = [
         _row(name, displaced[displaced["training"] == name], nominal(all_rows[all_rows["training"] == name]), settings)
         for name in settings.trainings

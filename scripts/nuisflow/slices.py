@@ -6,7 +6,7 @@ What cannot change a result (``dask``, ``learning.device``) is in no slice: scri
 
 from typing import Any
 
-from nuisflow import configuration, points, strategies
+from nuisflow import conditioning, configuration, points, strategies
 from nuisflow.configuration import Configuration, Section
 
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
@@ -128,7 +128,10 @@ class ToySettings(Section):
 
 
 class ComparisonSettings(Section):
-    """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes."""
+    """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes.
+
+    *ends*: displaced points that count for no training, since they are an end of the grid of one (`conditioning`).
+    """
 
     signal: str
     trainings: dict[str, tuple[str, str]]
@@ -137,6 +140,7 @@ class ComparisonSettings(Section):
     samples: dict[str, str]
     regions: tuple[str, ...]
     scored: tuple[str, ...]
+    ends: tuple[str, ...] = ()
 
 
 class PlotSettings(Section):
@@ -231,7 +235,7 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
     chosen = settings.trainings[name]
     return TrainingSamples(
         events=selection(settings),
-        samples={key: _bare(settings.samples[key]) for key in trained_samples(settings)},
+        samples={key: _bare(settings.samples[key]) for key in settings.trained_samples},
         signal=settings.signal,
         variations={key: _unlabelled(settings.variations[key]) for key in chosen.variations},
         learning=configuration.Learning.model_validate(
@@ -242,11 +246,6 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         repetition=repetition,
         seed=settings.seed,
     )
-
-
-def trained_samples(settings: Configuration) -> list[str]:
-    """Return the samples on which classifiers are trained."""
-    return [name for name, sample in settings.samples.items() if sample.train and sample.process != "data"]
 
 
 def scoring(settings: Configuration) -> Scoring:
@@ -314,7 +313,7 @@ def fit(settings: Configuration) -> FitSettings:
     groups: dict[str, tuple[str, ...]] = {}
     for name, variation in settings.variations.items():
         groups[variation.group] = (*groups.get(variation.group, ()), points.parameter(settings, name))
-    observed = has_data(settings) and settings.fit.unblind
+    observed = settings.has_data and settings.fit.unblind
     return FitSettings(
         poi=settings.fit.poi,
         observed=observed,
@@ -344,9 +343,10 @@ def comparison(settings: Configuration) -> ComparisonSettings:
         trainings={name: (chosen.label or name, chosen.strategy) for name, chosen in settings.trainings.items()},
         seeds=settings.learning.seeds,
         folds=settings.learning.folds,
-        samples={name: settings.samples[name].process for name in simulated(settings)},
+        samples={name: settings.samples[name].process for name in settings.simulated},
         regions=tuple(settings.regions),
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        ends=conditioning.ends(settings),
     )
 
 
@@ -364,7 +364,7 @@ def plots(settings: Configuration) -> PlotSettings:
         trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
         plots=settings.plots,
         poi=settings.fit.poi,
-        blinded=has_data(settings) and not settings.fit.unblind,
+        blinded=settings.has_data and not settings.fit.unblind,
     )
 
 
@@ -382,16 +382,6 @@ def training_figures(settings: Configuration) -> list[str]:
     """Return the names of the figures of one training."""
     per_region = [f"{kind}_{region}" for region in settings.regions for kind in ("templates", "variations")]
     return ["history", *per_region, "pulls", "ranking", "correlations", "scan"]
-
-
-def simulated(settings: Configuration) -> list[str]:
-    """Return the samples that are not collision data of the signal selection."""
-    return [name for name, sample in settings.samples.items() if sample.process != "data"]
-
-
-def has_data(settings: Configuration) -> bool:
-    """Return whether there are collision data."""
-    return any(sample.process == "data" for sample in settings.samples.values())
 
 
 def _bare(sample: configuration.Sample) -> configuration.Sample:

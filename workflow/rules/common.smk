@@ -38,7 +38,7 @@ def raw_files(sample: str) -> list[str]:
 
 def training_files() -> list[str]:
     """Return the raw files of all samples that classifiers are trained on."""
-    return [path for s in slices.trained_samples(settings) for path in raw_files(s)]
+    return [path for s in settings.trained_samples for path in raw_files(s)]
 
 
 def tuned_files(training: str, name: str) -> list[str]:

@@ -85,7 +85,7 @@ rule spread_members:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         events=collect(
             "<results>/events/nominal/{sample}.parquet",
-            sample=slices.simulated(settings),
+            sample=settings.simulated,
         ),
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
         workspace="<results>/trainings/{training}/seed{seed}/workspace.json",

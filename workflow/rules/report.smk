@@ -11,7 +11,7 @@ rule compare_trainings:
         members=each_training("members.csv", members=2),
         events=collect(
             "<results>/events/nominal/{sample}.parquet",
-            sample=slices.simulated(settings),
+            sample=settings.simulated,
         ),
     output:
         summary="<results>/comparison/summary.csv",

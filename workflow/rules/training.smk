@@ -21,7 +21,7 @@ rule tune_training:
             slices.training(settings, wildcards.training, 0)
         ),
         study=lambda wildcards: slices.plain(tuning.study(settings, wildcards.training)),
-        files={sample: raw_files(sample) for sample in slices.trained_samples(settings)},
+        files={sample: raw_files(sample) for sample in settings.trained_samples},
         code=lambda wildcards: sources.digest(
             "tune_training",
             *settings.trainings[wildcards.training].modules,
@@ -52,7 +52,7 @@ rule train_network:
         settings=lambda wildcards: slices.plain(
             slices.training(settings, wildcards.training, int(wildcards.seed))
         ),
-        files={sample: raw_files(sample) for sample in slices.trained_samples(settings)},
+        files={sample: raw_files(sample) for sample in settings.trained_samples},
         code=lambda wildcards: sources.digest(
             "train_network",
             *settings.trainings[wildcards.training].modules,
