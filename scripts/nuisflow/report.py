@@ -131,6 +131,7 @@ def budget_rows(trainings: pd.DataFrame, settings: slices.ReportSettings) -> dic
         row = expected.loc[[name]].iloc[0]
         options = dict(settings.configuration["trainings"][name])
         asked.append(options.pop("events_seen", None) or learning["events_seen"])
+        options |= dict.fromkeys(settings.configuration.get("tune", {}).get(name, {}).get("options", {}), "by trials")
         if row["events_seen"] > _OVER_BUDGET * asked[-1] * learning["folds"]:
             over.append(label)
         rows.append(
