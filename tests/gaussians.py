@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import batches, slices
+from nuisflow import batches, networks, slices, training
 
 SHIFT = {"kind": "shift", "columns": {"y": "y + z"}, "processes": ["signal"]}
 RATE = {"kind": "rate", "size": 0.1, "processes": ["background"]}
@@ -63,3 +63,14 @@ def pool(
     """Return *number* raw events per class with the settings of *training*."""
     samples = {"signal": columns(number, signal, 1), "background": columns(number, background, 2, weight=3.0)}
     return batches.Pool(samples, settings(training or {"strategy": "nominal"}, **options))
+
+
+def batch_for(strategy: Any, **options: Any) -> Any:
+    """Return the training events of the first fold, at all points that *strategy* needs, as tensors."""
+    events = pool({"strategy": strategy.strategy, "variations": strategy.variations}, **options)
+    return training.to_device(batches.fold_events(events, 0, points=strategy.points()).train(), "cpu")
+
+
+def networks_for(strategy: Any, seed: int = 1) -> Any:
+    """Return the untrained networks of *strategy* for the two features."""
+    return strategy.networks(networks.Architecture(2, (16,), seed=seed))

@@ -22,15 +22,6 @@ def made(**options):
     return strategies.read(OPTIONS | options)
 
 
-def a_batch(strategy, **options):
-    pool = gaussians.pool({"strategy": "inferno", "variations": strategy.variations}, **options)
-    return training.to_device(batches.fold_events(pool, 0, points=strategy.points()).train(), "cpu")
-
-
-def nets_of(strategy, seed=1):
-    return strategy.networks(networks.Architecture(2, (16,), seed=seed))
-
-
 def oracle(strategy, nets, batch, temperature):
     """Return the loss from the formula of the paper, with numpy loops over points and parameters."""
 
@@ -63,14 +54,14 @@ def oracle(strategy, nets, batch, temperature):
 @pytest.mark.parametrize(("progress", "temperature"), [(0.0, 3.0), (0.5, np.sqrt(0.3)), (1.0, 0.1)])
 def test_the_loss_is_the_formula_of_the_paper(free, progress, temperature):
     strategy = made(free=free)
-    batch, nets = a_batch(strategy), nets_of(strategy)
+    batch, nets = gaussians.batch_for(strategy), gaussians.networks_for(strategy)
     found = strategy.loss(nets, batch, progress)["loss"].item()
     assert found == pytest.approx(oracle(strategy, nets, batch, temperature), rel=1e-3)
 
 
 def test_in_evaluation_bins_are_hard_and_agree_with_the_score():
     strategy = made()
-    batch, nets = a_batch(strategy), nets_of(strategy)
+    batch, nets = gaussians.batch_for(strategy), gaussians.networks_for(strategy)
     nets["classifier"].eval()
     assert strategy.loss(nets, batch, 0.0)["loss"].item() == pytest.approx(
         oracle(strategy, nets, batch, 1e-6), rel=1e-3
@@ -82,7 +73,7 @@ def test_in_evaluation_bins_are_hard_and_agree_with_the_score():
 
 def test_the_loss_does_not_depend_on_the_order_of_the_outputs():
     strategy = made()
-    batch, nets = a_batch(strategy), nets_of(strategy)
+    batch, nets = gaussians.batch_for(strategy), gaussians.networks_for(strategy)
     before = strategy.loss(nets, batch, 0.5)["loss"].item()
     last = nets["classifier"][-1]
     with torch.no_grad():

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 import torch
 
-from nuisflow import batches, binning, networks, strategies, training
+from nuisflow import binning, strategies, training
 from nuisflow.strategies import information, sensitivity_to_poi
 
 VARIATIONS = ("shift", "rate", "weight")
@@ -20,21 +20,12 @@ def made(**options):
     return strategies.read(OPTIONS | options)
 
 
-def a_batch(strategy, **options):
-    pool = gaussians.pool({"strategy": "sensitivity_to_poi", "variations": strategy.variations}, **options)
-    return training.to_device(batches.fold_events(pool, 0, points=strategy.points()).train(), "cpu")
-
-
-def nets_of(strategy, seed=1):
-    return strategy.networks(networks.Architecture(2, (16,), seed=seed))
-
-
 def test_during_the_warm_up_loss_and_gradient_are_exactly_the_nominal_ones():
     strategy, nominal = made(warm_up=0.5), strategies.read({"strategy": "nominal"})
-    batch = a_batch(strategy)
+    batch = gaussians.batch_for(strategy)
     results = []
     for chosen in (strategy, nominal):
-        nets = nets_of(chosen)
+        nets = gaussians.networks_for(chosen)
         loss = chosen.loss(nets, batch, 0.4)["loss"]
         loss.backward()
         results.append((float(loss.detach()), [p.grad for p in nets["classifier"].parameters()]))
@@ -44,7 +35,7 @@ def test_during_the_warm_up_loss_and_gradient_are_exactly_the_nominal_ones():
 
 def test_the_validation_loss_is_that_of_the_binning_rule():
     strategy = made()
-    batch, nets = a_batch(strategy), nets_of(strategy)
+    batch, nets = gaussians.batch_for(strategy), gaussians.networks_for(strategy)
     nets["classifier"].eval()
     rows = information.Rows(batch)
     with torch.no_grad():
@@ -63,7 +54,7 @@ def test_the_validation_loss_is_that_of_the_binning_rule():
 
 def test_narrow_edges_give_the_hard_histogram():
     strategy = made(bandwidth=1e-4, warm_up=0)
-    batch, nets = a_batch(strategy), nets_of(strategy)
+    batch, nets = gaussians.batch_for(strategy), gaussians.networks_for(strategy)
     soft = strategy.loss(nets, batch, 1.0)["loss"].item()
     nets["classifier"].eval()
     assert soft == pytest.approx(strategy.loss(nets, batch, 1.0)["loss"].item(), rel=2e-3)
@@ -135,7 +126,7 @@ def test_scores_of_all_folds_are_quantiles_of_the_mixture():
 
 
 def test_mc_statistics_make_the_loss_larger():
-    batch, nets = a_batch(made(), number=500), nets_of(made())
+    batch, nets = gaussians.batch_for(made(), number=500), gaussians.networks_for(made())
     without, with_them = (
         made(mc_statistics=choice, warm_up=0).loss(nets, batch, 0.5)["loss"].item() for choice in (False, True)
     )
