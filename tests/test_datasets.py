@@ -21,7 +21,7 @@ def simulated(kind, process, events=EVENTS, seed=3):
 def test_every_simulated_data_set_keeps_the_contract():
     for module in datasets.MODULES.values():
         assert {"COLUMNS", "DERIVED", "SHIFTS", "PROCESSES", "UNDEFINED", "reconstruct"} <= set(dir(module))
-        assert hasattr(module, "simulate") == bool(module.PROCESSES)
+        assert (hasattr(module, "simulate") or hasattr(module, "convert")) == bool(module.PROCESSES)
 
 
 @pytest.mark.parametrize(("kind", "process"), CASES)

@@ -15,7 +15,7 @@ LAYERS = [
     "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
     "strategies",
     "configuration", "points", "conditioning", "benchmarks", "tuning", "checks", "slices", "parallel",
-    "variations", "events",
+    "conversion", "variations", "events",
     "batches", "training", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
     "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",

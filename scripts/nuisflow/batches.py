@@ -45,15 +45,6 @@ def is_validation(entry: np.ndarray, fraction: float) -> np.ndarray:
     return state.astype(np.float64) < fraction * 2.0**64
 
 
-def missing(selection: slices.EventSelection) -> float | None:
-    """Return the value that stands for 'undefined' in features."""
-    dataset = selection.dataset
-    if isinstance(dataset, configuration.FlatDataset):
-        return dataset.missing
-    undefined: float | None = datasets.MODULES[dataset.kind].UNDEFINED
-    return undefined
-
-
 class Scaling(NamedTuple):
     """Shift and scale of every feature; *missing* is the value that stands for 'undefined' (None: there is none)."""
 
@@ -355,5 +346,5 @@ def fold_events(pool: Pool, number: int, *, scales: bool = True, points: np.ndar
     if not scales:
         return FoldEvents(pool, train, validation, identity(len(pool.settings.events.features)), points)
     nominal = pool.events(train)
-    scaling = measured(nominal.features, nominal.weights, missing(pool.settings.events))
+    scaling = measured(nominal.features, nominal.weights, datasets.undefined(pool.settings.events.dataset))
     return FoldEvents(pool, train, validation, scaling, points)

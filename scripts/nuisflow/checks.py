@@ -13,7 +13,7 @@ import pydantic
 import yaml
 
 from nuisflow import benchmarks, conditioning, datasets, expressions, names, points, strategies, tuning
-from nuisflow.configuration import Configuration, Learning, Region, Sample, Shift, Weight
+from nuisflow.configuration import Configuration, FileDataset, Learning, Region, Sample, Shift, Weight
 
 suggest = names.suggest
 
@@ -179,22 +179,21 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
     if sample.process not in allowed:
         yield f"{place}.process: no process {sample.process!r}; {suggest(sample.process, allowed)}"
     available = columns(settings)
-    if settings.dataset.kind == "flat":
+    kind, known = settings.dataset.kind, datasets.MODULES[settings.dataset.kind].PROCESSES
+    if isinstance(settings.dataset, FileDataset):
         if not sample.files:
-            yield f"{place}.files: is required for a flat data set: files in dataset.path"
+            yield f"{place}.files: is required for a {kind} data set: files in dataset.path"
         if sample.events is not None or sample.expected is not None:
             yield f"{place}: 'events' and 'expected' are for simulated data sets; give 'weight' instead"
-        if sample.weight is None and sample.process != "data":
+        if sample.weight is None and sample.process != "data" and not known:
             yield f"{place}.weight: is required: expected events per row, e.g. an expression over columns"
     else:
         if sample.files:
-            yield f"{place}.files: the data set {settings.dataset.kind!r} is simulated; give 'events' and 'expected'"
+            yield f"{place}.files: the data set {kind!r} is simulated; give 'events' and 'expected'"
         if sample.events is None or sample.expected is None:
             yield f"{place}: 'events' (to simulate) and 'expected' (what they stand for) are required"
-        known = datasets.MODULES[settings.dataset.kind].PROCESSES
-        if sample.process not in known:
-            kind = settings.dataset.kind
-            yield f"{place}.process: {kind} does not simulate {sample.process!r}; {suggest(sample.process, known)}"
+    if known and sample.process not in known:
+        yield f"{place}.process: {kind} does not have {sample.process!r}; {suggest(sample.process, known)}"
     if sample.process == "data" and sample.weight is not None:
         yield f"{place}.weight: collision data have no weight"
     yield from _expression_problems(sample.weight, available, f"{place}.weight")
@@ -367,6 +366,12 @@ def raw_files(settings: Configuration, sample: str) -> list[str]:
     """Return the paths of the files of *sample*; none for simulated data sets."""
     folder = expand(getattr(settings.dataset, "path", "."), "dataset.path")
     return [str(Path(folder) / expand(name, f"samples.{sample}.files")) for name in settings.samples[sample].files]
+
+
+def converted(settings: Configuration, sample: str) -> bool:
+    """Return whether the files of *sample* are read once and written anew, since reading pieces of them is slow."""
+    text = any(name.lower().endswith((".csv", ".csv.gz")) for name in settings.samples[sample].files)
+    return text or hasattr(datasets.MODULES[settings.dataset.kind], "convert")
 
 
 def schema() -> dict[str, Any]:

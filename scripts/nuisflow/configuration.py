@@ -48,11 +48,16 @@ class PivotDataset(Section):
     kind: Literal["pivot"]
 
 
-class FlatDataset(Section):
+class FileDataset(Section):
+    """Events in files of the user."""
+
+    path: str = Field(".", description="folder of the files; environment variables as ${NAME}")
+
+
+class FlatDataset(FileDataset):
     """Flat ntuples of the user: ROOT TTree or RNTuple, Parquet or CSV(.gz), one row per event."""
 
     kind: Literal["flat"]
-    path: str = Field(".", description="folder of the files; environment variables as ${NAME}")
     tree: str = Field("Events", description="name of the TTree or RNTuple (ROOT files only)")
     columns: tuple[Column, ...] = Field(min_length=1, description="columns to read, scalar numbers only")
     missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")

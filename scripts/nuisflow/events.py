@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets, expressions, files, parallel, slices, variations
-from nuisflow.configuration import Dask, FlatDataset, Sample, Shift, Weight
+from nuisflow.configuration import Dask, Sample, Shift, Weight
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
@@ -40,21 +40,15 @@ def chunks(paths: Sequence[Path], tree: str, size: int) -> list[Chunk]:
     return pieces
 
 
-def raw_columns(selection: slices.EventSelection) -> list[str]:
-    """Return the names of the columns to read from the raw files."""
-    if isinstance(selection.dataset, FlatDataset):
-        return list(selection.dataset.columns)
-    return [*datasets.MODULES[selection.dataset.kind].COLUMNS, "weight"]
-
-
 def tree_name(selection: slices.EventSelection) -> str:
     """Return the name of the tree in the raw ROOT files."""
-    return selection.dataset.tree if isinstance(selection.dataset, FlatDataset) else files.TREE
+    return getattr(selection.dataset, "tree", files.TREE)
 
 
 def read(chunk: Chunk, selection: slices.EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
-    columns = files.read_rows(chunk.path, raw_columns(selection), chunk.start, chunk.stop, tree_name(selection))
+    wanted = datasets.raw_columns(selection.dataset)
+    columns = files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
     columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
     if sample.selection is None:
         return columns

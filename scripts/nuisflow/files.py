@@ -133,7 +133,7 @@ def write_root(path: Path | str, columns: Columns) -> None:
 
 
 def count_rows(path: Path, tree: str = TREE) -> int:
-    """Return the number of rows of an event file (ROOT TTree or RNTuple, Parquet, CSV)."""
+    """Return the number of rows of an event file (ROOT TTree or RNTuple, Parquet)."""
     with _naming(path):
         match _kind(path):
             case "root":
@@ -145,8 +145,8 @@ def count_rows(path: Path, tree: str = TREE) -> int:
                 import pyarrow.parquet as pq
 
                 return int(pq.ParquetFile(path).metadata.num_rows)
-            case _:
-                return _count_lines(path)
+            case kind:
+                raise FileError(f"{path}: a {kind} file is read as a whole only (iterate_rows)")
 
 
 def read_rows(path: Path, columns: Sequence[str], start: int, stop: int, tree: str = TREE) -> Columns:
@@ -160,8 +160,77 @@ def read_rows(path: Path, columns: Sequence[str], start: int, stop: int, tree: s
                 return _read_root(path, columns, start, stop, tree)
             case "parquet":
                 return _read_parquet(path, columns, start, stop)
+            case kind:
+                raise FileError(f"{path}: a {kind} file is read as a whole only (iterate_rows)")
+
+
+def iterate_rows(
+    path: Path, columns: Sequence[str], rows: int, text: Mapping[str, Sequence[str]] | None = None, tree: str = TREE
+) -> Iterator[Columns]:
+    """Yield at most *rows* rows at a time, in one pass over the file: numbers as float64.
+
+    Columns named in *text* hold text and become indices into the given names. A CSV file cannot be entered in the
+    middle, so that `read_rows` reads it anew for every piece: this is the way to read all of it.
+    """
+    text = text or {}
+    with _naming(path):
+        match _kind(path):
+            case "root":
+                pieces = _iterate_root(path, columns, rows, tree)
+            case "parquet":
+                pieces = _iterate_parquet(path, columns, rows)
             case _:
-                return _read_csv(path, columns, start, stop)
+                pieces = _iterate_csv(path, columns, rows, text)
+        for piece in pieces:
+            yield {
+                name: _codes(path, name, piece[name], text[name])
+                if name in text
+                else _wide(_flat(path, name, piece[name]))
+                for name in columns
+            }
+
+
+def _iterate_root(path: Path, columns: Sequence[str], rows: int, tree: str) -> Iterator[Columns]:
+    import uproot
+
+    with uproot.open(path) as root:
+        events = _tree(root, path, tree)
+        _check_columns(path, columns, events.keys())
+        for arrays in events.iterate(list(columns), step_size=rows, library="np"):
+            yield {name: np.asarray(arrays[name]) for name in columns}
+
+
+def _iterate_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[Columns]:
+    import pyarrow.parquet as pq
+
+    source = pq.ParquetFile(path)
+    _check_columns(path, columns, source.schema_arrow.names)
+    for batch in source.iter_batches(rows, columns=list(columns)):
+        yield {name: _array(batch.column(name)) for name in columns}
+
+
+def _iterate_csv(path: Path, columns: Sequence[str], rows: int, text: Mapping[str, Sequence[str]]) -> Iterator[Columns]:
+    import pandas as pd
+
+    _check_columns(path, columns, list(pd.read_csv(path, nrows=0).columns))
+    types = dict.fromkeys(text, object)
+    with pd.read_csv(path, usecols=list(columns), chunksize=rows, dtype=types) as tables:
+        for table in tables:
+            if len(table):  # a file without rows is one empty table, of no type
+                yield {name: table[name].to_numpy() for name in columns}
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """Return numbers in one type for all pieces of a file: a column of whole numbers may end with a fraction."""
+    return values.astype(np.float64)
+
+
+def _codes(path: Path, name: str, values: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    """Return the index into *known* of every text in *values*."""
+    found, places = np.unique(values.astype(str), return_inverse=True)
+    if unknown := [str(text) for text in found if text not in known]:
+        raise FileError(f"{path}: column {name!r} has {unknown[0]!r}; expected {', '.join(known)}")
+    return np.array([list(known).index(text) for text in found], dtype=np.int8)[places]
 
 
 @contextlib.contextmanager
@@ -228,22 +297,6 @@ def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> 
         first += rows
     table = source.read_row_groups(groups, columns=list(columns)).slice(start - offset, stop - start)
     return {name: _flat(path, name, _array(table.column(name).combine_chunks())) for name in columns}
-
-
-def _read_csv(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
-    import pandas as pd
-
-    _check_columns(path, columns, list(pd.read_csv(path, nrows=0).columns))
-    table = pd.read_csv(path, usecols=list(columns), skiprows=range(1, start + 1), nrows=stop - start)
-    return {name: _flat(path, name, table[name].to_numpy()) for name in columns}
-
-
-def _count_lines(path: Path) -> int:
-    import gzip
-
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
-        lines = sum(1 for line in handle if line.strip())
-    return max(lines - 1, 0)
 
 
 def _flat(path: Path, name: str, values: np.ndarray) -> np.ndarray:

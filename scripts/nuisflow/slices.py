@@ -40,6 +40,15 @@ class Simulation(Section):
     seed: int
 
 
+class Conversion(Section):
+    """Slice of convert_events."""
+
+    dataset: configuration.Dataset
+    sample: str
+    process: str
+    seed: int
+
+
 class Processing(Section):
     """Slice of process_events: one sample at z of one variation, or nominal with all weight variations as factors."""
 
@@ -193,6 +202,13 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
             "seed": settings.seed,
         }
     )
+
+
+def conversion(settings: Configuration, sample: str) -> Conversion:
+    """Return what convert_events of *sample* depends on; the user's own columns are taken as they are."""
+    kind = settings.dataset.kind
+    process, seed = (settings.samples[sample].process, settings.seed) if kind != "flat" else ("", 0)
+    return Conversion(dataset=settings.dataset, sample=sample, process=process, seed=seed)
 
 
 def shifted_names(settings: Configuration, sample: str) -> list[str]:

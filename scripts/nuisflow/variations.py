@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nuisflow import datasets, expressions
-from nuisflow.configuration import Dataset, FlatDataset, FreeRate, Luminosity, Rate, Shift, Weight
+from nuisflow.configuration import Dataset, FreeRate, Luminosity, Rate, Shift, Weight
 
 Columns = dict[str, np.ndarray]
 Strength = float | np.ndarray
@@ -24,13 +24,13 @@ def shifted(
     """Return *columns* with the *shifts* applied at *z* (missing or 0: not at all, bit for bit).
 
     Shifts of the data set are applied together, by its own rule; then shifts by expressions, in order. A value that
-    stands for 'undefined' (``dataset.missing``) stays what it is.
+    stands for 'undefined' stays what it is.
     """
     active = {name: shift for name, shift in shifts.items() if np.any(z.get(name, 0.0))}
     named = {shift.shift: (z[name], shift.size) for name, shift in active.items() if shift.shift is not None}
     if named:
         columns = datasets.MODULES[dataset.kind].shift(columns, named)
-    missing = dataset.missing if isinstance(dataset, FlatDataset) else None
+    missing = datasets.undefined(dataset)
     for name, shift in active.items():
         if shift.columns is not None:
             columns = columns | _new_values(columns, shift.columns, z[name], missing)

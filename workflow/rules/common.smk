@@ -32,7 +32,9 @@ wildcard_constraints:
 
 
 def raw_files(sample: str) -> list[str]:
-    """Return the raw files of a sample: simulated ones, or the user's."""
+    """Return the raw files of a sample: simulated or converted ones, or the user's."""
+    if user_files[sample] and checks.converted(settings, sample):
+        return [f"<results>/raw/{sample}.parquet"]
     return user_files[sample] or [f"<results>/raw/{sample}.root"]
 
 

@@ -1,4 +1,4 @@
-"""Simulate and process events."""
+"""Simulate or convert, and process events."""
 
 
 rule simulate_events:
@@ -22,6 +22,31 @@ rule simulate_events:
         "Simulate {wildcards.sample}"
     script:
         "../../scripts/simulate_events.py"
+
+
+rule convert_events:
+    input:
+        files=lambda wildcards: user_files[wildcards.sample],
+    output:
+        events="<results>/raw/{sample}.parquet",
+    log:
+        "<logs>/convert_events/{sample}.log",
+    benchmark:
+        "<benchmarks>/convert_events/{sample}.tsv"
+    conda:
+        "../../envs/events.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="2h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            slices.conversion(settings, wildcards.sample)
+        ),
+        code=sources.digest("convert_events"),
+    message:
+        "Convert {wildcards.sample}"
+    script:
+        "../../scripts/convert_events.py"
 
 
 rule process_events:

@@ -6,9 +6,14 @@ A module offers ``COLUMNS`` (raw columns; empty where the configuration declares
 ``PROCESSES`` and ``simulate(process, events, generator)``. ``ACTS_ON`` names the processes of shifts that must not act
 on others. Where the densities are known, ``log_density(process, columns, {shift: value})`` gives them with every shift
 at z times size = value, in natural units.
+
+Published files that are converted once have ``RAW`` (columns to read), ``TEXT`` (those of them that hold text, and what
+it may be) and ``convert(columns, process, generator)``, which returns ``COLUMNS`` and ``weight`` of the rows of
+*process* (default: all rows of a file); text comes to it as an index into what it may be.
 """
 
 from types import ModuleType
+from typing import Any
 
 from nuisflow.datasets import ditau, flat, gaussian, inferno, pivot
 
@@ -19,3 +24,15 @@ MODULES: dict[str, ModuleType] = {
     "inferno": inferno,
     "pivot": pivot,
 }
+
+
+def raw_columns(dataset: Any) -> tuple[str, ...]:
+    """Return the columns that raw events of the section *dataset* have."""
+    declared: tuple[str, ...] = getattr(dataset, "columns", ())
+    return declared or (*MODULES[dataset.kind].COLUMNS, "weight")
+
+
+def undefined(dataset: Any) -> float | None:
+    """Return the value that stands for 'undefined' in events of the section *dataset*; None: there is none."""
+    value: float | None = getattr(dataset, "missing", MODULES[dataset.kind].UNDEFINED)
+    return value
