@@ -12,7 +12,8 @@ def simulate_events(events: Path, *, settings: dict[str, Any]) -> None:
     """Simulate a sample and write it to the ROOT file *events*; each event weighs expected / events."""
     chosen = slices.Simulation.model_validate(settings)
     generator = seeds.generator(chosen.seed, "simulate_events", chosen.sample)
-    columns = datasets.MODULES[chosen.dataset.kind].simulate(chosen.process, chosen.events, generator)
+    options = {"variant": chosen.variant} if chosen.variant else {}
+    columns = datasets.MODULES[chosen.dataset.kind].simulate(chosen.process, chosen.events, generator, **options)
     columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
     files.write_root(events, columns)
 

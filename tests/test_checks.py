@@ -69,7 +69,7 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "variations.w", {"kind": "free_rate"}, "variations.w.processes: name backgrounds only"),
         (DITAU, "variations.w", {"kind": "free_rate", "processes": ["htautau"]}, "variations.w.processes: name backgrounds only"),
         (CMS, "variations.lumi_b", {"kind": "luminosity", "size": 0.1}, "variations.lumi_b: there is a luminosity variation already, 'luminosity'"),
-        (DITAU, "trainings.augmentation.variations", ["tess"], "trainings.augmentation.variations: no shift, weight or rate 'tess'; did you mean 'tes'?"),
+        (DITAU, "trainings.augmentation.variations", ["tess"], "trainings.augmentation.variations: no shift, weight, rate or two_point 'tess'; did you mean 'tes'?"),
         (DITAU, "trainings.adversarial.variations", [], "trainings.adversarial.variations: the strategy 'adversarial' needs at least one"),
         (DITAU, "regions.signal.observable", "PRI_met", "regions: at least one region's observable must be 'score'"),
         (DITAU, "templates.binning", {"rule": "uniform", "low": 1, "high": 0}, "templates.binning: low (1) must be below high (0)"),

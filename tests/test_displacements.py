@@ -12,9 +12,16 @@ from nuisflow.points import Point
 SAMPLES = test_templates.SAMPLES
 
 
-def point(kind, z, processes, factor=None):
+def point(kind, z, processes, factor=None, regions=test_templates.REGIONS):
     return Point(
-        variation="any", kind=kind, z=z, parameter="any", value=z, processes=processes, factor=factor
+        variation="any",
+        kind=kind,
+        z=z,
+        parameters=("any",),
+        value=z,
+        processes=processes,
+        regions=regions,
+        factor=factor,
     ).model_dump()
 
 

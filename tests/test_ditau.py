@@ -14,7 +14,7 @@ MISSING = kinematics.UNDEFINED
 
 
 def simulated(process: str, events: int = EVENTS, seed: int = 1, detector: ditau.Detector = REAL) -> kinematics.Columns:
-    return ditau.simulate(process, events, np.random.default_rng(seed), detector)
+    return ditau.simulate(process, events, np.random.default_rng(seed), detector=detector)
 
 
 @pytest.fixture(scope="module")

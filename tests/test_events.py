@@ -31,7 +31,15 @@ def raw(tmp_path):
 
 
 def processing(**changes):
-    values = {"events": SELECTION, "name": "z", "sample": SAMPLE, "variation": None, "z": 0.0, "variations": {}}
+    values = {
+        "events": SELECTION,
+        "name": "z",
+        "sample": SAMPLE,
+        "variation": None,
+        "z": 0.0,
+        "variations": {},
+        "weights": {},
+    }
     return slices.Processing(**(values | changes))
 
 
@@ -92,7 +100,7 @@ def test_a_random_z_per_event_is_the_same_as_each_event_at_its_z(raw):
 
 
 def test_weight_variations_give_factors_in_nominal(raw):
-    found = together(events.process(raw, processing(variations={"tilt": TILT}), Dask()))
+    found = together(events.process(raw, processing(weights={"tilt": TILT}), Dask()))
     assert np.allclose(found["factor_tilt_up"] + found["factor_tilt_down"], 2)
     assert np.all(found["factor_tilt_up"] >= 1)
 

@@ -14,7 +14,7 @@ LAYERS = [
     "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
     "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
     "strategies",
-    "configuration", "points", "conditioning", "benchmarks", "tuning", "checks", "slices", "parallel",
+    "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "variation_checks", "checks", "slices", "parallel",
     "conversion", "variations", "events",
     "batches", "training", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",

@@ -23,10 +23,10 @@ def test_every_variation_with_a_prior_is_displaced_and_no_other():
 
 def test_a_point_knows_the_value_of_its_parameter_and_the_factor_on_yields():
     found = points.displaced(check(TILT, LUMI))
-    assert (found["tes_far"].parameter, found["tes_far"].value, found["tes_far"].factor) == ("tes", 2.5, None)
+    assert (found["tes_far"].parameters, found["tes_far"].value, found["tes_far"].factor) == (("tes",), 2.5, None)
     assert found["ttbar_rate_far"].value == 2.5
     assert found["ttbar_rate_far"].factor == pytest.approx(1.02**2.5)
-    assert found["luminosity_far"].parameter == "lumi"
+    assert found["luminosity_far"].parameters == ("lumi",)
     assert found["luminosity_far"].value == found["luminosity_far"].factor == pytest.approx(1.075)
     assert found["tilt_far"].processes == ("ttbar",)
 

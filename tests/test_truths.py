@@ -81,9 +81,10 @@ def points():
                 variation=name,
                 kind=variation.kind,
                 z=z,
-                parameter="lumi" if name == "luminosity" else name,
+                parameters=("lumi" if name == "luminosity" else name,),
                 value=factor if name == "luminosity" else z,
                 processes=variation.processes or tuple(NOMINAL),
+                regions=("signal",),
                 factor=factor,
             )
     return found
@@ -135,8 +136,8 @@ def test_displaced_yields_are_those_of_the_model_exactly(name):
     data[: chosen.bins] = truth.expected
     fitted = fits.fit(chosen, data)
     assert fitted.values[chosen.index("mu")] == pytest.approx(1, abs=1e-6)
-    assert fitted.values[chosen.index(points()[name].parameter)] == pytest.approx(
-        truth.values[points()[name].parameter], abs=1e-6
+    assert fitted.values[chosen.index(points()[name].parameters[0])] == pytest.approx(
+        truth.values[points()[name].parameters[0]], abs=1e-6
     )
 
 

@@ -19,6 +19,8 @@ Rows = dict[str, np.ndarray]
 
 SHIFT_OR_WEIGHT = configuration.Shift | configuration.Weight
 
+SHUFFLED = 1 << 40
+"""Added to the index of an event for a hash that has nothing to do with the first."""
 BLOCK = 20_000
 """Events that are varied and selected at once: their columns stay in the processor's cache."""
 
@@ -38,11 +40,16 @@ def is_validation(entry: np.ndarray, fraction: float) -> np.ndarray:
     The hash is the finaliser of splitmix64 (Steele, Lea and Flood, doi:10.1145/2714064.2660195): independent of the
     fold and of any pattern in the order of the events.
     """
+    return uniform(entry) < fraction
+
+
+def uniform(entry: np.ndarray) -> np.ndarray:
+    """Return a hash of the index of events, from 0 to 1."""
     state = entry.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     state = state ^ (state >> np.uint64(31))
-    return state.astype(np.float64) < fraction * 2.0**64
+    return np.asarray(state.astype(np.float64) / 2.0**64)
 
 
 class Scaling(NamedTuple):
@@ -149,6 +156,7 @@ class Pool:
         self.settings = settings
         regions = settings.events.regions.values()
         self._scored = np.array([region.observable == "score" for region in regions])
+        self._counts_for = _counts_for(settings)
         self._processes = sorted({sample.process for sample in settings.samples.values()})
         if not self._scored.any():
             raise BatchError("regions: none has the observable 'score', so that there is nothing to train on")
@@ -210,7 +218,7 @@ class Pool:
 
     def _parts(self, rows: Rows, z: np.ndarray | None, points: np.ndarray | None) -> "Iterator[_Part]":
         """Yield the events of one block after another."""
-        size, number = sum(map(len, rows.values())), len(self.settings.variations)
+        size, number, nominal = sum(map(len, rows.values())), len(self.settings.variations), z is None
         if z is None:
             z = np.zeros((size, number))
         if points is None:
@@ -221,14 +229,19 @@ class Pool:
         for name, chosen in rows.items():
             for start in range(0, len(chosen), BLOCK):
                 block = chosen[start : start + BLOCK]
-                yield self._block(name, block, z[offset : offset + len(block)], points)
+                if not (nominal and name in self.settings.alternatives):
+                    yield self._block(name, block, z[offset : offset + len(block)], points, nominal=nominal)
                 offset += len(block)
 
-    def _block(self, name: str, rows: np.ndarray, z: np.ndarray, points: np.ndarray) -> "_Part":
+    def _block(self, name: str, rows: np.ndarray, z: np.ndarray, points: np.ndarray, *, nominal: bool) -> "_Part":
         """Return the selected events among *rows* of one sample."""
         sample = self.settings.samples[name]
         columns = {column: values[rows] for column, values in self.samples[name].items()}
+        if not nominal:
+            z = self._settled(name, columns["entry"], z)
         own = self._at(name, columns, z)
+        if not nominal:
+            own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
         kept, moved, counts = _together(own, [self._near(own, name, columns, point) for point in points])
         size = len(kept.row)
         return _Part(
@@ -242,6 +255,23 @@ class Pool:
             points=moved,
             counts=counts,
         )
+
+    def _settled(self, name: str, entry: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return *z* with that of two-point variations: events have it by their sample, they cannot be moved.
+
+        Events of processes on which one does not act get 0 or the z of an alternative at random, as many of each.
+        """
+        z = z.copy()
+        for index, (variation, chosen) in enumerate(self.settings.variations.items()):
+            if chosen.kind != "two_point":
+                continue
+            sides = [0.0, *sorted({at for other, at in self.settings.alternatives.values() if other == variation})]
+            here, own = self.settings.alternatives.get(name, ("", 0.0))
+            acts = chosen.processes is None or self.settings.samples[name].process in chosen.processes
+            # A hash of its own: the entry's alone decides about validation.
+            at_random = np.take(sides, (uniform(entry + SHUFFLED) * len(sides)).astype(int), mode="clip")
+            z[:, index] = (own if here == variation else 0.0) if acts else at_random
+        return z
 
     def _at(self, name: str, columns: Columns, z: np.ndarray) -> "_Selected":
         """Return the selected events of one sample at *z*, of shape (rows, variations) or (variations,)."""
@@ -289,6 +319,14 @@ class Pool:
         for name in chosen.keys() - varied.keys():
             selected["weight"] *= variations.factor(chosen[name], selected, z[name][selected["row"]])
         return selected
+
+
+def _counts_for(settings: slices.TrainingSamples) -> dict[str, float]:
+    """Return the part of its events that every sample of a process counts for, where it has alternatives."""
+    sides: dict[str, set[tuple[str, float]]] = {}
+    for sample, place in settings.alternatives.items():
+        sides.setdefault(settings.samples[sample].process, set()).add(place)
+    return {process: 1 / (1 + len(places)) for process, places in sides.items()}
 
 
 def _check_weights(columns: Columns, sample: str) -> None:

@@ -95,6 +95,8 @@ def _scenario(settings: Configuration, name: str) -> Iterator[str]:
             if variation not in settings.variations:
                 hint = names.suggest(variation, settings.variations)
                 yield f"{place}.{section}: no variation {variation!r}; {hint}"
+            elif settings.variations[variation].decorrelate or settings.variations[variation].regions:
+                yield f"{place}.{section}: {variation!r} is decorrelated or acts in some regions only; leave it out"
             elif section == "constrained" and settings.variations[variation].kind == "free_rate":
                 yield f"{place}.constrained: {variation!r} has no prior; move it to 'free'"
     yield from names.duplicates((*scenario.free, *scenario.constrained), place)

@@ -5,15 +5,25 @@ All problems found are reported at once, each as ``file: path: problem; remedy``
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import yaml
 
-from nuisflow import benchmarks, conditioning, datasets, expressions, names, points, strategies, tuning
-from nuisflow.configuration import Configuration, FileDataset, Learning, Region, Sample, Shift, Weight
+from nuisflow import (
+    benchmarks,
+    conditioning,
+    datasets,
+    expansions,
+    names,
+    points,
+    strategies,
+    tuning,
+    variation_checks,
+)
+from nuisflow.configuration import Configuration, FileDataset, Learning, Region, Sample
 
 suggest = names.suggest
 
@@ -60,6 +70,9 @@ def check(content: Any, place: str = "config.yaml") -> Configuration:
         settings = Configuration.model_validate(content)
     except pydantic.ValidationError as error:
         raise ConfigurationError(_lines(place, (_explain(detail) for detail in error.errors()))) from None
+    if problems := list(expansions.problems(settings)):
+        raise ConfigurationError(_lines(place, problems))
+    settings = expansions.expand(settings)
     if problems := list(_problems(settings)):
         raise ConfigurationError(_lines(place, problems))
     return settings
@@ -90,7 +103,17 @@ def _explain(detail: Any) -> str:
     return f"{'.'.join(_spoken(location))}: {detail['msg']} (got {detail['input']!r})"
 
 
-_TAGS = {"shift", "weight", "rate", "free_rate", "luminosity", *datasets.MODULES, *strategies.STRATEGIES}
+_TAGS = {
+    "shift",
+    "weight",
+    "weight_set",
+    "two_point",
+    "rate",
+    "free_rate",
+    "luminosity",
+    *datasets.MODULES,
+    *strategies.STRATEGIES,
+}
 
 
 def _spoken(location: list[str]) -> list[str]:
@@ -133,14 +156,6 @@ def _resolve(node: Any, schema: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def columns(settings: Configuration) -> list[str]:
-    """Return the columns that exist in the raw events and after reconstruction, before ``derived``."""
-    module = datasets.MODULES[settings.dataset.kind]
-    declared = getattr(settings.dataset, "columns", ())
-    weight = () if declared else ("weight",)
-    return [*declared, *module.COLUMNS, *weight, *module.DERIVED]
-
-
 def _problems(settings: Configuration) -> Iterator[str]:
     yield from _process_problems(settings)
     for name, sample in settings.samples.items():
@@ -149,9 +164,10 @@ def _problems(settings: Configuration) -> Iterator[str]:
     for name, region in settings.regions.items():
         yield from _region_problems(settings, name, region)
     for name in settings.variations:
-        yield from _variation_problems(settings, name)
+        yield from variation_checks.problems(settings, name)
     for name in settings.trainings:
         yield from _training_problems(settings, name)
+    yield from variation_checks.parameter_problems(settings)
     yield from points.problems(settings)
     yield from conditioning.problems(settings)
     yield from benchmarks.problems(settings)
@@ -167,10 +183,10 @@ def _process_problems(settings: Configuration) -> Iterator[str]:
         yield "processes: at least one must be a background"
     if "data" in settings.processes:
         yield "processes.data: 'data' is reserved for collision data; give it as the process of a sample only"
-    used = {sample.process for sample in settings.samples.values()}
+    used = {settings.samples[name].process for name in settings.nominal}
     for name in settings.processes:
         if name not in used:
-            yield f"processes.{name}: no sample belongs to it; add one or remove the process"
+            yield f"processes.{name}: no sample belongs to it; add one, give 'estimate', or remove the process"
 
 
 def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iterator[str]:
@@ -178,7 +194,7 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
     allowed = [*settings.processes, "data"]
     if sample.process not in allowed:
         yield f"{place}.process: no process {sample.process!r}; {suggest(sample.process, allowed)}"
-    available = columns(settings)
+    available = variation_checks.columns(settings)
     kind, known = settings.dataset.kind, datasets.MODULES[settings.dataset.kind].PROCESSES
     if isinstance(settings.dataset, FileDataset):
         if not sample.files:
@@ -192,36 +208,25 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
             yield f"{place}.files: the data set {kind!r} is simulated; give 'events' and 'expected'"
         if sample.events is None or sample.expected is None:
             yield f"{place}: 'events' (to simulate) and 'expected' (what they stand for) are required"
+    variants = getattr(datasets.MODULES[kind], "VARIANTS", {})
+    if sample.variant is not None and sample.variant not in variants:
+        yield f"{place}.variant: {kind} has no variant {sample.variant!r}; {suggest(sample.variant, variants)}"
     if known and sample.process not in known:
         yield f"{place}.process: {kind} does not have {sample.process!r}; {suggest(sample.process, known)}"
     if sample.process == "data" and sample.weight is not None:
         yield f"{place}.weight: collision data have no weight"
-    yield from _expression_problems(sample.weight, available, f"{place}.weight")
-    yield from _expression_problems(sample.selection, available, f"{place}.selection")
-
-
-def _expression_problems(expression: str | None, available: Collection[str], place: str) -> Iterator[str]:
-    if expression is None:
-        return
-    try:
-        expressions.check(expression, available, place)
-    except expressions.ExpressionError as error:
-        yield str(error)
-
-
-def all_columns(settings: Configuration) -> list[str]:
-    """Return every column that selections, features and observables may use."""
-    return [*columns(settings), *settings.derived]
+    yield from variation_checks.expression_problems(sample.weight, available, f"{place}.weight")
+    yield from variation_checks.expression_problems(sample.selection, available, f"{place}.selection")
 
 
 def _column_problems(settings: Configuration) -> Iterator[str]:
-    available = columns(settings)
+    available = variation_checks.columns(settings)
     for name, expression in settings.derived.items():
         if name in available:
             yield f"derived.{name}: there is such a column already; choose another name"
-        yield from _expression_problems(expression, available, f"derived.{name}")
+        yield from variation_checks.expression_problems(expression, available, f"derived.{name}")
         available.append(name)
-    yield from _expression_problems(settings.selection, available, "selection")
+    yield from variation_checks.expression_problems(settings.selection, available, "selection")
     for index, feature in enumerate(settings.features):
         if feature not in available:
             yield f"features.{index}: no column {feature!r}; {suggest(feature, available)}"
@@ -232,10 +237,10 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
 
 
 def _region_problems(settings: Configuration, name: str, region: Region) -> Iterator[str]:
-    available = all_columns(settings)
-    yield from _expression_problems(region.selection, available, f"regions.{name}.selection")
+    available = variation_checks.all_columns(settings)
+    yield from variation_checks.expression_problems(region.selection, available, f"regions.{name}.selection")
     if region.observable != "score":
-        yield from _expression_problems(region.observable, available, f"regions.{name}.observable")
+        yield from variation_checks.expression_problems(region.observable, available, f"regions.{name}.observable")
     binnings = {f"regions.{name}.binning": region.binning, "templates.binning": settings.templates.binning}
     for place, binning in binnings.items():
         if binning is None:
@@ -246,76 +251,20 @@ def _region_problems(settings: Configuration, name: str, region: Region) -> Iter
             yield f"{place}.edges: needs at least two increasing edges"
 
 
-def _variation_problems(settings: Configuration, name: str) -> Iterator[str]:
-    variation, place = settings.variations[name], f"variations.{name}"
-    if name in (settings.fit.poi, "nominal", "lumi") and variation.kind != "luminosity":
-        yield f"{place}: the name {name!r} is reserved; choose another"
-    for other in settings.variations:
-        if name in (f"{other}_up", f"{other}_down"):
-            yield f"{place}: the name is taken by a direction of {other!r}; choose another"
-    yield from _group_problems(place, variation.group)
-    for process in variation.processes or ():
-        if process not in settings.processes:
-            yield f"{place}.processes: no process {process!r}; {suggest(process, settings.processes)}"
-    if isinstance(variation, Shift):
-        yield from _shift_problems(settings, place, variation)
-    if isinstance(variation, Weight):
-        if (variation.factor is None) == (variation.up is None):
-            yield f"{place}: give either 'factor' (over columns and z) or 'up' (and 'down')"
-        available = all_columns(settings)
-        yield from _expression_problems(variation.factor, [*available, "z"], f"{place}.factor")
-        yield from _expression_problems(variation.up, available, f"{place}.up")
-        yield from _expression_problems(variation.down, available, f"{place}.down")
-    if variation.kind == "free_rate":
-        if not variation.bounds[0] < 1 < variation.bounds[1]:
-            yield f"{place}.bounds: must contain 1, where the fit starts"
-        signals = [key for key, process in settings.processes.items() if process.role == "signal"]
-        if variation.processes is None or any(process in signals for process in variation.processes):
-            yield f"{place}.processes: name backgrounds only; the rate of the signal is what the fit measures"
-    lumis = [key for key, other in settings.variations.items() if other.kind == "luminosity"]
-    if name in lumis[1:]:
-        yield f"{place}: there is a luminosity variation already, {lumis[0]!r}; make this one kind: rate"
-
-
-def _group_problems(place: str, group: str) -> Iterator[str]:
-    if group == "epistemic":
-        yield f"{place}.group: {group!r} is reserved for the spread between the members of a training; choose another"
-
-
-def _shift_problems(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
-    known = datasets.MODULES[settings.dataset.kind].SHIFTS
-    if (shift.shift is None) == (shift.columns is None):
-        yield f"{place}: give either 'shift' (one of {', '.join(known) or 'none for this data set'}) or 'columns'"
-    if shift.shift is not None:
-        if shift.shift not in known:
-            yield f"{place}.shift: no shift {shift.shift!r}; {suggest(shift.shift, known)}"
-        if shift.size is None:
-            yield f"{place}.size: is required: the prior standard deviation"
-    available = columns(settings)
-    raw = [*getattr(settings.dataset, "columns", ()), *datasets.MODULES[settings.dataset.kind].COLUMNS]
-    for column, expression in (shift.columns or {}).items():
-        if column not in raw:
-            hint = suggest(column, raw)
-            yield f"{place}.columns.{column}: no such raw column; {hint} (derived ones follow by themselves)"
-        yield from _expression_problems(expression, [*available, "z"], f"{place}.columns.{column}")
-        if not _uses(expression, "z"):
-            remedy = f"write e.g. '{column} * (1 + 0.03 * z)'"
-            yield f"{place}.columns.{column}: {expression!r} does not depend on z; {remedy}"
-
-
-def _uses(expression: str, name: str) -> bool:
-    try:
-        return name in expressions.names(expression)
-    except expressions.ExpressionError:
-        return True
-
-
 def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
     training, place = settings.trainings[name], f"trainings.{name}"
-    usable = [key for key, variation in settings.variations.items() if variation.kind in ("shift", "weight", "rate")]
+    kinds = ("shift", "weight", "rate", *(("two_point",) if training.knows_alternatives else ()))
+    usable = [key for key, variation in settings.variations.items() if variation.kind in kinds]
     for variation in training.variations:
         if variation not in usable:
-            yield f"{place}.variations: no shift, weight or rate {variation!r}; {suggest(variation, usable)}"
+            wanted = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+            yield f"{place}.variations: no {wanted} {variation!r}; {suggest(variation, usable)}"
+    for variation in training.variations:
+        if variation in usable and (left := _scored(settings) - set(points.acting(settings, variation))):
+            yield (
+                f"{place}.variations: {variation!r} does not act in region {sorted(left)[0]!r}, whose observable is "
+                "the score; a training knows variations that act in all of these: leave it out"
+            )
     if training.needs_variations and not training.variations:
         yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
     yield from names.duplicates(training.variations, f"{place}.variations")
@@ -326,6 +275,10 @@ def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
         Learning.model_validate(settings.learning.model_dump() | training.changes())
     except pydantic.ValidationError as error:
         yield f"{place}: {error.errors()[0]['msg']}"
+
+
+def _scored(settings: Configuration) -> set[str]:
+    return {name for name, region in settings.regions.items() if region.observable == "score"}
 
 
 def _other_problems(settings: Configuration) -> Iterator[str]:

@@ -108,6 +108,11 @@ def problems(settings: Configuration) -> Iterator[str]:
                 f"trainings.{name}.variations: {variation!r} is of kind {kind!r}; the strategy 'conditional' needs a "
                 "shift, under which events look different"
             )
+        if settings.variations[variation].decorrelate or settings.variations[variation].regions:
+            yield (
+                f"trainings.{name}.variations: {variation!r} is decorrelated or acts in some regions only; "
+                "the strategy 'conditional' needs one nuisance parameter for all"
+            )
         reached = list(points.STANDARD.values()) + list(settings.toys.displacements.values())
         if min(reached) >= -REACH or max(reached) <= REACH:
             yield (

@@ -71,12 +71,23 @@ Dataset = Annotated[
 ]
 
 
+class Estimate(Section):
+    """A background measured in data: those of a sideband, minus simulation there, times a transfer factor."""
+
+    sideband: Expression = Field(description="selection of the sideband, e.g. pairs of the same sign")
+    in_place_of: Expression = Field(description="selection of all other samples, e.g. pairs of opposite sign")
+    transfer: Positive = Field(1.0, description="events expected here per event of the process in the sideband")
+    size: Positive | None = Field(None, description="relative uncertainty of the transfer factor: a rate variation")
+    group: str = Field("other", description="group of this variation")
+
+
 class Process(Section):
     """A physics process: one row of the templates, one sample of the workspace."""
 
     role: Literal["signal", "background"] = Field("background", description="the signal is scaled by the POI")
     label: str | None = Field(None, description="name in figures; default: the name of the process")
     color: str | None = Field(None, description="any matplotlib colour; default: from the palette")
+    estimate: Estimate | None = Field(None, description="how to measure it in data, instead of samples")
 
 
 class Sample(Section):
@@ -86,6 +97,7 @@ class Sample(Section):
     files: tuple[str, ...] = Field((), description="files in dataset.path (flat data sets)")
     events: Count | None = Field(None, description="number of events to simulate")
     expected: Positive | None = Field(None, description="expected events that the simulated ones stand for")
+    variant: Name | None = Field(None, description="another way of simulating the process, if the data set has it")
     weight: Expression | None = Field(None, description="expected events per row: an expression over columns")
     selection: Expression | None = Field(None, description="rows of the files that belong to this sample")
     train: bool = Field(True, description="whether classifiers are trained on it")
@@ -121,6 +133,10 @@ class _Variation(Section):
     label: str | None = Field(None, description="name in figures; default: the name of the variation")
     group: str = Field("other", description="group in the breakdown of the total uncertainty")
     processes: tuple[Name, ...] | None = Field(None, description="processes it acts on; default: all")
+    regions: tuple[Name, ...] | None = Field(None, description="regions it acts in; default: all")
+    decorrelate: tuple[Literal["process", "region"], ...] = Field(
+        (), description="one nuisance parameter for every process, every region, or every pair of them"
+    )
 
 
 class Shift(_Variation):
@@ -141,6 +157,42 @@ class Weight(_Variation):
     factor: Expression | None = Field(None, description="factor on the weight, over columns and z; 1 at z = 0")
     up: Expression | None = Field(None, description="factor at z = +1 (interpolated exponentially)")
     down: Expression | None = Field(None, description="factor at z = -1; default: 1 / up")
+
+
+class WeightSet(_Variation):
+    """Several weights per event that belong together: PDF replicas or eigenvectors, renormalisation scales."""
+
+    kind: Literal["weight_set"]
+    members: tuple[Expression, ...] | str = Field(
+        description="the weights, as expressions, or columns that count as in 'pdf_{}', with 'first' and 'number'"
+    )
+    first: Annotated[int, Field(ge=0)] = Field(1, description="number of the first column of a pattern")
+    number: Count | None = Field(None, description="how many columns a pattern stands for")
+    central: Expression = Field("1", description="the weight that the members are varied from")
+    combine: Literal["replicas", "hessian", "symmetric_hessian", "envelope"] = Field(
+        description="replicas: standard deviation; hessian: pairs of eigenvectors up and down, in quadrature on either "
+        "side; symmetric_hessian: all in quadrature; envelope: the largest and the smallest, bin by bin"
+    )
+    keep: bool = Field(False, description="one nuisance parameter per eigenvector instead of their combination")
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The factor on the weight of an event of every member."""
+        members = self.members
+        if isinstance(members, str):
+            members = tuple(members.replace("{}", str(self.first + index)) for index in range(self.number or 0))
+        return members if self.central == "1" else tuple(f"({member}) / ({self.central})" for member in members)
+
+
+class TwoPoint(_Variation):
+    """Another way of making the same events, such as another generator: alternative samples."""
+
+    kind: Literal["two_point"]
+    up: tuple[Name, ...] = Field(min_length=1, description="samples that replace those of their process at z = +1")
+    down: tuple[Name, ...] = Field((), description="samples at z = -1; default: up mirrored at nominal")
+    held_out: tuple[Name, ...] = Field(
+        (), description="a third alternative that neither trainings nor templates see: what if nature is like it?"
+    )
 
 
 class Rate(_Variation):
@@ -164,7 +216,7 @@ class Luminosity(_Variation):
     size: Positive = Field(description="relative uncertainty, e.g. 0.026")
 
 
-Variation = Annotated[Shift | Weight | Rate | FreeRate | Luminosity, Field(discriminator="kind")]
+Variation = Annotated[Shift | Weight | WeightSet | TwoPoint | Rate | FreeRate | Luminosity, Field(discriminator="kind")]
 
 
 class Learning(Section):
@@ -304,9 +356,25 @@ class Configuration(Section):
         return next(name for name, process in self.processes.items() if process.role == "signal")
 
     @property
+    def alternatives(self) -> dict[str, tuple[str, str]]:
+        """The samples that stand for others at one side of a two-point variation: its name, and the side."""
+        return {
+            sample: (name, side)
+            for name, variation in self.variations.items()
+            if isinstance(variation, TwoPoint)
+            for side in ("up", "down", "held_out")
+            for sample in getattr(variation, side)
+        }
+
+    @property
+    def nominal(self) -> list[str]:
+        """The samples of which nominal templates, or collision data, are made."""
+        return [name for name in self.samples if name not in self.alternatives]
+
+    @property
     def simulated(self) -> list[str]:
-        """The samples that are not collision data."""
-        return [name for name, sample in self.samples.items() if sample.process != "data"]
+        """The samples that are neither collision data nor alternatives."""
+        return [name for name in self.nominal if self.samples[name].process != "data"]
 
     @property
     def trained_samples(self) -> list[str]:
@@ -316,4 +384,4 @@ class Configuration(Section):
     @property
     def has_data(self) -> bool:
         """Whether there are collision data."""
-        return len(self.simulated) < len(self.samples)
+        return len(self.simulated) < len(self.nominal)

@@ -33,6 +33,8 @@ def fill(
     templated = {name for histogram in histograms.values() for name in histogram.axes["variation"]}
     for part in _parts(events, scores, rescored, templated, settings):
         for region, rows in scored_events.rows(part, Regions(settings.regions, settings.scored)):
+            if region not in settings.displaced[part.variation].regions:
+                continue
             inside = scored_events.clipped(rows["value"], filled[region].axes["score"].edges)
             process = settings.samples[part.sample]
             filled[region].fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
@@ -52,17 +54,18 @@ def _copied(region: str, histogram: Histogram, settings: slices.DisplacedFilling
         if process not in histogram.axes["process"]:
             raise TemplateError(f"region {region!r}: the templates have no process {process!r}; run fill_templates")
         for column, (name, point) in enumerate(settings.displaced.items()):
-            if (source := _source(histogram, process, name, point)) is not None:
-                factor = point.factor if point.factor is not None and process in point.processes else 1.0
+            moved = region in point.regions and process in point.processes
+            if (source := _source(histogram, name, point, moved=moved)) is not None:
+                factor = point.factor if point.factor is not None and moved else 1.0
                 content = templates.content(histogram, process, source)
                 view["value"][row, column] = content.values * factor
                 view["variance"][row, column] = content.variances * factor**2
     return empty
 
 
-def _source(histogram: Histogram, process: str, name: str, point: Point) -> str | None:
-    """Return the template that shows *process* at a point, up to a factor; None if events must tell."""
-    if process not in point.processes or point.factor is not None:
+def _source(histogram: Histogram, name: str, point: Point, *, moved: bool) -> str | None:
+    """Return the template that shows a process at a point, up to a factor; None if events must tell."""
+    if not moved or point.factor is not None:
         return NOMINAL
     return name if name in histogram.axes["variation"] else None
 
@@ -76,26 +79,29 @@ def _parts(
 ) -> list[Part]:
     """Return the events files in the order of points and samples, with the place of their scores."""
     paths = {(path.parent.name, path.stem): path for path in events}
-    needed = [
-        (name, sample)
+    needed = {
+        (name, sample): name if sample not in settings.alternatives else NOMINAL
         for name, point in settings.displaced.items()
         for sample, process in settings.samples.items()
         if point.factor is None and name not in templated and process in point.processes
-    ]
-    if missing := [f"{name}/{sample}" for name, sample in needed if (name, sample) not in paths]:
+        if settings.alternatives.get(sample, name if point.kind != "two_point" else None) == name
+    }
+    if missing := [f"{folder}/{key[1]}" for key, folder in needed.items() if (folder, key[1]) not in paths]:
         raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
     names = list(settings.samples)
-    weighted = any(settings.displaced[name].kind == "weight" for name, _ in needed)
+    weighted = any(settings.displaced[name].kind in ("weight", "two_point") for name, _ in needed)
     common = scored_events.blocks(scores, settings.scores, names) if weighted and settings.scored else {}
     own = scored_events.blocks(rescored, list(settings.displaced), names) if rescored and settings.scored else {}
     parts = []
-    for name, sample in needed:
+    for (name, sample), folder in needed.items():
+        path = paths[folder, sample]
         if not settings.scored:
-            parts.append(scored_events.part(paths[name, sample], None, {}))
-        elif settings.displaced[name].kind == "weight":
-            parts.append(scored_events.part(paths[name, sample], scores, common, NOMINAL))
+            found = scored_events.part(path, None, {})
+        elif settings.displaced[name].kind in ("weight", "two_point"):
+            found = scored_events.part(path, scores, common, NOMINAL)
         else:
-            parts.append(scored_events.part(paths[name, sample], rescored, own))
+            found = scored_events.part(path, rescored, own)
+        parts.append(found._replace(variation=name))
     return parts
 
 

@@ -153,7 +153,7 @@ def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> I
     """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
 
     Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
-    variation.
+    variation and ``factor_<name>_member<number>`` of every weight set.
     """
     pieces = chunks(paths, tree_name(settings.events), dask.chunk_size)
     work = functools.partial(_process_chunk, settings=settings)
@@ -168,15 +168,14 @@ def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> I
 
 def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
     raw = read(chunk, settings.events, settings.sample)
-    varied = {} if settings.variation is None else settings.variations
-    columns = select(raw, settings.events, settings.sample, varied, dict.fromkeys(varied, settings.z))
+    varied = dict.fromkeys(settings.variations, settings.z)
+    columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    factors = settings.variations if settings.variation is None else {}
-    chosen = _derived(_rows(raw, rows), settings.events) if factors else {}
-    for name, variation in factors.items():
-        for side, z in (("up", 1.0), ("down", -1.0)):
-            columns[f"factor_{name}_{side}"] = variations.factor(variation, chosen, z).astype(np.float32)
+    chosen = _derived(_rows(raw, rows), settings.events) if settings.weights else {}
+    for name, variation in settings.weights.items():
+        for side, factor in variations.factors(variation, chosen).items():
+            columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
 
 

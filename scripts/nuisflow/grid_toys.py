@@ -55,7 +55,7 @@ def listed(expected: Expected, settings: slices.ToySettings, thrown: Sequence[st
     ]
     points = [
         Truth(
-            values={settings.poi: truths.SIGNAL, point.parameter: point.value},
+            values={settings.poi: truths.SIGNAL} | dict.fromkeys(point.parameters, point.value),
             number=settings.toys.displaced_number if name in thrown else 0,
             variation=point.variation,
             point=name,

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterator
 
-from nuisflow.configuration import Configuration, Section
+from nuisflow import names
+from nuisflow.configuration import Configuration, Section, TwoPoint
 
 STANDARD = {"up": 1.0, "down": -1.0}
 """The displacements that every shift and weight variation has anyway, for its templates."""
+HELD_OUT = "held_out"
+"""The name of the point of an alternative sample that neither trainings nor templates see."""
 
 
 class Point(Section):
-    """One variation at *z*, all others at 0; *value* is that of the workspace's parameter.
+    """One variation at *z*, all others at 0; *value* is that of the workspace's parameters for it.
 
     *factor* is on the yield of *processes*, for a rate or the luminosity. Where it is None, events show the effect.
     """
@@ -17,31 +20,59 @@ class Point(Section):
     variation: str
     kind: str
     z: float
-    parameter: str
+    parameters: tuple[str, ...]
     value: float
     processes: tuple[str, ...]
+    regions: tuple[str, ...]
     factor: float | None
 
 
 def affected(settings: Configuration, variation: str) -> tuple[str, ...]:
     """Return the processes on which *variation* acts, in the order of the section processes."""
-    chosen = settings.variations[variation].processes
+    varied = settings.variations[variation]
+    chosen = varied.processes
+    if isinstance(varied, TwoPoint):
+        known = [sample for sample in varied.up if sample in settings.samples]
+        chosen = tuple(settings.samples[sample].process for sample in known)
     return tuple(name for name in settings.processes if chosen is None or name in chosen)
 
 
-def parameter(settings: Configuration, variation: str) -> str:
-    """Return the name of the nuisance parameter of *variation*; HistFactory fixes that of the luminosity."""
-    return "lumi" if settings.variations[variation].kind == "luminosity" else variation
+def acting(settings: Configuration, variation: str) -> tuple[str, ...]:
+    """Return the regions in which *variation* acts, in the order of the section regions."""
+    chosen = settings.variations[variation].regions
+    return tuple(name for name in settings.regions if chosen is None or name in chosen)
+
+
+def parameters(settings: Configuration, variation: str) -> dict[str, tuple[str, str]]:
+    """Return the nuisance parameters of *variation*, each with the first process and region it acts on."""
+    chosen = settings.variations[variation]
+    found: dict[str, tuple[str, str]] = {}
+    for process in affected(settings, variation):
+        for region in acting(settings, variation):
+            name = names.parameter(variation, chosen.kind, chosen.decorrelate, process, region)
+            found.setdefault(name, (process, region))
+    return found
 
 
 def displaced(settings: Configuration) -> dict[str, Point]:
-    """Return the displaced points ``<variation>_<name>``: of all variations with a prior, one at a time."""
+    """Return the displaced points ``<variation>_<name>``: of all variations with a prior, one at a time.
+
+    A two-point variation is at its alternative samples only. Nothing says what single events are between the members
+    of a weight set.
+    """
+    if not settings.toys.displacements:
+        return {}
     return {
         f"{name}_{side}": _point(settings, name, z)
         for name, variation in settings.variations.items()
-        if variation.kind != "free_rate"
-        for side, z in settings.toys.displacements.items()
+        if variation.kind not in ("free_rate", "weight_set")
+        for side, z in (_samples(variation) if isinstance(variation, TwoPoint) else settings.toys.displacements).items()
     }
+
+
+def _samples(variation: TwoPoint) -> dict[str, float]:
+    """Return where the samples of a two-point variation are; a held-out alternative is at no z."""
+    return {side: z for side, z in {**STANDARD, HELD_OUT: 0.0}.items() if getattr(variation, side)}
 
 
 def _point(settings: Configuration, name: str, z: float) -> Point:
@@ -55,9 +86,10 @@ def _point(settings: Configuration, name: str, z: float) -> Point:
         variation=name,
         kind=chosen.kind,
         z=z,
-        parameter=parameter(settings, name),
+        parameters=tuple(parameters(settings, name)) if z else (),
         value=value,
         processes=affected(settings, name),
+        regions=acting(settings, name),
         factor=factor,
     )
 
@@ -74,6 +106,8 @@ def at(settings: Configuration, folder: str) -> tuple[str | None, float]:
 
 def folders(settings: Configuration, sample: str, kinds: Collection[str] = ("shift", "weight")) -> list[str]:
     """Return the folders of events of *sample* that displaced points need and templates do not."""
+    if sample in settings.alternatives:
+        return []
     process = settings.samples[sample].process
     return [
         name
@@ -86,6 +120,12 @@ def folders(settings: Configuration, sample: str, kinds: Collection[str] = ("shi
 def shifted_folders(settings: Configuration, sample: str) -> list[str]:
     """Return those `folders` whose events need scores of their own: a weight variation changes no score."""
     return folders(settings, sample, ["shift"])
+
+
+def filled_folders(settings: Configuration, sample: str) -> list[str]:
+    """Return the folders of events of *sample* of which displaced points are filled."""
+    held_out = settings.alternatives.get(sample, ("", ""))[1] == HELD_OUT
+    return ["nominal"] if held_out and settings.toys.displacements else folders(settings, sample)
 
 
 def symmetric(settings: Configuration) -> tuple[str, str, float]:
@@ -108,7 +148,7 @@ def problems(settings: Configuration) -> Iterator[str]:
                 yield f"{place}: the luminosity would be {left:g} of the nominal one; choose a smaller displacement"
     owners = {name: name for name in settings.variations}
     for name in settings.variations:
-        for side in settings.toys.displacements | STANDARD:
+        for side in (*settings.toys.displacements, *STANDARD, HELD_OUT):
             if (other := owners.setdefault(f"{name}_{side}", name)) != name:
                 what = "the variation" if other == f"{name}_{side}" else f"a point of {other!r}"
                 yield f"toys.displacements: {name}_{side}, a point of {name!r}, is also {what}; rename one of them"

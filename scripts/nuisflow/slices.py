@@ -6,6 +6,8 @@ What cannot change a result (``dask``, ``learning.device``) is in no slice: scri
 
 from typing import Any
 
+from pydantic import Field
+
 from nuisflow import conditioning, configuration, points, strategies
 from nuisflow.configuration import Configuration, Section
 
@@ -35,6 +37,7 @@ class Simulation(Section):
     dataset: configuration.SimulatedDataset
     sample: str
     process: str
+    variant: str | None
     events: int
     expected: float
     seed: int
@@ -50,7 +53,7 @@ class Conversion(Section):
 
 
 class Processing(Section):
-    """Slice of process_events: one sample at z of one variation, or nominal with all weight variations as factors."""
+    """Slice of process_events: one sample at z of one variation, or nominal with the factors of all *weights*."""
 
     events: EventSelection
     name: str
@@ -58,10 +61,14 @@ class Processing(Section):
     variation: str | None
     z: float
     variations: dict[str, configuration.Shift | configuration.Weight]
+    weights: dict[str, configuration.Weight | configuration.WeightSet]
 
 
 class TrainingSamples(Section):
-    """Slice of train_network: the events, the variations that this training knows, and its options."""
+    """Slice of train_network: the events, the variations that this training knows, and its options.
+
+    *alternatives*: samples that are a two-point variation at some z.
+    """
 
     events: EventSelection
     samples: dict[str, configuration.Sample]
@@ -69,6 +76,7 @@ class TrainingSamples(Section):
     variations: dict[str, configuration.Variation]
     learning: configuration.Learning
     training: strategies.AnyStrategy
+    alternatives: dict[str, tuple[str, float]] = Field({})
     name: str
     repetition: int
     seed: int
@@ -82,7 +90,12 @@ class Scoring(Section):
 
 
 class Filling(Section):
-    """Slice of fill_templates."""
+    """Slice of fill_templates.
+
+    *variations*, *weights*: the processes on which shifts and weights act; *sets*: the number of members, and
+    processes, of weight sets; *alternatives*: the template that an alternative sample makes ('': none); *restricted*:
+    the regions of variations that do not act in all.
+    """
 
     processes: tuple[str, ...]
     signal: str
@@ -91,6 +104,9 @@ class Filling(Section):
     scored: tuple[str, ...]
     variations: dict[str, tuple[str, ...]]
     weights: dict[str, tuple[str, ...]]
+    sets: dict[str, tuple[int, tuple[str, ...]]] = Field({})
+    alternatives: dict[str, str] = Field({})
+    restricted: dict[str, tuple[str, ...]] = Field({})
 
 
 class DisplacedFilling(Section):
@@ -102,6 +118,7 @@ class DisplacedFilling(Section):
     scored: tuple[str, ...]
     scores: tuple[str, ...]
     displaced: dict[str, points.Point]
+    alternatives: dict[str, str] = Field({})
 
 
 class WorkspaceSettings(Section):
@@ -197,6 +214,7 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
             "dataset": settings.dataset,
             "sample": sample,
             "process": chosen.process,
+            "variant": chosen.variant,
             "events": chosen.events,
             "expected": chosen.expected,
             "seed": settings.seed,
@@ -213,6 +231,8 @@ def conversion(settings: Configuration, sample: str) -> Conversion:
 
 def shifted_names(settings: Configuration, sample: str) -> list[str]:
     """Return the events folders of *sample*: nominal, and up and down of every shift that acts on it."""
+    if sample in settings.alternatives:
+        return ["nominal"]
     process = settings.samples[sample].process
     shifts = [
         name
@@ -229,21 +249,36 @@ def processing(settings: Configuration, sample: str, variation: str) -> Processi
     """
     name, z = points.at(settings, variation)
     process = settings.samples[sample].process
-    kind = "weight" if name is None else settings.variations[name].kind
-    known = {
+    varied = {} if name is None else {name: settings.variations[name]}
+    weights = {
         key: chosen
         for key, chosen in settings.variations.items()
-        if chosen.kind == kind and process in points.affected(settings, key) and name in (None, key)
+        if isinstance(chosen, configuration.Weight | configuration.WeightSet)
+        and not varied
+        and sample not in settings.alternatives
+        and process in points.affected(settings, key)
     }
+    reweighted = any(chosen.kind == "weight" for chosen in varied.values())
     events = selection(settings)
     return Processing(
-        events=events.model_copy(update={"features": ()}) if name and kind == "weight" else events,
+        events=events.model_copy(update={"features": ()}) if reweighted else events,
         name=sample,
         sample=_bare(settings.samples[sample]),
         variation=name,
         z=z,
-        variations={key: _unlabelled(chosen) for key, chosen in known.items()},
+        variations={key: _unlabelled(chosen) for key, chosen in varied.items()},
+        weights={key: _unlabelled(chosen) for key, chosen in weights.items()},
     )
+
+
+def training_samples(settings: Configuration, name: str) -> list[str]:
+    """Return the samples of which training *name* learns: the nominal ones, and alternatives of what it knows."""
+    known = settings.trainings[name].variations
+    return settings.trained_samples + [
+        sample
+        for sample, (variation, side) in settings.alternatives.items()
+        if variation in known and side != points.HELD_OUT and settings.samples[sample].train
+    ]
 
 
 def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
@@ -251,9 +286,19 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
     chosen = settings.trainings[name]
     return TrainingSamples(
         events=selection(settings),
-        samples={key: _bare(settings.samples[key]) for key in settings.trained_samples},
+        samples={key: _bare(settings.samples[key]) for key in training_samples(settings, name)},
+        alternatives={
+            key: (variation, points.STANDARD[side])
+            for key, (variation, side) in settings.alternatives.items()
+            if key in training_samples(settings, name)
+        },
         signal=settings.signal,
-        variations={key: _unlabelled(settings.variations[key]) for key in chosen.variations},
+        variations={
+            key: _unlabelled(varied).model_copy(update={"processes": points.affected(settings, key)})
+            if (varied := settings.variations[key]).kind == "two_point"
+            else _unlabelled(varied)
+            for key in chosen.variations
+        },
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
@@ -280,6 +325,18 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         variations={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
         weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
+        sets={
+            name: (len(chosen.expressions), points.affected(settings, name))
+            for name, chosen in settings.variations.items()
+            if isinstance(chosen, configuration.WeightSet)
+        },
+        alternatives={
+            sample: "" if side == points.HELD_OUT else f"{name}_{side}"
+            for sample, (name, side) in settings.alternatives.items()
+        },
+        restricted={
+            name: regions for name in kinds if (regions := points.acting(settings, name)) != tuple(settings.regions)
+        },
     )
 
 
@@ -292,6 +349,10 @@ def displaced_filling(settings: Configuration) -> DisplacedFilling:
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         scores=tuple(dict.fromkeys(name for sample in settings.samples for name in shifted_names(settings, sample))),
         displaced=points.displaced(settings),
+        alternatives={
+            sample: f"{name}_{side}" if side == points.HELD_OUT else ""
+            for sample, (name, side) in settings.alternatives.items()
+        },
     )
 
 
@@ -316,7 +377,9 @@ def workspace(settings: Configuration, training: str | None = None) -> Workspace
         processes=tuple(settings.processes),
         signal=settings.signal,
         variations={
-            name: _unlabelled(variation).model_copy(update={"processes": points.affected(settings, name)})
+            name: _unlabelled(variation).model_copy(
+                update={"processes": points.affected(settings, name), "regions": points.acting(settings, name)}
+            )
             for name, variation in settings.variations.items()
         },
         templates=settings.templates.model_copy(update={"binning": configuration.Binning(), "smooth": smooth}),
@@ -328,7 +391,7 @@ def fit(settings: Configuration) -> FitSettings:
     """Return what fit_workspace depends on."""
     groups: dict[str, tuple[str, ...]] = {}
     for name, variation in settings.variations.items():
-        groups[variation.group] = (*groups.get(variation.group, ()), points.parameter(settings, name))
+        groups[variation.group] = (*groups.get(variation.group, ()), *points.parameters(settings, name))
     observed = settings.has_data and settings.fit.unblind
     return FitSettings(
         poi=settings.fit.poi,
@@ -374,14 +437,28 @@ def plots(settings: Configuration) -> PlotSettings:
             name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
             for name, region in settings.regions.items()
         },
-        variations={
-            points.parameter(settings, name): chosen.label or name for name, chosen in settings.variations.items()
-        },
+        variations=_labels(settings),
         trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
         plots=settings.plots,
         poi=settings.fit.poi,
         blinded=settings.has_data and not settings.fit.unblind,
     )
+
+
+def _labels(settings: Configuration) -> dict[str, str]:
+    """Return the labels of all variations and, where they have other names, of their nuisance parameters."""
+    labels: dict[str, str] = {}
+    for name, chosen in settings.variations.items():
+        label = chosen.label or name
+        labels |= {name: label} if chosen.kind != "luminosity" else {}
+        for parameter, (process, region) in points.parameters(settings, name).items():
+            words = {
+                "process": settings.processes[process].label or process,
+                "region": settings.regions[region].label or region,
+            }
+            where = ", ".join(words[key] for key in ("process", "region") if key in chosen.decorrelate)
+            labels[parameter] = f"{label} ({where})" if where else label
+    return labels
 
 
 def report(settings: Configuration) -> ReportSettings:

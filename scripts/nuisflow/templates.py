@@ -11,6 +11,7 @@ import numpy as np
 from nuisflow import binning, scored_events, slices
 from nuisflow.binning import Content
 from nuisflow.scored_events import Columns, Part, Regions, TemplateError
+from nuisflow.variations import MEMBER
 
 DATA = "data"
 NOMINAL = "nominal"
@@ -62,9 +63,10 @@ def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Fill
     outside = dict.fromkeys(bins, 0)
     for part in parts:
         for region, rows in scored_events.rows(part, _regions(settings), _factors(part, settings)):
-            outside[region] += _fill_rows(histograms[region], part, rows, settings) * (part.variation == NOMINAL)
-    for histogram in histograms.values():
-        _copy_nominal(histogram, settings)
+            lost = _fill_rows(histograms[region], part, rows, settings)
+            outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
+    for region, histogram in histograms.items():
+        _copy_nominal(region, histogram, settings)
     notes += [
         _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
         for region, count in outside.items()
@@ -94,9 +96,21 @@ def _note(kind: str, region: str, text: str, **place: str) -> Note:
     return Note("fill_templates", kind, region, place.get("process", ""), "", place.get("bin", ""), text)
 
 
+def _acting(settings: slices.Filling) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the variation and the processes on which it acts, of every template that is not nominal."""
+    both = settings.variations | settings.weights
+    found = {f"{name}_{side}": (name, processes) for name, processes in both.items() for side in ("up", "down")}
+    for sample, template in settings.alternatives.items():
+        name, process = template.rpartition("_")[0], settings.samples[sample]
+        if template:
+            found[template] = (name, (*found.get(template, (name, ()))[1], process))
+    for name, (number, processes) in settings.sets.items():
+        found |= {f"{name}_{MEMBER}{index}": (name, processes) for index in range(number)}
+    return found
+
+
 def _variation_names(settings: slices.Filling) -> list[str]:
-    names = [*settings.variations, *settings.weights]
-    return [NOMINAL, *(f"{name}_{side}" for name in names for side in ("up", "down"))]
+    return [NOMINAL, *_acting(settings)]
 
 
 def _parts(events: Sequence[Path], scores: Path, settings: slices.Filling) -> list[Part]:
@@ -106,7 +120,10 @@ def _parts(events: Sequence[Path], scores: Path, settings: slices.Filling) -> li
         (variation, sample)
         for variation in _variation_names(settings)
         for sample, process in settings.samples.items()
-        if variation == NOMINAL or process in settings.variations.get(variation.rpartition("_")[0], ())
+        if (variation == NOMINAL and settings.alternatives.get(sample, variation))
+        or (
+            process in settings.variations.get(variation.rpartition("_")[0], ()) and sample not in settings.alternatives
+        )
     ]
     if missing := [f"{variation}/{sample}" for variation, sample in needed if (variation, sample) not in paths]:
         raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
@@ -122,13 +139,24 @@ def _regions(settings: slices.Filling) -> Regions:
 
 def _factors(part: Part, settings: slices.Filling) -> list[str]:
     """Return the columns of weight factors that *part* has."""
-    acting = [name for name, processes in settings.weights.items() if settings.samples[part.sample] in processes]
-    return [f"factor_{name}_{side}" for name in acting for side in ("up", "down") if part.variation == NOMINAL]
+    if part.variation != NOMINAL or part.sample in settings.alternatives:
+        return []
+    weighted = settings.weights.keys() | settings.sets.keys()
+    process = settings.samples[part.sample]
+    return [
+        f"factor_{key}" for key, (name, acting) in _acting(settings).items() if name in weighted and process in acting
+    ]
 
 
 def _bins(parts: Sequence[Part], settings: slices.Filling) -> dict[str, binning.Bins]:
     """Return the bins of every region, from the nominal signal and background."""
-    simulated = [part for part in parts if part.variation == NOMINAL and settings.samples[part.sample] != DATA]
+    simulated = [
+        part
+        for part in parts
+        if part.variation == NOMINAL
+        and settings.samples[part.sample] != DATA
+        and part.sample not in settings.alternatives
+    ]
     ranges = _ranges(simulated, settings)
     contents = {}
     for region, chosen in settings.regions.items():
@@ -177,22 +205,44 @@ def _fill_rows(histogram: Histogram, part: Part, rows: Columns, settings: slices
     """Add events of one region, also to the weight variations, and return how many are out of range."""
     process, edges = settings.samples[part.sample], histogram.axes["score"].edges
     inside = scored_events.clipped(rows["value"], edges)
-    histogram.fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
+    variation = settings.alternatives.get(part.sample, part.variation)
+    histogram.fill(process=process, variation=variation, score=inside, weight=rows["weight"])
     for name in _factors(part, settings):
         weight = rows["weight"] * rows[name]
         histogram.fill(process=process, variation=name.removeprefix("factor_"), score=inside, weight=weight)
     return int(np.count_nonzero((rows["value"] < edges[0]) | (rows["value"] > edges[-1])))
 
 
-def _copy_nominal(histogram: Histogram, settings: slices.Filling) -> None:
-    """Give every process its nominal template in the variations that do not act on it."""
+def _copy_nominal(region: str, histogram: Histogram, settings: slices.Filling) -> None:
+    """Give every process its nominal template in the variations that do not act on it, or not in this region."""
     view = histogram.view(flow=True)
     names = list(histogram.axes["variation"])
     for row, process in enumerate(histogram.axes["process"]):
-        for name, processes in (settings.variations | settings.weights).items():
-            if process not in processes:
-                for side in ("up", "down"):
-                    view[row, names.index(f"{name}_{side}")] = view[row, 0]
+        for template, (name, processes) in _acting(settings).items():
+            if process not in processes or region not in settings.restricted.get(name, (region,)):
+                view[row, names.index(template)] = view[row, 0]
+
+
+def combine(nominal: np.ndarray, members: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the up and down templates that *members*, of shape (members, bins), stand for together.
+
+    Every bin by itself, and all bins move together: which bins move against each other is lost. ``replicas``: the
+    standard deviation (arXiv:1510.03865, equation 20); ``symmetric_hessian`` and ``hessian``: changes in quadrature,
+    of the latter the largest of each pair on either side (equations 17 and 19 there); ``envelope``: largest, smallest.
+    """
+    change = members - nominal
+    match how:
+        case "replicas":
+            up = down = members.std(axis=0, ddof=1)
+        case "symmetric_hessian":
+            up = down = np.sqrt(np.sum(change**2, axis=0))
+        case "hessian":
+            pairs = change.reshape(-1, 2, len(nominal))
+            up = np.sqrt(np.sum(np.maximum(pairs.max(axis=1), 0) ** 2, axis=0))
+            down = np.sqrt(np.sum(np.maximum(-pairs.min(axis=1), 0) ** 2, axis=0))
+        case _:
+            up, down = np.maximum(change.max(axis=0), 0), np.maximum(-change.min(axis=0), 0)
+    return nominal + up, nominal - down
 
 
 def symmetrise(nominal: np.ndarray, up: np.ndarray, down: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

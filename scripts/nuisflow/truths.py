@@ -34,7 +34,7 @@ def listed(model: Model, histograms: Mapping[str, Histogram], settings: slices.T
     """
     points = [
         Truth(
-            values={settings.poi: SIGNAL} | ({point.parameter: point.value} if point.parameter in model.names else {}),
+            values={settings.poi: SIGNAL} | {name: point.value for name in point.parameters if name in model.names},
             number=settings.toys.displaced_number if point.factor is None else 0,
             variation=point.variation,
             point=name,

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from nuisflow import datasets, expressions
-from nuisflow.configuration import Dataset, FreeRate, Luminosity, Rate, Shift, Weight
+from nuisflow.configuration import Dataset, Luminosity, Rate, Shift, Variation, Weight, WeightSet
 
 Columns = dict[str, np.ndarray]
 Strength = float | np.ndarray
-Variation = Shift | Weight | Rate | FreeRate | Luminosity
+MEMBER = "member"
+"""Members of a weight set are numbered after this word, from 0."""
 
 
 def shifted(
@@ -70,3 +71,13 @@ def factor(variation: Variation, columns: Columns, z: Strength) -> np.ndarray:
             return np.asarray((1 + relative) ** strength)
         case _:
             return np.ones(size)
+
+
+def factors(variation: Weight | WeightSet, columns: Columns) -> Columns:
+    """Return the factors on the event weights that templates need: up and down, or one per member of a set."""
+    if isinstance(variation, Weight):
+        return {"up": factor(variation, columns, 1.0), "down": factor(variation, columns, -1.0)}
+    return {
+        f"{MEMBER}{index}": np.asarray(expressions.evaluate(expression, columns), dtype=float)
+        for index, expression in enumerate(variation.expressions)
+    }

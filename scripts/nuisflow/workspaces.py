@@ -1,15 +1,14 @@
 """Templates and variations to a pyhf workspace: plain JSON that any HistFactory tool reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow import configuration, slices, templates
+from nuisflow import configuration, names, slices, templates
 from nuisflow.templates import DATA, Histogram, Note
+from nuisflow.variations import MEMBER
 
-LUMINOSITY = "lumi"
-"""The name that pyhf's schema gives to the luminosity parameter."""
 MEASUREMENT = "measurement"
 NO_EFFECT = 1e-10
 """Relative effects up to this size are rounding."""
@@ -64,7 +63,7 @@ def build(histograms: Mapping[str, Histogram], settings: slices.WorkspaceSetting
     notes += [
         Note("build_workspace", "no_effect", "", "", name, "", "acts nowhere: not in the workspace")
         for name, variation in settings.variations.items()
-        if _parameter(name, variation) not in used
+        if not used.keys() & _parameters(name, variation, settings, histograms)
     ]
     workspace = {
         "channels": channels,
@@ -72,7 +71,7 @@ def build(histograms: Mapping[str, Histogram], settings: slices.WorkspaceSetting
             {"name": channel["name"], "data": _observed(histograms[channel["name"]], channel, settings)}
             for channel in channels
         ],
-        "measurements": [{"name": MEASUREMENT, "config": _measurement(settings, used)}],
+        "measurements": [{"name": MEASUREMENT, "config": _measurement(settings, used, histograms)}],
         "version": "1.0.0",
     }
     templates.log(notes)
@@ -80,16 +79,23 @@ def build(histograms: Mapping[str, Histogram], settings: slices.WorkspaceSetting
 
 
 def _check_luminosity(settings: slices.WorkspaceSettings) -> None:
-    names = [name for name, variation in settings.variations.items() if variation.kind == "luminosity"]
-    if len(names) > 1:
+    found = [name for name, variation in settings.variations.items() if variation.kind == "luminosity"]
+    if len(found) > 1:
         raise WorkspaceError(
-            f"variations {', '.join(names)} are all of kind luminosity, but a workspace has one luminosity parameter; "
+            f"variations {', '.join(found)} are all of kind luminosity, but a workspace has one luminosity parameter; "
             "declare the others as kind rate"
         )
 
 
-def _parameter(name: str, variation: configuration.Variation) -> str:
-    return LUMINOSITY if variation.kind == "luminosity" else name
+def _parameters(
+    name: str, variation: configuration.Variation, settings: slices.WorkspaceSettings, regions: Iterable[str]
+) -> dict[str, None]:
+    """Return the nuisance parameters that a variation may have."""
+    return dict.fromkeys(
+        names.parameter(name, variation.kind, variation.decorrelate, process, region)
+        for process in variation.processes or settings.processes
+        for region in variation.regions or regions
+    )
 
 
 def _modifiers(channels: Sequence[Json]) -> Iterator[Json]:
@@ -104,19 +110,19 @@ def _observed(histogram: Histogram, channel: Json, settings: slices.WorkspaceSet
     return [float(value) for value in np.sum([sample["data"] for sample in channel["samples"]], axis=0)]
 
 
-def _measurement(settings: slices.WorkspaceSettings, used: Mapping[str, str]) -> Json:
+def _measurement(settings: slices.WorkspaceSettings, used: Mapping[str, str], regions: Iterable[str]) -> Json:
     """Return the parameter of interest, and start, bounds and constraints of parameters that are not standard."""
     parameters: list[Json] = [{"name": settings.fit.poi, "inits": [1.0], "bounds": [list(settings.fit.bounds)]}]
     for name, variation in settings.variations.items():
-        if _parameter(name, variation) not in used:
-            continue
+        found = [parameter for parameter in _parameters(name, variation, settings, regions) if parameter in used]
         if variation.kind == "free_rate":
-            parameters.append({"name": name, "inits": [1.0], "bounds": [list(variation.bounds)]})
-        if variation.kind == "luminosity":
+            bounds = [list(variation.bounds)]
+            parameters += [{"name": parameter, "inits": [1.0], "bounds": bounds} for parameter in found]
+        if variation.kind == "luminosity" and found:
             reach = WIDEST * variation.size
             parameters.append(
                 {
-                    "name": LUMINOSITY,
+                    "name": names.LUMINOSITY,
                     "auxdata": [1.0],
                     "sigmas": [variation.size],
                     "inits": [1.0],
@@ -157,10 +163,11 @@ def _samples(
 
 def _check_axes(region: str, histogram: Histogram, settings: slices.WorkspaceSettings) -> None:
     """Check that the templates know the processes and variations of the configuration."""
-    shaped = [name for name, variation in settings.variations.items() if variation.kind in ("shift", "weight")]
-    needed = {"process": settings.processes, "variation": (templates.NOMINAL, *(f"{name}_up" for name in shaped))}
-    for axis, names in needed.items():
-        if missing := [name for name in names if name not in histogram.axes[axis]]:
+    first = {"shift": "up", "weight": "up", "two_point": "up", "weight_set": f"{MEMBER}0"}
+    shaped = [f"{name}_{first[chosen.kind]}" for name, chosen in settings.variations.items() if chosen.kind in first]
+    needed = {"process": settings.processes, "variation": (templates.NOMINAL, *shaped)}
+    for axis, wanted in needed.items():
+        if missing := [name for name in wanted if name not in histogram.axes[axis]]:
             known = ", ".join(histogram.axes[axis])
             raise WorkspaceError(
                 f"region {region!r}: the templates have no {axis} {missing[0]!r} (they have {known}); "
@@ -188,23 +195,37 @@ def _process_modifiers(place: _Place, settings: slices.WorkspaceSettings, notes:
     for name, variation in settings.variations.items():
         if variation.processes is not None and place.process not in variation.processes:
             continue
+        if variation.regions is not None and place.region not in variation.regions:
+            continue
+        parameter = names.parameter(name, variation.kind, variation.decorrelate, place.process, place.region)
         match variation:
             case configuration.Rate(size=size):
-                modifiers.append(_modifier(name, "normsys", {"hi": 1 + size, "lo": 1 / (1 + size)}))
+                modifiers.append(_modifier(parameter, "normsys", {"hi": 1 + size, "lo": 1 / (1 + size)}))
             case configuration.FreeRate():
-                modifiers.append(_modifier(name, "normfactor", None))
+                modifiers.append(_modifier(parameter, "normfactor", None))
             case configuration.Luminosity():
-                modifiers.append(_modifier(LUMINOSITY, "lumi", None))
+                modifiers.append(_modifier(parameter, "lumi", None))
             case _:
-                if (sides := _sides(place, name, settings.templates, notes)) is not None:
-                    modifiers += _split(place, name, sides, settings.templates.prune, notes)
+                if (sides := _sides(place, name, variation, settings.templates, notes)) is not None:
+                    split = _split(place, name, sides, settings.templates.prune, notes)
+                    modifiers += [modifier | {"name": parameter} for modifier in split]
     return modifiers
 
 
-def _sides(place: _Place, name: str, settings: configuration.Templates, notes: list[Note]) -> Sides | None:
+def _sides(
+    place: _Place,
+    name: str,
+    variation: configuration.Variation,
+    settings: configuration.Templates,
+    notes: list[Note],
+) -> Sides | None:
     """Return the up and down templates of a variation, symmetrised, smoothed and positive; None if neither is."""
     nominal = place.nominal
-    sides = _settled(place, name, _varied(place, f"{name}_up"), _varied(place, f"{name}_down"), notes)
+    up, down = _varied(place, f"{name}_up"), _varied(place, f"{name}_down")
+    if isinstance(variation, configuration.WeightSet):
+        members = [templates.content(place.histogram, place.process, member).values for member in _members(place, name)]
+        up, down = templates.combine(nominal, np.array(members), variation.combine)
+    sides = _settled(place, name, up, down, notes)
     if sides is None:
         return None
     if (text := templates.same_side(nominal, *sides)) is not None:
@@ -214,6 +235,11 @@ def _sides(place: _Place, name: str, settings: configuration.Templates, notes: l
     if name in settings.smooth:
         sides = templates.smooth(nominal, sides[0]), templates.smooth(nominal, sides[1])
     return _settled(place, name, *sides, notes)
+
+
+def _members(place: _Place, name: str) -> list[str]:
+    """Return the templates of the members of a weight set."""
+    return [member for member in place.histogram.axes["variation"] if member.rpartition(MEMBER)[0] == f"{name}_"]
 
 
 def _varied(place: _Place, variation: str) -> np.ndarray | None:

@@ -38,9 +38,10 @@ def raw_files(sample: str) -> list[str]:
     return user_files[sample] or [f"<results>/raw/{sample}.root"]
 
 
-def training_files() -> list[str]:
-    """Return the raw files of all samples that classifiers are trained on."""
-    return [path for s in settings.trained_samples for path in raw_files(s)]
+def training_files(training: str) -> list[str]:
+    """Return the raw files of all samples that a classifier is trained on."""
+    samples = slices.training_samples(settings, training)
+    return [path for sample in samples for path in raw_files(sample)]
 
 
 def tuned_files(training: str, name: str) -> list[str]:

@@ -117,7 +117,7 @@ rule spread_members:
 rule fill_displaced:
     input:
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
-        events=event_files(points.folders),
+        events=event_files(points.filled_folders),
         scores="<results>/trainings/{training}/seed{seed}/scores.parquet",
         rescored=collect(
             "<results>/trainings/{{training}}/seed{{seed}}/{file}.parquet",

@@ -3,7 +3,7 @@
 
 rule tune_training:
     input:
-        raw=training_files(),
+        raw=lambda wildcards: training_files(wildcards.training),
     output:
         tuned="<results>/trainings/{training}/tuned.json",
         trials="<results>/trainings/{training}/trials.csv",
@@ -21,7 +21,10 @@ rule tune_training:
             slices.training(settings, wildcards.training, 0)
         ),
         study=lambda wildcards: slices.plain(tuning.study(settings, wildcards.training)),
-        files={sample: raw_files(sample) for sample in settings.trained_samples},
+        files=lambda wildcards: {
+            sample: raw_files(sample)
+            for sample in slices.training_samples(settings, wildcards.training)
+        },
         code=lambda wildcards: sources.digest(
             "tune_training",
             *settings.trainings[wildcards.training].modules,
@@ -34,7 +37,7 @@ rule tune_training:
 
 rule train_network:
     input:
-        raw=training_files(),
+        raw=lambda wildcards: training_files(wildcards.training),
         tuned=lambda wildcards: tuned_files(wildcards.training, "tuned.json"),
     output:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
@@ -52,7 +55,10 @@ rule train_network:
         settings=lambda wildcards: slices.plain(
             slices.training(settings, wildcards.training, int(wildcards.seed))
         ),
-        files={sample: raw_files(sample) for sample in settings.trained_samples},
+        files=lambda wildcards: {
+            sample: raw_files(sample)
+            for sample in slices.training_samples(settings, wildcards.training)
+        },
         code=lambda wildcards: sources.digest(
             "train_network",
             *settings.trainings[wildcards.training].modules,

@@ -5,7 +5,7 @@ balance are exact. Every choice of physics is marked ASSUME.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -81,9 +81,16 @@ class Truth(NamedTuple):
     mass: np.ndarray  # (events,), of the produced system
 
 
-def simulate(process: str, events: int, generator: np.random.Generator, detector: Detector = Detector()) -> Columns:
+def simulate(
+    process: str,
+    events: int,
+    generator: np.random.Generator,
+    variant: str | None = None,
+    detector: Detector = Detector(),
+) -> Columns:
     """Return *events* accepted events of *process* as float32 columns (COLUMNS), unweighted.
 
+    *variant*: one of VARIANTS, another model of how the process is produced.
     Reproducible from the state of *generator* alone; a longer run begins with the events of a shorter one.
     """
     if process not in PRODUCTIONS:
@@ -92,8 +99,15 @@ def simulate(process: str, events: int, generator: np.random.Generator, detector
         raise ValueError(f"the number of events must not be negative, here {events}")
     blocks: list[Columns] = []
     while sum(len(block["true_mass"]) for block in blocks) < max(events, 1):
-        blocks.append(_block(PRODUCTIONS[process], generator, detector))
+        blocks.append(_block(production(process, variant), generator, detector))
     return {name: np.concatenate([block[name] for block in blocks])[:events] for name in COLUMNS}
+
+
+def production(process: str, variant: str | None = None) -> Production:
+    """Return how *process* is made; a *variant* scales some of the numbers."""
+    chosen = PRODUCTIONS[process]
+    changes = VARIANTS[variant] if variant else {}
+    return replace(chosen, **{name: factor * getattr(chosen, name) for name, factor in changes.items()})
 
 
 def _block(production: Production, generator: np.random.Generator, detector: Detector) -> Columns:
@@ -377,3 +391,9 @@ PRODUCTIONS = {
     "diboson": Production(_diboson, 2 * W_MASS, 70.0, pt_scale=20, pt_power=2, rapidity=1.3, staircase=0.4),
 }
 PROCESSES = tuple(PRODUCTIONS)
+# ASSUME: three caricatures of other generators, as far from nominal as generators are from each other.
+VARIANTS: dict[str, dict[str, float]] = {
+    "more_radiation": {"pt_scale": 1.2, "staircase": 1.15},
+    "less_radiation": {"pt_scale": 0.85, "staircase": 0.85},
+    "harder_tail": {"pt_power": 0.93, "rapidity": 1.1},
+}

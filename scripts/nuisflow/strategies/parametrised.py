@@ -1,7 +1,7 @@
 """A network that is told the nuisance parameters."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ class Parametrised(Varied):
     of signal and background training events, and the cells of this multi-dimensional binning are the bins of the fit.
     Baldi et al., arXiv:1601.07913; with nuisance parameters arXiv:2105.08742.
     """
+
+    knows_alternatives: ClassVar[bool] = False
 
     strategy: Literal["parametrised"] = "parametrised"
     at: dict[Name, Z] = Field({}, description="where events are scored, in prior standard deviations; others are at 0")

@@ -92,6 +92,9 @@ class Strategy(BaseModel):
     needs_variations: ClassVar[bool] = False
     """Whether the training knows variations: then it must name some, otherwise it must not."""
 
+    knows_alternatives: ClassVar[bool] = False
+    """Whether the training may know two-point variations, whose events cannot be moved: z is that of their sample."""
+
     stops_early: ClassVar[bool] = True
     """Whether the validation loss stops the training; if not, it uses its whole budget and keeps the last state."""
 
@@ -186,6 +189,7 @@ class Varied(Strategy):
     """A training whose events get z ~ N(0, width) per event and variation, new in every epoch."""
 
     needs_variations: ClassVar[bool] = True
+    knows_alternatives: ClassVar[bool] = True
 
     width: Annotated[float, Field(ge=0, le=10)] = Field(
         1.0, description="standard deviation of z in training, in units of the prior's"
