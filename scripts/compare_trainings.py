@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, logs, robustness, slices
+from nuisflow import comparison, files, held_out, logs, robustness, slices
 
 
 def compare_trainings(
@@ -41,6 +41,7 @@ def compare_trainings(
         "impacts": comparison.impacts(moved, chosen),
         "coverage": covered,
         "robustness": robustness.table(covered, chosen),
+        "held_out": held_out.table(comparison.impacts(moved, chosen), covered, chosen),
     }
     for name, path in outputs.items():
         files.write_table(path, tables[name])

@@ -79,7 +79,8 @@ def place(point: str | None, coverage: pd.DataFrame, settings: slices.PlotSettin
     rows = coverage[coverage["point"] == point]
     if not len(rows):
         return "–"
-    return f"{robustness.label(rows['variation'].iloc[0], settings)} {_z(rows['z'].iloc[0])} σ"
+    label = robustness.label(rows["variation"].iloc[0], settings)
+    return f"{label} {_z(rows['z'].iloc[0])} σ" if rows["z"].iloc[0] else f"{label}, held-out alternative"
 
 
 def _z(value: float) -> str:

@@ -55,6 +55,8 @@ def _samples(settings: Configuration, estimates: dict[str, Estimate]) -> dict[st
     samples = {name: _selected(sample, *here) for name, sample in settings.samples.items()}
     for process, estimate in estimates.items():
         for name in settings.nominal:
+            if settings.samples[name].process == settings.signal:
+                continue  # ASSUME: too little of it is in the sideband to subtract, at an unknown strength
             samples |= dict(_sideband(process, estimate, name, settings.samples[name]))
     return samples
 

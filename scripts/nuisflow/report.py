@@ -13,14 +13,14 @@ import pandas as pd
 import yaml
 
 import nuisflow
-from nuisflow import comparison, departures, findings, known_answers, slices, tables
+from nuisflow import comparison, departures, findings, held_out, known_answers, slices, tables
 from nuisflow.comparison import Run
 
 SOFTWARE = (
     *("numpy", "scipy", "pandas", "numba", "torch", "xgboost", "pyhf", "iminuit", "uproot", "hist", "dask"),
     *("pyarrow", "numexpr", "pydantic", "matplotlib", "snakemake"),
 )
-TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness")
+TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness", "held_out")
 """The tables of compare_trainings that the report is made of."""
 # The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
 _THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
@@ -63,13 +63,15 @@ def context(material: Material, settings: slices.ReportSettings) -> dict[str, An
         "headline": findings.headline(found["trainings"], settings)
         + departures.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "warnings": findings.warnings({**found, "coverage": undisplaced}, material.fits, settings)
-        + list(departures.warnings(found["coverage"], settings)),
+        + list(departures.warnings(found["coverage"], settings))
+        + list(held_out.warnings(found["held_out"], settings)),
         "comparison": {data: comparison_rows(found["trainings"], data) for data in comparison.DATA},
         "drawings": drawings(material.figures),
         "budgets": budget_rows(found["trainings"], settings),
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
         "robustness": departures.rows(found["robustness"], found["coverage"], settings),
+        "held_out": held_out.rows(found["held_out"], settings),
         "displaced": departures.coverages(found["coverage"], settings),
         "tests": {data: tables.tested(found, data, settings) for data in comparison.DATA},
         "checks": [findings.intervals(material.fits, settings), findings.scarcest(material.fits, settings)],

@@ -31,7 +31,7 @@ def nominal(coverage: pd.DataFrame) -> pd.DataFrame:
 def curves(coverage: pd.DataFrame) -> pd.DataFrame:
     """Return the `errors` at the displaced points of every variation, and at nominal once for each of them."""
     rows = errors(coverage)
-    displaced = rows[rows["point"].notna()]
+    displaced = rows[rows["point"].notna() & (rows["z"] != 0)]  # a held-out alternative is at no z
     centre = nominal(rows)
     copies = [centre.assign(variation=name) for name in displaced["variation"].unique()]
     # Nominal rows have pseudo-experiments of their own, which say nothing about a variation.

@@ -157,6 +157,7 @@ class ComparisonSettings(Section):
     """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes.
 
     *ends*: displaced points that count for no training, since they are an end of the grid of one (`conditioning`).
+    *held_out*: the point of the held-out samples of a two-point variation, and its nuisance parameters.
     """
 
     signal: str
@@ -167,6 +168,7 @@ class ComparisonSettings(Section):
     regions: tuple[str, ...]
     scored: tuple[str, ...]
     ends: tuple[str, ...] = ()
+    held_out: dict[str, tuple[str, tuple[str, ...]]] = Field({})
 
 
 class PlotSettings(Section):
@@ -426,6 +428,11 @@ def comparison(settings: Configuration) -> ComparisonSettings:
         regions=tuple(settings.regions),
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         ends=conditioning.ends(settings),
+        held_out={
+            point.variation: (name, tuple(points.parameters(settings, point.variation)))
+            for name, point in points.displaced(settings).items()
+            if name == f"{point.variation}_{points.HELD_OUT}"
+        },
     )
 
 

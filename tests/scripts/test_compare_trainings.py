@@ -36,6 +36,7 @@ def test_it_writes_all_tables(analysis, tmp_path):
         "impacts": 90,
         "coverage": 90,
         "robustness": 5,
+        "held_out": 0,
     }
     assert (tables["summary"]["auc"].between(0.6, 1)).all()
     assert (tables["summary"]["events_seen"] == 6_000_000).all()

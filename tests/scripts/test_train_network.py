@@ -10,11 +10,11 @@ from train_network import train_network
 def written(folder, number=600):
     """Write the raw files of two classes, signal in two pieces; return them by sample."""
     signal, background = gaussians.columns(number, (1, 1), 1), gaussians.columns(number, (0, 0), 2)
-    files = {"signal": [folder / "s0.parquet", folder / "s1.parquet"], "background": [folder / "b.csv"]}
+    files = {"signal": [folder / "s0.parquet", folder / "s1.parquet"], "background": [folder / "b.parquet"]}
     table = pd.DataFrame(signal)[["x", "y", "w"]]
     table[:400].to_parquet(files["signal"][0])
     table[400:].to_parquet(files["signal"][1])
-    pd.DataFrame(background)[["x", "y", "w"]].to_csv(files["background"][0], index=False)
+    pd.DataFrame(background)[["x", "y", "w"]].to_parquet(files["background"][0])
     return files
 
 

@@ -21,6 +21,7 @@ rule compare_trainings:
         impacts="<results>/comparison/impacts.csv",
         coverage="<results>/comparison/coverage.csv",
         robustness="<results>/comparison/robustness.csv",
+        held_out="<results>/comparison/held_out.csv",
     log:
         "<logs>/compare_trainings.log",
     benchmark:
@@ -114,6 +115,7 @@ rule write_report:
         impacts="<results>/comparison/impacts.csv",
         coverage="<results>/comparison/coverage.csv",
         robustness="<results>/comparison/robustness.csv",
+        held_out="<results>/comparison/held_out.csv",
         fits=each_training("fit.json"),
         notes=each_training("templates_notes.json")
         + each_training("workspace_notes.json"),

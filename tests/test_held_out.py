@@ -1,0 +1,113 @@
+"""Tests of what a held-out alternative says about trainings that know a two-point variation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nuisflow import comparison, held_out, slices
+
+TRAININGS = {"nominal": ("Nominal", "nominal"), "adversarial": ("Adversarial", "adversarial")}
+
+
+def settings(**changes):
+    content = {
+        "signal": "s",
+        "trainings": TRAININGS,
+        "seeds": 4,
+        "folds": 2,
+        "samples": {},
+        "regions": (),
+        "scored": (),
+        "held_out": {"generator": ("generator_held_out", ("generator_a", "generator_b"))},
+    }
+    return slices.ComparisonSettings.model_validate(content | changes)
+
+
+def words():
+    content = {"processes": {}, "regions": {}, "plots": {}, "poi": "mu", "blinded": False}
+    labels = {"trainings": {name: label for name, (label, _) in TRAININGS.items()}}
+    return slices.PlotSettings.model_validate(content | labels | {"variations": {"generator": "Z generator"}})
+
+
+def impacts(**sizes):
+    """Return impacts of both nuisance parameters: *sizes* of the second, and 3/4 of it of the first."""
+    rows = [
+        {"training": name, "seed": seed, "data": data, "parameter": parameter} | {"impact_up": up, "impact_down": -up}
+        for name, size in sizes.items()
+        for seed, scatter in enumerate((0.0, 0.001, -0.001, 0.002), start=1)
+        for data in ("asimov", "observed")
+        for parameter, part in (("generator_a", 0.6), ("generator_b", 0.8), ("tes", 5.0))
+        for up in [part * (size + scatter) * (1 if data == "asimov" else 100)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def coverage(**biases):
+    rows = [
+        {"training": name, "seed": seed, "mu_true": 1.0, "variation": "generator", "point": "generator_held_out"}
+        | {"z": 0.0, "asimov_mu": 1 + bias + scatter, "asimov_low": bias + scatter, "asimov_high": bias + 2 + scatter}
+        for name, bias in biases.items()
+        for seed, scatter in enumerate((0.0, 0.002, -0.002, 0.001), start=1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def table(apparent, bias, **changes):
+    found = held_out.table(
+        impacts(nominal=0.2, adversarial=apparent), coverage(nominal=-0.3, adversarial=bias), settings(**changes)
+    )
+    return found.set_index("training")
+
+
+def test_the_apparent_uncertainty_is_the_impact_of_all_its_parameters_in_quadrature():
+    found = table(0.1, -0.3)
+    assert found.loc["nominal", "apparent"] == pytest.approx(np.median([0.2, 0.201, 0.199, 0.202]))
+    assert found.loc["adversarial", "apparent_relative"] == pytest.approx(0.1005 / 0.2005 - 1)
+    assert found["sigma"].tolist() == pytest.approx([1.0, 1.0])
+    expected = comparison.difference(np.array([0.1, 0.101, 0.099, 0.102]), np.array([0.2, 0.201, 0.199, 0.202]))
+    assert found.loc["adversarial", "apparent_significance"] == pytest.approx(expected.significance)
+
+
+@pytest.mark.parametrize(
+    ("apparent", "bias", "flagged"),
+    [
+        (0.1, -0.3, True),  # looks away from the two samples, and errs as before
+        (0.1, 0.3, True),  # to whichever side
+        (0.1, -0.1, False),  # the gain is real
+        (0.2, -0.3, False),  # nothing has changed
+        (0.3, -0.5, False),  # worse, and says so
+    ],
+)
+def test_a_training_is_flagged_if_only_its_apparent_uncertainty_drops(apparent, bias, flagged):
+    found = table(apparent, bias)
+    assert found["flagged"].tolist() == [False, flagged]
+    lines = list(held_out.warnings(found.reset_index(), words()))
+    assert len(lines) == flagged
+    assert all(line.startswith("Adversarial: its uncertainty from Z generator is") for line in lines)
+
+
+def test_a_drop_that_seeds_do_not_establish_is_not_flagged():
+    wide = impacts(nominal=0.2, adversarial=0.17)
+    mine = (wide["training"] == "adversarial") & (wide["seed"] == 1)
+    wide["impact_up"] *= np.where(mine, 4.0, 1.0)
+    found = held_out.table(wide, coverage(nominal=-0.3, adversarial=-0.3), settings())
+    assert not found["flagged"].any()
+
+
+def test_the_reference_is_the_nominal_strategy_or_else_the_first_training():
+    others = {"adversarial": ("Adversarial", "adversarial"), "nominal": ("Nominal", "nominal")}
+    assert set(table(0.1, -0.3, trainings=others)["reference"]) == {"nominal"}
+    without = {name: (label, "adversarial") for name, (label, _) in others.items()}
+    assert set(table(0.1, -0.3, trainings=without)["reference"]) == {"adversarial"}
+
+
+def test_the_report_says_what_is_the_reference_and_marks_a_bias_beyond_the_apparent_uncertainty():
+    rows = held_out.rows(table(0.4, -0.3).reset_index(), words())
+    assert [row["bias_relative"] == "reference" for row in rows] == [True, False]
+    assert [row["exceeded"] for row in rows] == [True, False]
+
+
+def test_without_held_out_samples_there_is_no_row():
+    found = held_out.table(impacts(nominal=0.2), coverage(nominal=0.1), settings(held_out={}))
+    assert list(found.columns) == list(held_out.COLUMNS)
+    assert not len(found)
