@@ -3,7 +3,7 @@
 A configuration is plain data, frozen once checked. What must agree *between* sections is in `checks`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -101,6 +101,7 @@ class Sample(Section):
     weight: Expression | None = Field(None, description="expected events per row: an expression over columns")
     selection: Expression | None = Field(None, description="rows of the files that belong to this sample")
     train: bool = Field(True, description="whether classifiers are trained on it")
+    ratios: tuple[str, ...] = Field((), description="files of further columns (made by two_point, reweight)")
 
 
 class Binning(Section):
@@ -157,6 +158,12 @@ class Weight(_Variation):
     factor: Expression | None = Field(None, description="factor on the weight, over columns and z; 1 at z = 0")
     up: Expression | None = Field(None, description="factor at z = +1 (interpolated exponentially)")
     down: Expression | None = Field(None, description="factor at z = -1; default: 1 / up")
+    alternatives: tuple[Name, ...] = Field(
+        (), description="samples that the weight at z = +1 makes of nominal ones (see two_point, reweight)"
+    )
+    held_out: tuple[Name, ...] = Field((), description="as for two_point")
+
+    sides: ClassVar[tuple[str, ...]] = ("alternatives", "held_out")
 
 
 class WeightSet(_Variation):
@@ -193,6 +200,11 @@ class TwoPoint(_Variation):
     held_out: tuple[Name, ...] = Field(
         (), description="a third alternative that neither trainings nor templates see: what if nature is like it?"
     )
+    reweight: bool = Field(
+        False, description="reweight nominal events to 'up' by a classifier of both: a weight variation, at any z"
+    )
+
+    sides: ClassVar[tuple[str, ...]] = ("up", "down", "held_out")
 
 
 class Rate(_Variation):
@@ -361,8 +373,8 @@ class Configuration(Section):
         return {
             sample: (name, side)
             for name, variation in self.variations.items()
-            if isinstance(variation, TwoPoint)
-            for side in ("up", "down", "held_out")
+            if isinstance(variation, TwoPoint | Weight)
+            for side in variation.sides
             for sample in getattr(variation, side)
         }
 

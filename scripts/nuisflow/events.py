@@ -50,6 +50,9 @@ def read(chunk: Chunk, selection: slices.EventSelection, sample: Sample) -> Colu
     wanted = datasets.raw_columns(selection.dataset)
     columns = files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
     columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    for path in map(Path, sample.ratios):
+        name = f"ratio_{path.parent.name}"
+        columns |= files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
     if sample.selection is None:
         return columns
     return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
@@ -75,7 +78,7 @@ def select(
     features (float32), each of shape (selected events,).
     """
     shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
-    shifted = _derived(variations.shifted(columns, selection.dataset, shifts, z), selection)
+    shifted = derived(variations.shifted(columns, selection.dataset, shifts, z), selection)
     region = _regions(shifted, selection)
     row = np.flatnonzero(region != OUTSIDE)
     kept = _rows(shifted, row)
@@ -172,14 +175,14 @@ def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    chosen = _derived(_rows(raw, rows), settings.events) if settings.weights else {}
+    chosen = derived(_rows(raw, rows), settings.events) if settings.weights else {}
     for name, variation in settings.weights.items():
         for side, factor in variations.factors(variation, chosen).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
 
 
-def _derived(columns: Columns, selection: slices.EventSelection) -> Columns:
+def derived(columns: Columns, selection: slices.EventSelection) -> Columns:
     """Return *columns* with everything derived from them."""
     columns = datasets.MODULES[selection.dataset.kind].reconstruct(columns)
     for name, expression in selection.derived.items():

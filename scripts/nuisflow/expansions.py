@@ -9,10 +9,12 @@ from nuisflow.configuration import (
     Process,
     Rate,
     Sample,
+    TwoPoint,
     Variation,
     Weight,
     WeightSet,
 )
+from nuisflow.names import suggest
 
 
 def expand(settings: Configuration) -> Configuration:
@@ -22,6 +24,8 @@ def expand(settings: Configuration) -> Configuration:
     for name, variation in settings.variations.items():
         kept = isinstance(variation, WeightSet) and variation.keep
         variations |= dict(_eigenvectors(name, variation)) if kept else {name: variation}  # type: ignore[arg-type]
+        if isinstance(variation, TwoPoint) and variation.reweight:
+            variations[name] = _reweighted(settings, name, variation)
     for name, estimate in estimates.items():
         variations |= dict(_transfer(name, settings.processes[name], estimate))
     processes = {name: process.model_copy(update={"estimate": None}) for name, process in settings.processes.items()}
@@ -41,6 +45,25 @@ def _eigenvectors(name: str, chosen: WeightSet) -> Iterator[tuple[str, Weight]]:
         yield f"{name}_{index}", Weight.model_validate({"kind": "weight", "label": label} | sides | common)
 
 
+def _reweighted(settings: Configuration, name: str, chosen: TwoPoint) -> Weight:
+    """Return the weight variation that a reweighted two-point variation is; events get its column from files."""
+    processes = tuple(dict.fromkeys(settings.samples[sample].process for sample in chosen.up))
+    common = chosen.model_dump(include={"label", "group", "regions", "decorrelate", "held_out"})
+    content = {"kind": "weight", "up": f"ratio_{name}", "processes": processes, "alternatives": chosen.up}
+    return Weight.model_validate(common | content)
+
+
+def _ratios(settings: Configuration, name: str, sample: Sample) -> Sample:
+    """Return *sample* with the files of the ratios that reweight it."""
+    files = tuple(
+        f"results/{settings.analysis}/reweighting/{key}/{name}.parquet"
+        for key, variation in settings.variations.items()
+        if isinstance(variation, TwoPoint) and variation.reweight and name not in settings.alternatives
+        if sample.process in {settings.samples[other].process for other in variation.up}
+    )
+    return sample.model_copy(update={"ratios": files}) if files else sample
+
+
 def _transfer(name: str, process: Process, estimate: Estimate) -> Iterator[tuple[str, Rate]]:
     """Yield the uncertainty of the transfer factor of an estimate, if it has one."""
     if estimate.size is not None:
@@ -52,7 +75,7 @@ def _transfer(name: str, process: Process, estimate: Estimate) -> Iterator[tuple
 def _samples(settings: Configuration, estimates: dict[str, Estimate]) -> dict[str, Sample]:
     """Return the samples, each in its own place, and those in the sidebands of *estimates*."""
     here = [f"({estimate.in_place_of})" for estimate in estimates.values()]
-    samples = {name: _selected(sample, *here) for name, sample in settings.samples.items()}
+    samples = {name: _ratios(settings, name, _selected(sample, *here)) for name, sample in settings.samples.items()}
     for process, estimate in estimates.items():
         for name in settings.nominal:
             if settings.samples[name].process == settings.signal:
@@ -88,12 +111,25 @@ def problems(settings: Configuration) -> Iterator[str]:
     for name, process in settings.processes.items():
         if process.estimate is not None:
             yield from _estimate_problems(settings, name, process)
+    for name, sample in settings.samples.items():
+        if sample.ratios:
+            yield f"samples.{name}.ratios: is made by a two_point variation with reweight; remove it"
     for name, variation in settings.variations.items():
+        if isinstance(variation, TwoPoint) and variation.reweight:
+            yield from _reweight_problems(settings, name, variation)
         if isinstance(variation, WeightSet) and variation.keep and "hessian" not in variation.combine:
             yield (
                 f"variations.{name}.keep: members of {variation.combine!r} are not independent; keep the eigenvectors "
                 "of a hessian or symmetric_hessian set, or remove 'keep'"
             )
+
+
+def _reweight_problems(settings: Configuration, name: str, chosen: TwoPoint) -> Iterator[str]:
+    for sample in (*chosen.up, *chosen.held_out):
+        if sample not in settings.samples:
+            yield f"variations.{name}: no sample {sample!r}; {suggest(sample, settings.samples)}"
+    if chosen.down:
+        yield f"variations.{name}.down: a reweighted variation is 1 / ratio at z = -1; remove 'down', or 'reweight'"
 
 
 def _estimate_problems(settings: Configuration, name: str, process: Process) -> Iterator[str]:

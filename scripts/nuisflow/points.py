@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator
 
 from nuisflow import names
-from nuisflow.configuration import Configuration, Section, TwoPoint
+from nuisflow.configuration import Configuration, Section, TwoPoint, Variation, Weight
 
 STANDARD = {"up": 1.0, "down": -1.0}
 """The displacements that every shift and weight variation has anyway, for its templates."""
 HELD_OUT = "held_out"
+SIDES = {"up": 1.0, "down": -1.0, "alternatives": 1.0, HELD_OUT: 0.0}
+"""The z that samples of a two-point variation stand for."""
 """The name of the point of an alternative sample that neither trainings nor templates see."""
 
 
@@ -63,20 +65,24 @@ def displaced(settings: Configuration) -> dict[str, Point]:
     if not settings.toys.displacements:
         return {}
     return {
-        f"{name}_{side}": _point(settings, name, z)
+        f"{name}_{side}": _point(settings, name, side, z)
         for name, variation in settings.variations.items()
         if variation.kind not in ("free_rate", "weight_set")
-        for side, z in (_samples(variation) if isinstance(variation, TwoPoint) else settings.toys.displacements).items()
+        for side, z in _sides(settings, variation).items()
     }
 
 
-def _samples(variation: TwoPoint) -> dict[str, float]:
-    """Return where the samples of a two-point variation are; a held-out alternative is at no z."""
-    return {side: z for side, z in {**STANDARD, HELD_OUT: 0.0}.items() if getattr(variation, side)}
+def _sides(settings: Configuration, variation: Variation) -> dict[str, float]:
+    """Return the z of every point of a variation; a held-out alternative is at no z."""
+    if not isinstance(variation, TwoPoint | Weight):
+        return settings.toys.displacements
+    samples = {side: SIDES[side] for side in variation.sides if getattr(variation, side)}
+    return samples if isinstance(variation, TwoPoint) else settings.toys.displacements | samples
 
 
-def _point(settings: Configuration, name: str, z: float) -> Point:
+def _point(settings: Configuration, name: str, side: str, z: float) -> Point:
     chosen = settings.variations[name]
+    of_samples = isinstance(chosen, TwoPoint | Weight) and side in chosen.sides
     value, factor = z, None
     if chosen.kind == "rate":
         factor = (1 + chosen.size) ** z
@@ -84,7 +90,7 @@ def _point(settings: Configuration, name: str, z: float) -> Point:
         value = factor = 1 + chosen.size * z
     return Point(
         variation=name,
-        kind=chosen.kind,
+        kind="two_point" if of_samples else chosen.kind,
         z=z,
         parameters=tuple(parameters(settings, name)) if z else (),
         value=value,
@@ -124,8 +130,8 @@ def shifted_folders(settings: Configuration, sample: str) -> list[str]:
 
 def filled_folders(settings: Configuration, sample: str) -> list[str]:
     """Return the folders of events of *sample* of which displaced points are filled."""
-    held_out = settings.alternatives.get(sample, ("", ""))[1] == HELD_OUT
-    return ["nominal"] if held_out and settings.toys.displacements else folders(settings, sample)
+    of_samples = settings.alternatives.get(sample, ("", ""))[1] in (HELD_OUT, "alternatives")
+    return ["nominal"] if of_samples and settings.toys.displacements else folders(settings, sample)
 
 
 def symmetric(settings: Configuration) -> tuple[str, str, float]:
@@ -148,7 +154,7 @@ def problems(settings: Configuration) -> Iterator[str]:
                 yield f"{place}: the luminosity would be {left:g} of the nominal one; choose a smaller displacement"
     owners = {name: name for name in settings.variations}
     for name in settings.variations:
-        for side in (*settings.toys.displacements, *STANDARD, HELD_OUT):
+        for side in dict.fromkeys((*settings.toys.displacements, *STANDARD, *SIDES)):
             if (other := owners.setdefault(f"{name}_{side}", name)) != name:
                 what = "the variation" if other == f"{name}_{side}" else f"a point of {other!r}"
                 yield f"toys.displacements: {name}_{side}, a point of {name!r}, is also {what}; rename one of them"

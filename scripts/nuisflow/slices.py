@@ -14,6 +14,10 @@ from nuisflow.configuration import Configuration, Section
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
 
 
+CHUNK = 100_000
+"""Events that are read at once where no scheduler decides."""
+
+
 class RegionSelection(Section):
     """What decides which events are in a region, and the value that is histogrammed."""
 
@@ -80,6 +84,16 @@ class TrainingSamples(Section):
     name: str
     repetition: int
     seed: int
+
+
+class Reweighting(Section):
+    """Slice of reweight_events: samples of the same processes, nominal and *alternatives*; *sample* is reweighted."""
+
+    events: EventSelection
+    samples: dict[str, configuration.Sample]
+    alternatives: tuple[str, ...]
+    variation: str
+    sample: str
 
 
 class Scoring(Section):
@@ -279,7 +293,7 @@ def training_samples(settings: Configuration, name: str) -> list[str]:
     return settings.trained_samples + [
         sample
         for sample, (variation, side) in settings.alternatives.items()
-        if variation in known and side != points.HELD_OUT and settings.samples[sample].train
+        if variation in known and side in points.STANDARD and settings.samples[sample].train
     ]
 
 
@@ -311,6 +325,52 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
     )
 
 
+def reweighted_samples(settings: Configuration, variation: str) -> list[str]:
+    """Return the samples that a reweighting compares: those of its processes, and their alternatives."""
+    chosen = settings.variations[variation]
+    alternatives = tuple(getattr(chosen, "alternatives", ()))
+    processes = points.affected(settings, variation)
+    return [name for name in settings.simulated if settings.samples[name].process in processes] + [*alternatives]
+
+
+def reweighting(settings: Configuration, variation: str, sample: str) -> Reweighting:
+    """Return what the reweighting of *sample* depends on."""
+    samples = reweighted_samples(settings, variation)
+    alternatives = tuple(name for name in samples if name in settings.alternatives)
+    return Reweighting(
+        events=_all_scored(selection(settings)),
+        samples={name: _bare(settings.samples[name]).model_copy(update={"ratios": ()}) for name in samples},
+        alternatives=alternatives,
+        variation=variation,
+        sample=sample,
+    )
+
+
+def reweighting_training(settings: Configuration, variation: str) -> TrainingSamples:
+    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own."""
+    whole = reweighting(settings, variation, "")
+    return TrainingSamples(
+        events=whole.events,
+        samples={
+            name: sample.model_copy(update={"process": "alternative" if name in whole.alternatives else "nominal"})
+            for name, sample in whole.samples.items()
+        },
+        signal="alternative",
+        variations={},
+        learning=settings.learning.model_copy(update={"seeds": 1, "device": "auto"}),
+        training=strategies.STRATEGIES["nominal"](strategy="nominal"),
+        name=f"reweighting_{variation}",
+        repetition=1,
+        seed=settings.seed,
+    )
+
+
+def _all_scored(chosen: EventSelection) -> EventSelection:
+    """Return *chosen* with the score as the observable of all regions: events of all of them take part."""
+    regions = {name: region.model_copy(update={"observable": "score"}) for name, region in chosen.regions.items()}
+    return chosen.model_copy(update={"regions": regions})
+
+
 def scoring(settings: Configuration) -> Scoring:
     """Return what score_events depends on."""
     return Scoring(features=settings.features, folds=settings.learning.folds)
@@ -333,7 +393,7 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
             if isinstance(chosen, configuration.WeightSet)
         },
         alternatives={
-            sample: "" if side == points.HELD_OUT else f"{name}_{side}"
+            sample: f"{name}_{side}" if side in points.STANDARD else ""
             for sample, (name, side) in settings.alternatives.items()
         },
         restricted={
@@ -352,7 +412,7 @@ def displaced_filling(settings: Configuration) -> DisplacedFilling:
         scores=tuple(dict.fromkeys(name for sample in settings.samples for name in shifted_names(settings, sample))),
         displaced=points.displaced(settings),
         alternatives={
-            sample: f"{name}_{side}" if side == points.HELD_OUT else ""
+            sample: "" if side in points.STANDARD else f"{name}_{side}"
             for sample, (name, side) in settings.alternatives.items()
         },
     )

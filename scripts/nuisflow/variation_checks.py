@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from nuisflow import datasets, expressions, names, points
@@ -14,7 +15,8 @@ def columns(settings: Configuration) -> list[str]:
     module = datasets.MODULES[settings.dataset.kind]
     declared = getattr(settings.dataset, "columns", ())
     weight = () if declared else ("weight",)
-    return [*declared, *module.COLUMNS, *weight, *module.DERIVED]
+    ratios = dict.fromkeys(f"ratio_{Path(path).parent.name}" for s in settings.samples.values() for path in s.ratios)
+    return [*declared, *module.COLUMNS, *weight, *module.DERIVED, *ratios]
 
 
 def expression_problems(expression: str | None, available: Collection[str], place: str) -> Iterator[str]:
@@ -80,6 +82,10 @@ def _weight(settings: Configuration, place: str, weight: Weight) -> Iterator[str
     yield from expression_problems(weight.factor, [*available, "z"], f"{place}.factor")
     yield from expression_problems(weight.up, available, f"{place}.up")
     yield from expression_problems(weight.down, available, f"{place}.down")
+    for side in weight.sides:
+        for sample in getattr(weight, side):
+            if sample not in settings.samples:
+                yield f"{place}.{side}: no sample {sample!r}; {suggest(sample, settings.samples)}"
 
 
 def _weight_set(settings: Configuration, place: str, chosen: WeightSet) -> Iterator[str]:

@@ -28,6 +28,7 @@ wildcard_constraints:
     variation=r"[a-z][a-z0-9_]*",
     training="|".join(settings.trainings),
     seed=r"[0-9]+",
+    reweighting=r"[a-z][a-z0-9_]*",
     region="|".join(settings.regions),
 
 
@@ -40,8 +41,17 @@ def raw_files(sample: str) -> list[str]:
 
 def training_files(training: str) -> list[str]:
     """Return the raw files of all samples that a classifier is trained on."""
-    samples = slices.training_samples(settings, training)
+    return files_of(slices.training_samples(settings, training))
+
+
+def files_of(samples: list[str]) -> list[str]:
+    """Return the raw files of *samples*, one after the other."""
     return [path for sample in samples for path in raw_files(sample)]
+
+
+def ratio_files(samples: list[str]) -> list[str]:
+    """Return the files of the ratios that reweight *samples*."""
+    return [path for sample in samples for path in settings.samples[sample].ratios]
 
 
 def tuned_files(training: str, name: str) -> list[str]:

@@ -52,6 +52,7 @@ rule convert_events:
 rule process_events:
     input:
         raw=lambda wildcards: raw_files(wildcards.sample),
+        ratios=lambda wildcards: ratio_files([wildcards.sample]),
     output:
         events="<results>/events/{variation}/{sample}.parquet",
     log:

@@ -4,6 +4,9 @@
 rule tune_training:
     input:
         raw=lambda wildcards: training_files(wildcards.training),
+        ratios=lambda wildcards: ratio_files(
+            slices.training_samples(settings, wildcards.training)
+        ),
     output:
         tuned="<results>/trainings/{training}/tuned.json",
         trials="<results>/trainings/{training}/trials.csv",
@@ -38,6 +41,9 @@ rule tune_training:
 rule train_network:
     input:
         raw=lambda wildcards: training_files(wildcards.training),
+        ratios=lambda wildcards: ratio_files(
+            slices.training_samples(settings, wildcards.training)
+        ),
         tuned=lambda wildcards: tuned_files(wildcards.training, "tuned.json"),
     output:
         model="<results>/trainings/{training}/seed{seed}/model.pt",

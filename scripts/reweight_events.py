@@ -1,0 +1,31 @@
+"""Weights that make the events of one sample look like those of an alternative one."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nuisflow import files, logs, reweighting, slices, training
+
+
+def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path, *, settings: dict[str, Any]) -> None:
+    """Write the ratio of alternative to nominal density of every event of one sample to *ratios*.
+
+    *raw*: the files of all samples that *model* compares.
+    """
+    torch.set_num_threads(1)
+    classifier = training.Classifier.load(model)
+    parts = reweighting.ratios(raw, classifier, slices.Reweighting.model_validate(settings))
+    files.write_event_parts(ratios, logs.progress(parts, "chunks"), {})
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
+        reweight_events(
+            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            Path(snakemake.input.model),
+            Path(snakemake.output.ratios),
+            settings=snakemake.params.settings,
+        )
