@@ -180,7 +180,7 @@ def test_the_bins_are_those_of_the_strategy_whatever_the_binning_says():
 def test_bins_without_an_order_are_not_smoothed():
     settings = inferno_in("config")
     assert settings.templates.smooth
-    assert slices.workspace(settings, "bins").templates.smooth == ()
+    assert slices.workspace(settings, "bins").templates.smooth == {}
     assert slices.workspace(settings, "nominal").templates.smooth == settings.templates.smooth
 
 

@@ -15,6 +15,7 @@ from test_workspaces import build, expected, histogram, model_of, modifiers
 from test_workspaces import settings as workspace_settings
 
 from nuisflow import batches, checks, displacements, points, slices, templates, variations, workspaces
+from nuisflow.binning import Content
 from nuisflow.configuration import WeightSet
 
 CONTENTS = arrays(float, st.integers(2, 6), elements=st.floats(1.0, 100.0))
@@ -27,6 +28,14 @@ GENERATOR = (
     ("variations.generator", {"kind": "two_point", "up": ["ttbar_hard"], "held_out": ["ttbar_third"]}),
     ("variations.radiation", {"kind": "two_point", "up": ["ttbar_soft"]}),
 )
+
+
+TES = {"kind": "shift", "shift": "tes", "size": 0.01, "processes": ["higgs", "z"]}
+RATE = {"kind": "rate", "size": 0.1, "processes": ["z"]}
+PROCESSES = {
+    "higgs": {"nominal": [1.0, 3, 9], "tes_up": [1.1, 3.1, 9.5], "tes_down": [0.9, 2.9, 8.4]},
+    "z": {"nominal": [80.0, 40, 10], "tes_up": [82.0, 39, 10], "tes_down": [78.0, 41, 9]},
+}
 
 
 def check(*changes):
@@ -117,15 +126,65 @@ def test_eigenvectors_that_are_kept_are_nuisance_parameters_of_their_own():
     assert {chosen.processes for chosen in found.values()} == {("b",)}
 
 
-def test_a_workspace_has_the_combination_of_a_set_as_one_parameter():
-    contents = {"higgs": {"nominal": [1.0, 3, 9]}, "z": {"nominal": [80.0, 40, 10]}}
-    varied = members(np.array(contents["z"]["nominal"]), 4)
-    contents["z"] |= {f"pdf_member{index}": list(values) for index, values in enumerate(varied)}
-    pdf = {"kind": "weight_set", "members": "p{}", "number": 4, "combine": "hessian", "processes": ["z"]}
-    model = model_of(build(contents, workspace_settings({"pdf": pdf}, processes=("higgs", "z"))))
-    up, down = templates.combine(np.array(contents["z"]["nominal"]), varied, "hessian")
-    np.testing.assert_allclose(expected(model, pdf=1.0), up + contents["higgs"]["nominal"])
-    np.testing.assert_allclose(expected(model, pdf=-1.0), down + contents["higgs"]["nominal"])
+@pytest.mark.parametrize("how", ["replicas", "hessian", "symmetric_hessian", "envelope"])
+def test_the_templates_of_a_set_are_the_combination_of_its_members(tmp_path, how):
+    events = test_templates.all_events()
+    z = events["nominal", "z"]
+    factors = np.random.default_rng(2).normal(1, 0.2, (4, len(z["entry"]))).astype(np.float32)
+    z |= {f"factor_pdf_member{index}": values for index, values in enumerate(factors)}
+    sets = {"pdf": {"number": 4, "processes": ("z",), "combine": how}}
+    found = templates.fill(*test_templates.write(tmp_path, events), test_templates.filling(sets=sets)).histograms
+    signal = found["signal"]
+    assert list(signal.axes["variation"])[-2:] == ["pdf_up", "pdf_down"]  # members are not kept
+    inside, edges = z["region"] == 0, signal.axes["score"].edges
+    score, weight = z["score"][inside].astype(float), z["weight"][inside]
+    varied = [np.histogram(score, edges, weights=weight * values[inside].astype(float))[0] for values in factors]
+    expected = templates.combine(templates.content(signal, "z").values, np.array(varied), how)
+    for side, values in zip(("up", "down"), expected, strict=True):
+        np.testing.assert_allclose(templates.content(signal, "z", f"pdf_{side}").values, values, rtol=1e-6)
+        np.testing.assert_array_equal(
+            templates.content(signal, "tt", f"pdf_{side}").values, templates.content(signal, "tt").values
+        )
+
+
+# --- what is done to templates
+
+
+@hypothesis.given(st.floats(-5, 5), st.floats(-1, 1), CONTENTS)
+def test_a_kernel_keeps_straight_lines(height, slope, weights):
+    line = height + slope * np.arange(len(weights))
+    np.testing.assert_allclose(templates.smooth_kernel(line, weights), line, atol=1e-9)
+
+
+def test_a_kernel_takes_noise_away_and_keeps_the_total():
+    noise = np.random.default_rng(1).normal(0, 0.05, 20)
+    nominal = np.linspace(100, 50, 20)
+    smoothed = templates.smooth(nominal, nominal * (1.1 + noise), "kernel")
+    assert smoothed.sum() == pytest.approx((nominal * (1.1 + noise)).sum())
+    assert np.std(smoothed / nominal) < 0.5 * np.std(noise)
+
+
+def test_a_one_sided_variation_is_up_and_its_mirror_image():
+    chosen = {"symmetrise": {"tes": "one_sided"}}
+    model = model_of(build(PROCESSES, workspace_settings({"tes": TES}, processes=("higgs", "z"), templates=chosen)))
+    up, nominal = expected(model, tes=1.0), expected(model)
+    np.testing.assert_allclose(up, [83.1, 42.1, 19.5])
+    np.testing.assert_allclose(expected(model, tes=-1.0), 2 * nominal - up)
+
+
+def test_a_list_of_variations_means_the_usual_way():
+    settings = check(("templates.smooth", {"tes": "kernel"}), ("templates.symmetrise", ["jes"]))
+    assert settings.templates.smooth == {"tes": "kernel"}
+    assert settings.templates.symmetrise == {"jes": "two_sided"}
+
+
+def test_a_change_of_the_yield_alone_is_flat_and_noise_has_a_chi_squared_of_its_degrees_of_freedom():
+    random = np.random.default_rng(4)
+    nominal = Content(np.linspace(50, 200, 12), np.linspace(5, 20, 12))
+    assert templates.flatness(nominal, Content(1.3 * nominal.values, nominal.variances)) == (pytest.approx(0), 11)
+    noisy = nominal.values + np.sqrt(nominal.variances) * random.normal(size=(400, 12))
+    found = [templates.flatness(nominal, Content(values, nominal.variances)) for values in noisy]
+    assert np.mean([chi2 for chi2, _ in found]) == pytest.approx(11, abs=0.8)
 
 
 # --- alternative samples
@@ -259,13 +318,6 @@ def test_nominal_events_have_no_alternative_among_them():
 
 
 # --- regions, and several nuisance parameters of one variation
-
-TES = {"kind": "shift", "shift": "tes", "size": 0.01, "processes": ["higgs", "z"]}
-RATE = {"kind": "rate", "size": 0.1, "processes": ["z"]}
-PROCESSES = {
-    "higgs": {"nominal": [1.0, 3, 9], "tes_up": [1.1, 3.1, 9.5], "tes_down": [0.9, 2.9, 8.4]},
-    "z": {"nominal": [80.0, 40, 10], "tes_up": [82.0, 39, 10], "tes_down": [78.0, 41, 9]},
-}
 
 
 def two_regions(**chosen):

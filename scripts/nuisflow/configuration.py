@@ -3,9 +3,9 @@
 A configuration is plain data, frozen once checked. What must agree *between* sections is in `checks`.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from nuisflow import strategies
 
@@ -277,9 +277,20 @@ class Templates(Section):
     """Binning and post-processing of the templates."""
 
     binning: Binning = Field(default_factory=Binning)
-    symmetrise: tuple[Name, ...] = Field((), description="variations replaced by their symmetric part")
-    smooth: tuple[Name, ...] = Field((), description="variations whose ratio to nominal is smoothed (353QH)")
+    symmetrise: dict[Name, Literal["two_sided", "one_sided"]] = Field(
+        {}, description="variations made symmetric: half of up minus down, or up mirrored; a list: two_sided"
+    )
+    smooth: dict[Name, Literal["353qh", "kernel"]] = Field(
+        {}, description="variations whose ratio to nominal is smoothed, and how; a list: 353qh"
+    )
     prune: Pruning = Field(default_factory=Pruning)
+
+    @field_validator("symmetrise", "smooth", mode="before")
+    @classmethod
+    def _as_mapping(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take a list of variations as all of the usual kind."""
+        usual = {"symmetrise": "two_sided", "smooth": "353qh"}[info.field_name or ""]
+        return dict.fromkeys(value, usual) if isinstance(value, list | tuple) else value
 
 
 class Fit(Section):

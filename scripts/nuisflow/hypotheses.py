@@ -36,8 +36,8 @@ def build(histograms: Mapping[str, Histogram], grid: Grid, settings: slices.Work
             "templates": settings.templates.model_copy(
                 update={
                     "prune": configuration.Pruning(),  # all models need the same parameters
-                    "symmetrise": tuple(name for name in settings.templates.symmetrise if name in others),
-                    "smooth": tuple(name for name in settings.templates.smooth if name in others),
+                    "symmetrise": {name: how for name, how in settings.templates.symmetrise.items() if name in others},
+                    "smooth": {name: how for name, how in settings.templates.smooth.items() if name in others},
                 }
             ),
         }

@@ -103,12 +103,19 @@ class Scoring(Section):
     folds: int
 
 
+class WeightMembers(Section):
+    """A weight set: how many members, on which processes it acts, and how they are combined."""
+
+    number: int
+    processes: tuple[str, ...]
+    combine: str
+
+
 class Filling(Section):
     """Slice of fill_templates.
 
-    *variations*, *weights*: the processes on which shifts and weights act; *sets*: the number of members, and
-    processes, of weight sets; *alternatives*: the template that an alternative sample makes ('': none); *restricted*:
-    the regions of variations that do not act in all.
+    *variations*, *weights*: the processes on which shifts and weights act; *alternatives*: the template that an
+    alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all.
     """
 
     processes: tuple[str, ...]
@@ -118,7 +125,7 @@ class Filling(Section):
     scored: tuple[str, ...]
     variations: dict[str, tuple[str, ...]]
     weights: dict[str, tuple[str, ...]]
-    sets: dict[str, tuple[int, tuple[str, ...]]] = Field({})
+    sets: dict[str, WeightMembers] = Field({})
     alternatives: dict[str, str] = Field({})
     restricted: dict[str, tuple[str, ...]] = Field({})
 
@@ -388,7 +395,9 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
         variations={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
         weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
         sets={
-            name: (len(chosen.expressions), points.affected(settings, name))
+            name: WeightMembers(
+                number=len(chosen.expressions), processes=points.affected(settings, name), combine=chosen.combine
+            )
             for name, chosen in settings.variations.items()
             if isinstance(chosen, configuration.WeightSet)
         },
@@ -434,7 +443,7 @@ def workspace(settings: Configuration, training: str | None = None) -> Workspace
     Where the score of *training* is a class, nothing is smoothed: neighbouring bins are not alike.
     """
     classes = None if training is None else settings.trainings[training].classes
-    smooth = settings.templates.smooth if classes is None else ()
+    smooth = settings.templates.smooth if classes is None else {}
     return WorkspaceSettings(
         processes=tuple(settings.processes),
         signal=settings.signal,

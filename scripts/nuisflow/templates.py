@@ -67,6 +67,7 @@ def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Fill
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
         _copy_nominal(region, histogram, settings)
+    histograms = {region: _combined(histogram, settings) for region, histogram in histograms.items()}
     notes += [
         _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
         for region, count in outside.items()
@@ -104,8 +105,8 @@ def _acting(settings: slices.Filling) -> dict[str, tuple[str, tuple[str, ...]]]:
         name, process = template.rpartition("_")[0], settings.samples[sample]
         if template:
             found[template] = (name, (*found.get(template, (name, ()))[1], process))
-    for name, (number, processes) in settings.sets.items():
-        found |= {f"{name}_{MEMBER}{index}": (name, processes) for index in range(number)}
+    for name, chosen in settings.sets.items():
+        found |= {f"{name}_{MEMBER}{index}": (name, chosen.processes) for index in range(chosen.number)}
     return found
 
 
@@ -223,6 +224,33 @@ def _copy_nominal(region: str, histogram: Histogram, settings: slices.Filling) -
                 view[row, names.index(template)] = view[row, 0]
 
 
+def _combined(histogram: Histogram, settings: slices.Filling) -> Histogram:
+    """Return *histogram* with the up and down of every weight set in place of its members."""
+    if not settings.sets:
+        return histogram
+    others = [name for name in histogram.axes["variation"] if MEMBER not in name.rpartition("_")[2]]
+    made: Histogram = hist.Hist(
+        histogram.axes["process"],
+        hist.axis.StrCategory([*others, *(f"{name}_{side}" for name in settings.sets for side in ("up", "down"))]),
+        histogram.axes["score"],
+        storage=hist.storage.Weight(),
+    )
+    made.axes.name = histogram.axes.name
+    names = list(histogram.axes["variation"])
+    old: Any = histogram.view(flow=True)
+    new: Any = made.view(flow=True)
+    new[:, : len(others)] = old[:, [names.index(name) for name in others]]
+    for index, (name, chosen) in enumerate(settings.sets.items()):
+        members = [names.index(f"{name}_{MEMBER}{number}") for number in range(chosen.number)]
+        for row in range(len(histogram.axes["process"])):
+            nominal = old[row, 0]
+            pair = combine(nominal["value"], old[row, members]["value"], chosen.combine)
+            for side, values in enumerate(pair):
+                place = new[row, len(others) + 2 * index + side]
+                place["value"], place["variance"] = values, nominal["variance"]
+    return made
+
+
 def combine(nominal: np.ndarray, members: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the up and down templates that *members*, of shape (members, bins), stand for together.
 
@@ -251,13 +279,42 @@ def symmetrise(nominal: np.ndarray, up: np.ndarray, down: np.ndarray | None = No
     return nominal + half, nominal - half
 
 
-def smooth(nominal: np.ndarray, varied: np.ndarray) -> np.ndarray:
+def smooth(nominal: np.ndarray, varied: np.ndarray, how: str = "353qh") -> np.ndarray:
     """Return *varied* with a smooth ratio to the positive *nominal*, and the same total; fewer than 3 bins stay."""
     if len(nominal) < 3:
         return varied
-    smoothed = nominal * smooth_353qh(varied / nominal)
+    ratio = varied / nominal
+    smoothed = nominal * (smooth_353qh(ratio) if how == "353qh" else smooth_kernel(ratio, nominal))
     total = smoothed.sum()
     return smoothed * (varied.sum() / total) if total > 0 else varied
+
+
+def smooth_kernel(values: np.ndarray, weights: np.ndarray, width: float = 1.5) -> np.ndarray:
+    """Return *values*, of shape (bins,), smoothed by straight lines through their neighbours.
+
+    Local linear regression with a Gaussian kernel of *width* bins and *weights* (events): straight lines stay, also
+    at the ends (Fan and Gijbels, Local polynomial modelling and its applications, 1996, section 3.2).
+    """
+    distance = np.arange(len(values)) - np.arange(len(values))[:, None]
+    kernel = weights * np.exp(-0.5 * (distance / width) ** 2)
+    moments = [(kernel * distance**power).sum(axis=1) for power in range(3)]
+    lines = kernel * (moments[2][:, None] - moments[1][:, None] * distance)
+    return np.asarray((lines * values).sum(axis=1) / lines.sum(axis=1))
+
+
+def flatness(nominal: Content, varied: Content) -> tuple[float, int]:
+    """Return the chi-squared of the ratio of *varied* to *nominal* against a constant, and the degrees of freedom.
+
+    Errors are those of the nominal template: most events of a shift or weight are in both, so that this is too small
+    for them; for an independent sample it is too large by up to two.
+    """
+    filled = (nominal.values > 0) & (nominal.variances > 0)
+    values, ratio = nominal.values[filled], varied.values[filled] / nominal.values[filled]
+    precision = values**2 / nominal.variances[filled]
+    if not filled.any():
+        return 0.0, 0
+    mean = np.average(ratio, weights=precision)
+    return float(np.sum(precision * (ratio - mean) ** 2)), int(filled.sum()) - 1
 
 
 def smooth_353qh(values: np.ndarray) -> np.ndarray:

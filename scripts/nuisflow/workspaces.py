@@ -7,7 +7,6 @@ import numpy as np
 
 from nuisflow import configuration, names, slices, templates
 from nuisflow.templates import DATA, Histogram, Note
-from nuisflow.variations import MEMBER
 
 MEASUREMENT = "measurement"
 NO_EFFECT = 1e-10
@@ -163,8 +162,8 @@ def _samples(
 
 def _check_axes(region: str, histogram: Histogram, settings: slices.WorkspaceSettings) -> None:
     """Check that the templates know the processes and variations of the configuration."""
-    first = {"shift": "up", "weight": "up", "two_point": "up", "weight_set": f"{MEMBER}0"}
-    shaped = [f"{name}_{first[chosen.kind]}" for name, chosen in settings.variations.items() if chosen.kind in first]
+    kinds = ("shift", "weight", "weight_set", "two_point")
+    shaped = [f"{name}_up" for name, chosen in settings.variations.items() if chosen.kind in kinds]
     needed = {"process": settings.processes, "variation": (templates.NOMINAL, *shaped)}
     for axis, wanted in needed.items():
         if missing := [name for name in wanted if name not in histogram.axes[axis]]:
@@ -206,40 +205,25 @@ def _process_modifiers(place: _Place, settings: slices.WorkspaceSettings, notes:
             case configuration.Luminosity():
                 modifiers.append(_modifier(parameter, "lumi", None))
             case _:
-                if (sides := _sides(place, name, variation, settings.templates, notes)) is not None:
+                if (sides := _sides(place, name, settings.templates, notes)) is not None:
                     split = _split(place, name, sides, settings.templates.prune, notes)
                     modifiers += [modifier | {"name": parameter} for modifier in split]
     return modifiers
 
 
-def _sides(
-    place: _Place,
-    name: str,
-    variation: configuration.Variation,
-    settings: configuration.Templates,
-    notes: list[Note],
-) -> Sides | None:
+def _sides(place: _Place, name: str, settings: configuration.Templates, notes: list[Note]) -> Sides | None:
     """Return the up and down templates of a variation, symmetrised, smoothed and positive; None if neither is."""
     nominal = place.nominal
-    up, down = _varied(place, f"{name}_up"), _varied(place, f"{name}_down")
-    if isinstance(variation, configuration.WeightSet):
-        members = [templates.content(place.histogram, place.process, member).values for member in _members(place, name)]
-        up, down = templates.combine(nominal, np.array(members), variation.combine)
-    sides = _settled(place, name, up, down, notes)
+    sides = _settled(place, name, _varied(place, f"{name}_up"), _varied(place, f"{name}_down"), notes)
     if sides is None:
         return None
     if (text := templates.same_side(nominal, *sides)) is not None:
         notes.append(place.note("same_side", text, name))
-    if name in settings.symmetrise:
-        sides = templates.symmetrise(nominal, *sides)
-    if name in settings.smooth:
-        sides = templates.smooth(nominal, sides[0]), templates.smooth(nominal, sides[1])
+    if (how := settings.symmetrise.get(name)) is not None:
+        sides = templates.symmetrise(nominal, sides[0], sides[1] if how == "two_sided" else None)
+    if (smoother := settings.smooth.get(name)) is not None:
+        sides = templates.smooth(nominal, sides[0], smoother), templates.smooth(nominal, sides[1], smoother)
     return _settled(place, name, *sides, notes)
-
-
-def _members(place: _Place, name: str) -> list[str]:
-    """Return the templates of the members of a weight set."""
-    return [member for member in place.histogram.axes["variation"] if member.rpartition(MEMBER)[0] == f"{name}_"]
 
 
 def _varied(place: _Place, variation: str) -> np.ndarray | None:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nuisflow import slices
+from nuisflow import slices, templates
+from nuisflow.binning import Content
 from nuisflow.plots import style
 
 STAGES = ("prefit", "postfit")
@@ -186,20 +187,25 @@ def _legend(yields: Mapping[str, Any], settings: slices.PlotSettings, shown: boo
 
 
 class _Cell(NamedTuple):
-    """One variation of one process: relative changes, and relative MC statistical errors; shape (bins,)."""
+    """One variation of one process: relative changes, and relative MC statistical errors; shape (bins,).
+
+    *flat*: chi-squared of up and down against a constant change, and the degrees of freedom.
+    """
 
     row: int
     column: int
     up: np.ndarray
     down: np.ndarray
     errors: np.ndarray
+    flat: tuple[float, float, int]
 
 
 def variations(histogram: Any, region: str, importance: Mapping[str, float], settings: slices.PlotSettings) -> Figure:
     """Return up and down relative to nominal, one row per variation and one column per process.
 
     *histogram* has the axes process, variation and score. Variations are ordered by *importance* (their impact); the
-    most important ones and the largest processes are shown. The grey band is the MC statistical uncertainty.
+    most important ones and the largest processes are shown. The grey band is the MC statistical uncertainty;
+    chi-squared of up and down is against a change of the yield alone (`templates.flatness`).
     """
     names, columns, hidden = _chosen(histogram, importance, settings)
     if not names:
@@ -214,6 +220,9 @@ def variations(histogram: Any, region: str, importance: Mapping[str, float], set
     ]
     limits = [_limit([cell for cell in cells if cell.row == row]) for row in range(len(names))]
     edges = style.bins(histogram.axes["score"].edges).edges
+    for cell in cells:
+        text = "χ² {:.3g} | {:.3g} / {}".format(*cell.flat)
+        _write(axes, cell.column + 0.06, cell.row + 0.91, text, ha="left", va="bottom", fontsize=5.5)
     _grid(axes, cells, limits, (edges - edges[0]) / np.ptp(edges), len(columns))
     labels = style.labels(settings)
     for column, process in enumerate(columns):
@@ -265,7 +274,15 @@ def _values(histogram: Any, process: str, variation: str) -> np.ndarray:
 
 def _moves(histogram: Any, process: str, name: str) -> bool:
     nominal = _values(histogram, process, "nominal")
-    return any(not np.array_equal(_values(histogram, process, f"{name}_{side}"), nominal) for side in ("up", "down"))
+    return any(not np.array_equal(values, nominal) for values in _sides(histogram, process, name))
+
+
+def _sides(histogram: Any, process: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return up and down; a side that is not there is the other mirrored at nominal, as in the fit."""
+    nominal, there = _values(histogram, process, "nominal"), list(histogram.axes["variation"])
+    sides = [_values(histogram, process, f"{name}_{s}") if f"{name}_{s}" in there else None for s in ("up", "down")]
+    up, down = (side if side is not None else 2 * nominal - sides[1 - i] for i, side in enumerate(sides))
+    return up, down
 
 
 def _cell(histogram: Any, process: str, name: str, row: int, column: int) -> _Cell | None:
@@ -275,8 +292,12 @@ def _cell(histogram: Any, process: str, name: str, row: int, column: int) -> _Ce
     nominal = histogram[{"process": process, "variation": "nominal"}]
     filled = nominal.values() > 0
     safe = np.where(filled, nominal.values(), 1.0)
-    up, down = (np.where(filled, _values(histogram, process, f"{name}_{s}") / safe - 1, 0.0) for s in ("up", "down"))
-    return _Cell(row, column, up, down, np.where(filled, np.sqrt(nominal.variances()) / safe, 0.0))
+    sides = _sides(histogram, process, name)
+    content = Content(nominal.values(), nominal.variances())
+    flat = [templates.flatness(content, Content(side, nominal.variances())) for side in sides]
+    up, down = (np.where(filled, side / safe - 1, 0.0) for side in sides)
+    errors = np.where(filled, np.sqrt(nominal.variances()) / safe, 0.0)
+    return _Cell(row, column, up, down, errors, (flat[0][0], flat[1][0], flat[0][1]))
 
 
 def _limit(cells: Sequence[_Cell]) -> float:
