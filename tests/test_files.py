@@ -66,6 +66,14 @@ def test_text_becomes_its_place_among_the_known_names(tmp_path, suffix):
         list(files.iterate_rows(path, ["label", "x"], 10, {"label": ("a", "b")}))
 
 
+def test_a_root_file_that_is_replaced_is_read_anew(tmp_path):
+    path = tmp_path / "events.root"
+    for values in (COLUMNS, {"pt": np.array([9.5]), "njets": np.array([7])}):
+        files.write_root(path, values)
+        assert files.count_rows(path) == len(values["pt"])
+        assert files.read_rows(path, ["pt"], 0, len(values["pt"]))["pt"].tolist() == values["pt"].tolist()
+
+
 def test_a_wrong_column_is_named_with_the_file_and_a_suggestion(event_file):
     with pytest.raises(files.FileError, match=r"events\..*no column 'njet'; did you mean 'njets'"):
         whole(event_file, ["njet"])

@@ -6,6 +6,7 @@ disk leaves no half file that could be taken for a result.
 
 import contextlib
 import difflib
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,10 +138,7 @@ def count_rows(path: Path, tree: str = TREE) -> int:
     with _naming(path):
         match _kind(path):
             case "root":
-                import uproot
-
-                with uproot.open(path) as root:
-                    return int(_tree(root, path, tree).num_entries)
+                return int(_opened(path, tree).num_entries)
             case "parquet":
                 import pyarrow.parquet as pq
 
@@ -272,13 +270,24 @@ def _tree(root: Any, path: Path, tree: str) -> Any:
     return root[tree]
 
 
-def _read_root(path: Path, columns: Sequence[str], start: int, stop: int, tree: str) -> Columns:
+def _opened(path: Path, tree: str) -> Any:
+    """Return a tree of a ROOT file; the last one is kept, since its directory takes as long to read as many events."""
+    status = path.stat()
+    return _kept_tree(path.absolute(), tree, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_tree(path: Path, tree: str, _status: tuple[int, ...]) -> Any:
+    """Return the tree of a file that is as *_status* says; uproot holds no file open and, so, no arrays in memory."""
     import uproot
 
-    with uproot.open(path) as root:
-        events = _tree(root, path, tree)
-        _check_columns(path, columns, events.keys())
-        arrays = events.arrays(list(columns), entry_start=start, entry_stop=stop, library="np")
+    return _tree(uproot.open(path, array_cache=None), path, tree)
+
+
+def _read_root(path: Path, columns: Sequence[str], start: int, stop: int, tree: str) -> Columns:
+    events = _opened(path, tree)
+    _check_columns(path, columns, events.keys())
+    arrays = events.arrays(list(columns), entry_start=start, entry_stop=stop, library="np")
     return {name: _flat(path, name, np.asarray(arrays[name])) for name in columns}
 
 
