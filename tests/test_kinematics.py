@@ -87,6 +87,13 @@ def changed(before: kinematics.Columns, after: kinematics.Columns) -> set[str]:
     return {n for n in kinematics.DERIVED if np.median(np.abs(after[n] - before[n])[two]) > 1e-9}
 
 
+@pytest.mark.parametrize("name", kinematics.DERIVED)
+def test_a_derived_quantity_wanted_alone_is_the_same_as_among_all(name: str) -> None:
+    columns = random_events()
+    assert np.array_equal(kinematics.derived(columns, {name})[name], kinematics.derived(columns)[name])
+    assert not set(kinematics.derived(columns, {"PRI_met"}))
+
+
 def test_derived_quantities_equal_four_vectors_by_hand() -> None:
     columns = random_events()
     derived = kinematics.derived(columns)

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,10 +78,10 @@ def select(
     features (float32), each of shape (selected events,).
     """
     shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
-    shifted = derived(variations.shifted(columns, selection.dataset, shifts, z), selection)
-    region = _regions(shifted, selection)
+    shifted = variations.shifted(columns, selection.dataset, shifts, z)
+    region = _regions(derived(shifted, selection, _deciding(selection)), selection)
     row = np.flatnonzero(region != OUTSIDE)
-    kept = _rows(shifted, row)
+    kept = derived(_rows(shifted, row), selection)
     weight = _weights(kept, sample)
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
@@ -182,9 +182,20 @@ def _process_chunk(chunk: Chunk, settings: slices.Processing) -> Columns:
     return columns
 
 
-def derived(columns: Columns, selection: slices.EventSelection) -> Columns:
-    """Return *columns* with everything derived from them."""
-    columns = datasets.MODULES[selection.dataset.kind].reconstruct(columns)
+def _deciding(selection: slices.EventSelection) -> set[str]:
+    """Return the names of all columns that decide which events are selected: few, beside those of the features."""
+    texts = [selection.selection, *(chosen.selection for chosen in selection.regions.values())]
+    wanted = set[str]().union(*(expressions.names(text) for text in texts if text is not None))
+    for name, expression in reversed(selection.derived.items()):
+        if name in wanted:
+            wanted |= expressions.names(expression)
+    return wanted
+
+
+def derived(columns: Columns, selection: slices.EventSelection, wanted: Collection[str] | None = None) -> Columns:
+    """Return *columns* with everything derived from them; what is not *wanted* (None: all is) may be missing."""
+    columns = datasets.MODULES[selection.dataset.kind].reconstruct(columns, wanted)
     for name, expression in selection.derived.items():
-        columns = columns | {name: expressions.evaluate(expression, columns)}
+        if wanted is None or name in wanted:
+            columns = columns | {name: expressions.evaluate(expression, columns)}
     return columns

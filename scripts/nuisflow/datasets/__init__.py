@@ -2,10 +2,13 @@
 
 A module offers ``COLUMNS`` (raw columns; empty where the configuration declares them), ``DERIVED`` (columns that
 ``reconstruct`` adds), ``SHIFTS`` (named shifts), ``shift(columns, {name: (z, size)})`` where it has shifts,
-``reconstruct(columns)``, ``UNDEFINED`` (the value that stands for 'undefined', or None), and, for simulated events,
-``PROCESSES`` and ``simulate(process, events, generator)``. ``ACTS_ON`` names the processes of shifts that must not act
-on others. Where the densities are known, ``log_density(process, columns, {shift: value})`` gives them with every shift
-at z times size = value, in natural units.
+``reconstruct(columns, wanted)``, ``UNDEFINED`` (the value that stands for 'undefined', or None), and, for simulated
+events, ``PROCESSES`` and ``simulate(process, events, generator)``. ``ACTS_ON`` names the processes of shifts that must
+not act on others. Where the densities are known, ``log_density(process, columns, {shift: value})`` gives them with
+every shift at z times size = value, in natural units.
+
+``shift`` and ``reconstruct`` treat every row alone: the rows of a part of the events are the same as in the whole.
+Derived columns that are not in *wanted* (default: all are) may be missing from what ``reconstruct`` returns.
 
 Published files that are converted once have ``RAW`` (columns to read), ``TEXT`` (those of them that hold text, and what
 it may be) and ``convert(columns, process, generator)``, which returns ``COLUMNS`` and ``weight`` of the rows of

@@ -1,6 +1,6 @@
 """Flat ntuples of the user: columns, derived quantities and shifts are all declared in the configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -13,6 +13,6 @@ PROCESSES: tuple[str, ...] = ()
 UNDEFINED = None
 
 
-def reconstruct(columns: Columns) -> Columns:
+def reconstruct(columns: Columns, wanted: Collection[str] | None = None) -> Columns:  # noqa: ARG001
     """Return *columns*: the configuration's ``derived`` section says what to compute."""
     return columns

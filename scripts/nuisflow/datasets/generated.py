@@ -1,7 +1,7 @@
 """What the data sets with known densities have in common: how their shifts are applied, and Gaussian densities."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]], shifts:
     return columns
 
 
-def unchanged(columns: Columns) -> Columns:
+def unchanged(columns: Columns, wanted: Collection[str] | None = None) -> Columns:  # noqa: ARG001
     """Return *columns*: nothing is derived."""
     return columns
 

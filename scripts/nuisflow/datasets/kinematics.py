@@ -4,7 +4,7 @@ The schema is the one of the Fair Universe HiggsML Uncertainty Challenge (arXiv:
 radians, -25 where a quantity is undefined. Tau, lepton and jets count as massless in every derived quantity.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import numpy as np
@@ -179,17 +179,18 @@ SHIFTS: dict[str, Callable[[Columns, Values, float], Columns]] = {
 # --- reconstruction -------------------------------------------------------------------------------------------------
 
 
-def reconstruct(columns: Columns, decimals: int | None = None) -> Columns:
+def reconstruct(columns: Columns, wanted: Collection[str] | None = None, decimals: int | None = None) -> Columns:
     """Return *columns* with the jets that fell to the threshold removed and all derived quantities computed.
 
-    *decimals* rounds the primary columns first, as the published events are (3); by default nothing is rounded, so
-    that derived quantities are continuous in the size of a shift.
+    Those that are not *wanted* (None: all are) may be missing. *decimals* rounds the primary columns first, as the
+    published events are (3); by default nothing is rounded, so that derived quantities are continuous in the size of a
+    shift.
     """
     kept = dict(columns)
     if decimals is not None:
         kept.update({name: np.round(columns[name], decimals) for name in PRIMARY})
     _drop_jets(kept)
-    return {**kept, **derived(kept)}
+    return {**kept, **derived(kept, wanted)}
 
 
 def _drop_jets(columns: Columns) -> None:
@@ -200,43 +201,55 @@ def _drop_jets(columns: Columns) -> None:
     """
     for jet in reversed(JETS):
         pt = columns[f"{jet}_pt"]
-        lost = (pt > 0) & (pt <= JET_THRESHOLD)
-        if not lost.any():
+        lost = np.flatnonzero((pt > 0) & (pt <= JET_THRESHOLD))
+        if not lost.size:
             continue
-        columns["PRI_n_jets"] = columns["PRI_n_jets"] - lost.astype(columns["PRI_n_jets"].dtype)
-        remaining = columns["PRI_jet_all_pt"] - np.where(lost, pt, pt.dtype.type(0))
-        columns["PRI_jet_all_pt"] = np.where(lost & (columns["PRI_n_jets"] == 0), pt.dtype.type(0), remaining)
+        number, total = columns["PRI_n_jets"].copy(), columns["PRI_jet_all_pt"]
+        number[lost] -= 1
+        total = total.astype(np.result_type(total, pt))
+        total[lost] = np.where(number[lost] == 0, pt.dtype.type(0), total[lost] - pt[lost])
+        columns.update({"PRI_n_jets": number, "PRI_jet_all_pt": total})
         for field in ("pt", "eta", "phi"):
-            column = columns[f"{jet}_{field}"]
-            columns[f"{jet}_{field}"] = np.where(lost, column.dtype.type(UNDEFINED), column)
+            column = columns[f"{jet}_{field}"] = columns[f"{jet}_{field}"].copy()
+            column[lost] = UNDEFINED
 
 
-def derived(columns: Columns) -> Columns:
-    """Return the derived quantities (DERIVED) of the primary columns, as defined in arXiv:2410.02867."""
-    result = {**_of_momenta(columns), **_of_jet_pair(columns)}
-    return {name: result[name] for name in DERIVED}
+def derived(columns: Columns, wanted: Collection[str] | None = None) -> Columns:
+    """Return the derived quantities (DERIVED) of the primary columns, as defined in arXiv:2410.02867.
+
+    Those that are not *wanted* (None: all are) may be missing.
+    """
+    result: Columns = {}
+    for names, part in _PARTS.items():
+        if wanted is None or not set(names).isdisjoint(wanted):
+            result |= dict(zip(names, part(columns), strict=True))
+    return {name: result[name] for name in DERIVED if name in result}
 
 
-def _of_momenta(columns: Columns) -> Columns:
-    """Return the derived quantities that exist in every event."""
-    had_pt, had_phi, lep_pt = columns["PRI_had_pt"], columns["PRI_had_phi"], columns["PRI_lep_pt"]
-    lep_phi, met, met_phi = columns["PRI_lep_phi"], columns["PRI_met"], columns["PRI_met_phi"]
-    apart_eta, apart_phi = columns["PRI_had_eta"] - columns["PRI_lep_eta"], wrapped(had_phi - lep_phi)
-    x, y = components(had_pt, had_phi)
-    for pt, phi in ((lep_pt, lep_phi), (met, met_phi)):
-        along_x, along_y = components(pt, phi)
+def _of_visible(columns: Columns) -> tuple[np.ndarray, ...]:
+    """Return the visible mass, the distance and the ratio of momenta of lepton and tau."""
+    had_pt, lep_pt = columns["PRI_had_pt"], columns["PRI_lep_pt"]
+    apart_eta = columns["PRI_had_eta"] - columns["PRI_lep_eta"]
+    apart_phi = wrapped(columns["PRI_had_phi"] - columns["PRI_lep_phi"])
+    return pair_mass(lep_pt * had_pt, apart_phi, apart_eta), np.hypot(apart_eta, apart_phi), lep_pt / had_pt
+
+
+def _of_missing(columns: Columns) -> tuple[np.ndarray, ...]:
+    """Return the transverse mass of missing momentum and lepton, and where the missing momentum points."""
+    had_phi, lep_phi, met_phi = columns["PRI_had_phi"], columns["PRI_lep_phi"], columns["PRI_met_phi"]
+    centrality = _met_centrality(met_phi - lep_phi, wrapped(had_phi - lep_phi), had_phi - met_phi)
+    return pair_mass(columns["PRI_lep_pt"] * columns["PRI_met"], met_phi - lep_phi), centrality
+
+
+def _of_sums(columns: Columns) -> tuple[np.ndarray, ...]:
+    """Return the momentum of lepton, tau and missing momentum, with the jets too, and the scalar sum of momenta."""
+    x, y = components(columns["PRI_had_pt"], columns["PRI_had_phi"])
+    for pt, phi in (("PRI_lep_pt", "PRI_lep_phi"), ("PRI_met", "PRI_met_phi")):
+        along_x, along_y = components(columns[pt], columns[phi])
         x, y = x + along_x, y + along_y
     jets = [_jet_components(columns, jet) for jet in JETS]
-    return {
-        "DER_mass_transverse_met_lep": pair_mass(lep_pt * met, met_phi - lep_phi),
-        "DER_mass_vis": pair_mass(lep_pt * had_pt, apart_phi, apart_eta),
-        "DER_pt_h": np.hypot(x, y),
-        "DER_deltar_had_lep": np.hypot(apart_eta, apart_phi),
-        "DER_pt_tot": np.hypot(x + jets[0][0] + jets[1][0], y + jets[0][1] + jets[1][1]),
-        "DER_sum_pt": lep_pt + had_pt + columns["PRI_jet_all_pt"],
-        "DER_pt_ratio_lep_had": lep_pt / had_pt,
-        "DER_met_phi_centrality": _met_centrality(met_phi - lep_phi, apart_phi, had_phi - met_phi),
-    }
+    total = np.hypot(x + jets[0][0] + jets[1][0], y + jets[0][1] + jets[1][1])
+    return np.hypot(x, y), total, columns["PRI_lep_pt"] + columns["PRI_had_pt"] + columns["PRI_jet_all_pt"]
 
 
 def _jet_components(columns: Columns, jet: str) -> tuple[np.ndarray, np.ndarray]:
@@ -257,9 +270,8 @@ def _met_centrality(from_lepton: np.ndarray, between: np.ndarray, to_tau: np.nda
     return centrality
 
 
-def _of_jet_pair(columns: Columns) -> Columns:
+def _of_jet_pair(columns: Columns) -> tuple[np.ndarray, ...]:
     """Return the derived quantities of the two leading jets, computed where both exist."""
-    names = ("DER_mass_jet_jet", "DER_deltaeta_jet_jet", "DER_prodeta_jet_jet", "DER_lep_eta_centrality")
     both = np.flatnonzero(columns["PRI_jet_subleading_pt"] > 0)
     fields = (f"{jet}_{field}" for jet in JETS for field in ("pt", "eta", "phi"))
     pt1, eta1, phi1, pt2, eta2, phi2 = (columns[field][both] for field in fields)
@@ -267,9 +279,17 @@ def _of_jet_pair(columns: Columns) -> Columns:
     # 1e-2 stands in for equal pseudorapidities, as in HiggsML 0.1.5 (whose 1e-4 is added to the square).
     reach = 0.5 * np.where(apart == 0, apart.dtype.type(1e-2), apart)
     centrality = np.exp(-(((columns["PRI_lep_eta"][both] - 0.5 * (eta1 + eta2)) / reach) ** 2))
-    values = (pair_mass(pt1 * pt2, phi1 - phi2, apart), apart, eta1 * eta2, centrality)
-    result = {}
-    for name, value in zip(names, values, strict=True):
-        result[name] = np.full_like(columns["PRI_lep_eta"], UNDEFINED)
-        result[name][both] = value
-    return result
+    results = []
+    for value in (pair_mass(pt1 * pt2, phi1 - phi2, apart), apart, eta1 * eta2, centrality):
+        result = np.full_like(columns["PRI_lep_eta"], UNDEFINED)
+        result[both] = value
+        results.append(result)
+    return tuple(results)
+
+
+_PARTS: dict[tuple[str, ...], Callable[[Columns], tuple[np.ndarray, ...]]] = {
+    ("DER_mass_vis", "DER_deltar_had_lep", "DER_pt_ratio_lep_had"): _of_visible,
+    ("DER_mass_transverse_met_lep", "DER_met_phi_centrality"): _of_missing,
+    ("DER_pt_h", "DER_pt_tot", "DER_sum_pt"): _of_sums,
+    ("DER_mass_jet_jet", "DER_deltaeta_jet_jet", "DER_prodeta_jet_jet", "DER_lep_eta_centrality"): _of_jet_pair,
+}

@@ -1,0 +1,69 @@
+"""Events of the built-in simulation, from ROOT to Parquet: nothing that saves time or memory changes a result."""
+
+import numpy as np
+import pytest
+from analyses import changed, shipped
+
+from nuisflow import configuration, events, expressions, files, slices, variations
+from nuisflow.datasets import ditau
+
+EVENTS = 3000
+SETTINGS = configuration.Configuration.model_validate(
+    changed(
+        shipped("config"),
+        ("variations.les", {"kind": "shift", "shift": "les", "size": 0.01}),
+        ("derived", {"unused": "DER_pt_tot + 1", "ratio": "PRI_met / DER_mass_vis"}),
+        ("regions.signal", {"selection": "(ratio < 0.5) & (DER_sum_pt > 60)"}),
+        ("features", ["PRI_met", "PRI_n_jets", "unused", "DER_mass_vis", "DER_lep_eta_centrality"]),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    path = tmp_path_factory.mktemp("raw") / "ttbar.root"
+    columns = ditau.simulate("ttbar", EVENTS, np.random.default_rng(5))
+    files.write_root(path, columns | {"weight": np.full(EVENTS, 0.1)})
+    return path
+
+
+def together(parts):
+    parts = list(parts)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@pytest.mark.parametrize("variation", slices.shifted_names(SETTINGS, "ttbar"))
+def test_deciding_first_is_the_same_as_deriving_everything_for_all_events(raw, variation):
+    settings = slices.processing(SETTINGS, "ttbar", variation)
+    found = together(events.process([raw], settings, configuration.Dask(chunk_size=700)))
+
+    z = {} if settings.variation is None else {settings.variation: settings.z}
+    shifts = {name: shift for name, shift in settings.variations.items() if name in z}
+    everything = events.load([raw], settings.events, settings.sample)
+    everything = ditau.reconstruct(variations.shifted(everything, settings.events.dataset, shifts, z))
+    for name, expression in settings.events.derived.items():
+        everything[name] = expressions.evaluate(expression, everything)
+    texts = (SETTINGS.selection, SETTINGS.regions["signal"].selection)
+    chosen = np.logical_and(*(expressions.evaluate(text, everything) for text in texts))
+    assert 0 < np.count_nonzero(chosen) < EVENTS
+    for name in ("entry", "weight", *SETTINGS.features):
+        assert np.array_equal(found[name], everything[name][chosen].astype(found[name].dtype)), name
+
+
+def test_threads_may_read_one_root_file_at_the_same_time(raw):
+    settings = slices.processing(SETTINGS, "ttbar", "jes_up")
+    alone = together(events.process([raw], settings, configuration.Dask(chunk_size=100)))
+    dask = configuration.Dask(chunk_size=100, workers=4)
+    for _ in range(3):
+        files._kept_tree.cache_clear()
+        found = together(events.process([raw], settings, dask))
+        assert all(np.array_equal(found[name], alone[name], equal_nan=True) for name in alone)
+
+
+def test_no_event_selected_is_an_empty_table_with_all_columns(raw):
+    settings = slices.processing(SETTINGS, "ttbar", "tes_down")
+    none = settings.model_copy(update={"events": settings.events.model_copy(update={"selection": "PRI_lep_pt < 0"})})
+    found = together(events.process([raw], none, configuration.Dask()))
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(
+        ("entry", "region", "weight", "observable", *SETTINGS.features), 0
+    )
