@@ -127,7 +127,7 @@ def write_root(path: Path | str, columns: Columns) -> None:
     import uproot
 
     size = len(next(iter(columns.values())))
-    with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(3)) as root:
+    with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.LZ4(1)) as root:
         tree = root.mktree(TREE, {name: values.dtype for name, values in columns.items()})
         for start in range(0, size, BASKET):
             tree.extend({name: values[start : start + BASKET] for name, values in columns.items()})
