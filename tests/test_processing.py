@@ -1,8 +1,11 @@
 """Events of the built-in simulation, from ROOT to Parquet: nothing that saves time or memory changes a result."""
 
+import sys
+
 import numpy as np
 import pytest
 from analyses import changed, shipped
+from studies import memory_of_events
 
 from nuisflow import configuration, events, expressions, files, slices, variations
 from nuisflow.datasets import ditau
@@ -67,3 +70,12 @@ def test_no_event_selected_is_an_empty_table_with_all_columns(raw):
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(
         ("entry", "region", "weight", "observable", *SETTINGS.features), 0
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc says how much memory a process took")
+def test_ten_times_the_chunks_take_no_more_memory(tmp_path):
+    found = memory_of_events.study((1, 10), size=100_000, dask={"chunk_size": 10_000})
+    assert found["events"].tolist() == [100_000, 1_000_000]
+    assert found["selected"][1] == 10 * found["selected"][0]
+    taken = found["peak_mb"] - found["baseline_mb"]
+    assert taken[1] - taken[0] < 5  # the columns of 900,000 events are 76 MB, of those that are selected 8 MB
