@@ -42,7 +42,7 @@ test: $(TESTS) ## Run all tests
 	@echo "==> Testing"
 	$(BIN)/python -m pytest
 
-benchmark: $(TESTS) ## Time the likelihood and the training against their peers: results/benchmark/summary.csv
+benchmark: $(TESTS) ## Time likelihood, events and training against their peers: results/benchmark/summary.csv
 	$(BIN)/python tests/benchmarks/write_summary.py $(BENCHMARK_ARGS)
 
 check: $(TESTS) ## Check style, types and workflow

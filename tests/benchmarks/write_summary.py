@@ -1,7 +1,7 @@
 """Run all benchmarks and write one table: python tests/benchmarks/write_summary.py [summary.csv] [--quick].
 
 Each benchmark measures our side and the peer's alternately in one run. Peers that are not installed are skipped, and
-said so. Seconds are CPU seconds of one thread (of training on a GPU: seconds).
+said so (coffea and ROOT: looked for in the Python that --peer-python names). Seconds are CPU seconds of one thread (of training on a GPU: seconds).
 """
 
 import argparse
@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import benchmark_fits  # first: it limits numpy to one thread
+import benchmark_events
+import benchmark_fits  # it limits numpy to one thread, as benchmark_events does
 import benchmark_training
 import torch
 
@@ -30,6 +31,14 @@ FOLDER = Path("results/benchmark")
 def fits(*, quick: bool, large_repeats: int) -> Iterator[Row]:
     """Time fits and impacts on the small model, and unless *quick* on the large one."""
     for benchmark, peer, ours, theirs in benchmark_fits.benchmark(quick=quick, large_repeats=large_repeats):
+        yield benchmark, peer, ours, theirs, theirs / ours
+
+
+def events(*, quick: bool, python: str) -> Iterator[Row]:
+    """Time the processing of events at nominal and eight shifts."""
+    for benchmark, peer, ours, theirs in benchmark_events.benchmark(
+        *((100_000, 1) if quick else (1_000_000, 3)), python
+    ):
         yield benchmark, peer, ours, theirs, theirs / ours
 
 
@@ -79,6 +88,7 @@ def main() -> None:
     parser.add_argument("csv", nargs="?", type=Path, help=f"default: {FOLDER}/summary.csv, with --quick quick.csv")
     parser.add_argument("--quick", action="store_true", help="small model, few repetitions: a minute, rough numbers")
     parser.add_argument("--large-repeats", type=int, default=2, help="fits of model b per peer (default: 2)")
+    parser.add_argument("--peer-python", default=sys.executable, help="Python that has coffea, ROOT or both")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
@@ -88,7 +98,12 @@ def main() -> None:
             print(f"skipped: {use} ({package} is not installed)")
     show("benchmark", "peer", "ours [s]", "peer [s]", "ratio")
     rows = []
-    for source in (fits(quick=options.quick, large_repeats=options.large_repeats), trainings(quick=options.quick)):
+    sources = (
+        fits(quick=options.quick, large_repeats=options.large_repeats),
+        events(quick=options.quick, python=options.peer_python),
+        trainings(quick=options.quick),
+    )
+    for source in sources:
         for row in source:
             rows.append(row)
             benchmark, peer, ours, theirs, ratio = row
