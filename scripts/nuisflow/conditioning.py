@@ -40,6 +40,7 @@ class Rescoring(Section):
     weights: dict[str, tuple[str, ...]]
     displaced: dict[str, Point]
     thrown: tuple[str, ...]
+    renormalised: tuple[str, ...] = ()
 
 
 def trainings(settings: Configuration) -> list[str]:
@@ -94,6 +95,7 @@ def rescoring(settings: Configuration, training: str) -> Rescoring:
         weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
         displaced=points.displaced(settings),
         thrown=tuple(thrown(settings, training)),
+        renormalised=points.renormalised(settings),
     )
 
 

@@ -149,6 +149,9 @@ class Shift(_Variation):
     columns: dict[Column, Expression] | None = Field(
         None, description="new value of each column, over the old columns and z (in prior standard deviations)"
     )
+    acceptance: Literal["kept", "renormalised"] = Field(
+        "kept", description="renormalised: the yield of every process, summed over regions, stays the nominal one"
+    )
 
 
 class Weight(_Variation):

@@ -38,6 +38,9 @@ def fill(
             inside = scored_events.clipped(rows["value"], filled[region].axes["score"].edges)
             process = settings.samples[part.sample]
             filled[region].fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
+    for name, point in settings.displaced.items():
+        if point.variation in settings.renormalised and name not in templated:
+            templates.renormalise(filled, histograms, point.processes, name)
     return filled
 
 

@@ -56,6 +56,15 @@ def parameters(settings: Configuration, variation: str) -> dict[str, tuple[str, 
     return found
 
 
+def renormalised(settings: Configuration) -> tuple[str, ...]:
+    """Return the shifts that do not change the yield of a process, summed over regions."""
+    return tuple(
+        name
+        for name, chosen in settings.variations.items()
+        if chosen.kind == "shift" and chosen.acceptance == "renormalised"
+    )
+
+
 def displaced(settings: Configuration) -> dict[str, Point]:
     """Return the displaced points ``<variation>_<name>``: of all variations with a prior, one at a time.
 

@@ -1,6 +1,7 @@
 """Events scored again at every hypothesised z: histograms at all z, and how events move between the bins with z."""
 
 import copy
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -146,7 +147,10 @@ def fill(moving: Iterable[Moving], edges: Edges, settings: Rescoring) -> Filled:
                 found = _patterns(piece.bins, weights, size)
                 patterns.setdefault((folder, piece.process), []).append(found)
     _copy_nominal(sums, processes, names, settings)
+    factors = _renormalise(sums, processes, names, settings)
     tables = [_joined(parts).assign(point=key[0], process=key[1]) for key, parts in patterns.items()]
+    for key, table in zip(patterns, tables, strict=True):
+        table["weight"] *= factors.get(key, 1.0)
     return Filled(_histograms(sums, processes, names, edges, settings), pd.concat(_with_nominal(tables, settings)))
 
 
@@ -165,6 +169,26 @@ def _copy_nominal(sums: np.ndarray, processes: list[str], names: list[str], sett
             if rate is not None or not _acts(name, process, settings):
                 sums[0, row, column] = sums[0, row, 0] * (rate or 1.0)
                 sums[1, row, column] = sums[1, row, 0] * (rate or 1.0) ** 2
+
+
+def _renormalise(
+    sums: np.ndarray, processes: list[str], names: list[str], settings: Rescoring
+) -> dict[tuple[str, str], float]:
+    """Scale processes to their nominal yield where a shift shall not change it; return the factors by folder, process.
+
+    An event is in one bin at every hypothesised z, so that the yields at all of them are the same.
+    """
+    factors: dict[tuple[str, str], float] = {}
+    for name in settings.renormalised:
+        sides = {f"{name}_{side}" for side in STANDARD}
+        sides |= {key for key, point in settings.displaced.items() if point.variation == name}
+        for folder, process in itertools.product(sorted(sides), settings.shifts[name]):
+            row, column = processes.index(process), names.index(folder)
+            if (total := sums[0, row, column, 0].sum()) > 0:
+                factors[folder, process] = factor = float(sums[0, row, 0, 0].sum() / total)
+                sums[0, row, column] *= factor
+                sums[1, row, column] *= factor**2
+    return factors
 
 
 def _acts(folder: str, process: str, settings: Rescoring) -> bool:

@@ -128,6 +128,7 @@ class Filling(Section):
     sets: dict[str, WeightMembers] = Field({})
     alternatives: dict[str, str] = Field({})
     restricted: dict[str, tuple[str, ...]] = Field({})
+    renormalised: tuple[str, ...] = ()
 
 
 class DisplacedFilling(Section):
@@ -140,6 +141,7 @@ class DisplacedFilling(Section):
     scores: tuple[str, ...]
     displaced: dict[str, points.Point]
     alternatives: dict[str, str] = Field({})
+    renormalised: tuple[str, ...] = ()
 
 
 class WorkspaceSettings(Section):
@@ -408,6 +410,7 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
         restricted={
             name: regions for name in kinds if (regions := points.acting(settings, name)) != tuple(settings.regions)
         },
+        renormalised=points.renormalised(settings),
     )
 
 
@@ -424,6 +427,7 @@ def displaced_filling(settings: Configuration) -> DisplacedFilling:
             sample: "" if side in points.STANDARD else f"{name}_{side}"
             for sample, (name, side) in settings.alternatives.items()
         },
+        renormalised=points.renormalised(settings),
     )
 
 
@@ -559,5 +563,6 @@ def _bare(sample: configuration.Sample) -> configuration.Sample:
 
 
 def _unlabelled(variation: Any) -> Any:
-    """Return *variation* without words for figures."""
-    return variation.model_copy(update={"label": None, "group": "other"})
+    """Return *variation* without words for figures, and what matters for templates only."""
+    words = {"label": None, "group": "other"}
+    return variation.model_copy(update=words | ({"acceptance": "kept"} if variation.kind == "shift" else {}))

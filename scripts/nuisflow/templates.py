@@ -1,7 +1,8 @@
 """Templates: histograms of a region's observable per process and variation, and how variations are post-processed."""
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,8 @@ def fill(events: Sequence[Path], scores: Path, settings: slices.Filling) -> Fill
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
         _copy_nominal(region, histogram, settings)
+    for name, side in itertools.product(settings.renormalised, ("up", "down")):
+        renormalise(histograms, histograms, settings.variations[name], f"{name}_{side}")
     histograms = {region: _combined(histogram, settings) for region, histogram in histograms.items()}
     notes += [
         _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
@@ -271,6 +274,25 @@ def combine(nominal: np.ndarray, members: np.ndarray, how: str) -> tuple[np.ndar
         case _:
             up, down = np.maximum(change.max(axis=0), 0), np.maximum(-change.min(axis=0), 0)
     return nominal + up, nominal - down
+
+
+def renormalise(
+    varied: Mapping[str, Histogram], nominal: Mapping[str, Histogram], processes: Sequence[str], variation: str
+) -> None:
+    """Scale the templates of *variation* to the nominal yield of each process, both summed over all regions.
+
+    A process without events at the variation stays without.
+    """
+    for process in processes:
+        target = sum(content(histogram, process).values.sum() for histogram in nominal.values())
+        total = sum(content(histogram, process, variation).values.sum() for histogram in varied.values())
+        if not total > 0:
+            continue
+        for histogram in varied.values():
+            view: Any = histogram.view(flow=True)
+            place = histogram.axes["process"].index(process), histogram.axes["variation"].index(variation)
+            view["value"][place] *= target / total
+            view["variance"][place] *= (target / total) ** 2
 
 
 def symmetrise(nominal: np.ndarray, up: np.ndarray, down: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
