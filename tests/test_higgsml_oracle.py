@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nuisflow.datasets import ditau, kinematics
+from nuisflow.datasets import ditau, higgsml, kinematics
 
 pandas = pytest.importorskip("pandas")
 systematics = pytest.importorskip("HiggsML.systematics", reason="HiggsML 0.1.5 is not installed (optional oracle)")
@@ -106,3 +106,48 @@ def test_jet_pairs_without_a_second_jet_are_undefined_here() -> None:
     assert wrong.sum() > 0, "the sample has no event that shows the defect of HiggsML"
     for name in ("mass_jet_jet", "deltaeta_jet_jet", "prodeta_jet_jet", "lep_eta_centrality"):
         assert np.all(found[f"DER_{name}"][wrong] == kinematics.UNDEFINED)
+
+
+# --- the events of 2014, which HiggsML knows by other names
+
+
+@pytest.fixture(scope="module")
+def events_of_2014(data: Path) -> kinematics.Columns:
+    """Return all events in double precision, with the noise of HiggsML as the direction of the soft term."""
+    files = sorted((data / "higgsml").glob("*.csv.gz"))
+    if not files:
+        pytest.skip(f"no *.csv.gz in {data / 'higgsml'}: set NUISFLOW_DATA to the folder with the test data")
+    table = pandas.read_csv(files[0])
+    noise = np.random.RandomState(NOISE_SEED)
+    columns = {name: table[name].to_numpy(float) for name in higgsml.PRIMARY}
+    return columns | {name: noise.normal(size=len(table)) for name in kinematics.SOFT_TERM}
+
+
+def random_cases() -> list[dict[str, float]]:
+    """Return ten random points: the first three with one change each, the others with all of them."""
+    generator = np.random.default_rng(2014)
+    ranges = {"tes": (0.8, 1.1), "jes": (0.9, 1.1), "soft_met": (0.1, 5.0)}
+    points = [{name: float(generator.uniform(*limits)) for name, limits in ranges.items()} for _ in range(10)]
+    return [{name: points[index][name]} for index, name in enumerate(ranges)] + points[3:]
+
+
+@pytest.mark.parametrize("case", random_cases(), ids=lambda case: "-".join(f"{n}{v:.3f}" for n, v in case.items()))
+def test_events_of_2014_at_random_points_equal_those_of_higgsml(
+    events_of_2014: kinematics.Columns, case: dict[str, float]
+) -> None:
+    renamed = {name: events_of_2014[higgsml.NAMES[name]] for name in kinematics.PRIMARY}
+    table = pandas.DataFrame({name: np.where(v == -999, -25, v) for name, v in renamed.items()})
+    expected = systematics.systematics(table, **case, seed=NOISE_SEED, dopostprocess=False)
+    changes = {name: ((case[name] - 1) / 0.01, 0.01) for name in ("tes", "jes") if name in case}
+    columns = events_of_2014
+    if "soft_met" in case:  # the nominal noise of 1 GeV is in no published event
+        x, y = kinematics.components(columns["PRI_met"], columns["PRI_met_phi"])
+        x, y = x + columns["soft_x"], y + columns["soft_y"]
+        columns = columns | {"PRI_met": np.hypot(x, y), "PRI_met_phi": np.arctan2(y, x)}
+        changes["soft_met"] = (float(np.log(case["soft_met"])), 1.0)
+    shifted = higgsml.shift(columns, changes)
+    found = higgsml.reconstruct(shifted | {name: np.round(shifted[name], 3) for name in higgsml.PRIMARY})
+    assert len(expected) == len(found["PRI_met"])
+    for name in (*kinematics.PRIMARY, *kinematics.DERIVED):
+        ours = np.where(found[higgsml.NAMES[name]] == -999, -25, found[higgsml.NAMES[name]])
+        np.testing.assert_allclose(ours, expected[name].to_numpy(float), atol=1e-3, rtol=1e-6, err_msg=name)

@@ -8,13 +8,13 @@ from nuisflow import sources
 
 LAYERS = [
     "seeds", "sources", "names", "metrics", "expressions", "files", "logs",
-    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets",
+    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets",
     "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
     "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",
     "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
     "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
     "strategies",
-    "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "variation_checks", "checks", "slices", "parallel",
+    "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "checks", "slices", "parallel",
     "conversion", "variations", "events",
     "batches", "training", "reweighting", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",

@@ -16,9 +16,11 @@ from nuisflow import (
     benchmarks,
     conditioning,
     datasets,
+    downloads,
     expansions,
     names,
     points,
+    published,
     strategies,
     tuning,
     variation_checks,
@@ -172,6 +174,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from conditioning.problems(settings)
     yield from benchmarks.problems(settings)
     yield from tuning.problems(settings)
+    yield from published.problems(settings)
     yield from _other_problems(settings)
 
 
@@ -199,7 +202,9 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
     if isinstance(settings.dataset, FileDataset):
         if not sample.files:
             yield f"{place}.files: is required for a {kind} data set: files in dataset.path"
-        if sample.events is not None or sample.expected is not None:
+        if known and sample.events is not None:
+            yield f"{place}.events: is for simulated data sets; remove it ('expected' scales published events)"
+        if not known and (sample.events is not None or sample.expected is not None):
             yield f"{place}: 'events' and 'expected' are for simulated data sets; give 'weight' instead"
         if sample.weight is None and sample.process != "data" and not known:
             yield f"{place}.weight: is required: expected events per row, e.g. an expression over columns"
@@ -315,10 +320,29 @@ def expand(path: str, place: str) -> str:
     return _VARIABLE.sub(value, path)
 
 
+def folder(settings: Configuration) -> str:
+    """Return the folder of the user's files."""
+    return expand(getattr(settings.dataset, "path", "."), "dataset.path")
+
+
 def raw_files(settings: Configuration, sample: str) -> list[str]:
-    """Return the paths of the files of *sample*; none for simulated data sets."""
-    folder = expand(getattr(settings.dataset, "path", "."), "dataset.path")
-    return [str(Path(folder) / expand(name, f"samples.{sample}.files")) for name in settings.samples[sample].files]
+    """Return the paths of the files of *sample*, those to be fetched included; none for simulated data sets."""
+    place, found = f"samples.{sample}.files", []
+    for name in (expand(name, place) for name in settings.samples[sample].files):
+        if not (paths := downloads.matching(folder(settings), name, getattr(settings.dataset, "download", {}))):
+            remedy = "put the file there, or correct the pattern or dataset.path"
+            raise ConfigurationError(f"{place}: no file matches {name!r} in {folder(settings)}; {remedy}")
+        found += paths
+    return list(dict.fromkeys(found))
+
+
+def missing_files(settings: Configuration) -> list[str]:
+    """Return the names in ``dataset.download`` of the files that some sample needs and that are not there."""
+    paths = {path for sample in settings.samples for path in raw_files(settings, sample)}
+    known = getattr(settings.dataset, "download", {})
+    return [
+        name for name in known if (path := Path(folder(settings)) / name) and str(path) in paths and not path.exists()
+    ]
 
 
 def converted(settings: Configuration, sample: str) -> bool:

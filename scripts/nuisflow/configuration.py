@@ -12,6 +12,7 @@ from nuisflow import strategies
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Expression = Annotated[str, Field(min_length=1)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -48,10 +49,19 @@ class PivotDataset(Section):
     kind: Literal["pivot"]
 
 
+class Download(Section):
+    """Where a published file comes from."""
+
+    url: str = Field(pattern=r"^(https?|ftp)://", description="address of the file")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="checksum of the file")
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = Field(None, description="checksum of the file")
+
+
 class FileDataset(Section):
     """Events in files of the user."""
 
     path: str = Field(".", description="folder of the files; environment variables as ${NAME}")
+    download: dict[FileName, Download] = Field({}, description="files that are fetched if they are not in path")
 
 
 class FlatDataset(FileDataset):
@@ -63,11 +73,31 @@ class FlatDataset(FileDataset):
     missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")
 
 
+class _CalibratedDataset(FileDataset):
+    soft_term: bool = Field(False, description="add the noise that the shift soft_met is about: 1 GeV at z = 0")
+
+
+class HiggsmlDataset(_CalibratedDataset):
+    """The events of the ATLAS Higgs challenge of 2014 (DOI 10.7483/OPENDATA.ATLAS.ZBP2.M5T8): signal, background."""
+
+    kind: Literal["higgsml"]
+    kaggle_sets: tuple[Literal["t", "b", "v", "u"], ...] = Field(
+        ("t", "b", "v", "u"), min_length=1, description="the column KaggleSet of the events to use"
+    )
+
+
+class FairUniverseDataset(_CalibratedDataset):
+    """The events of the Fair Universe challenge (DOI 10.5281/zenodo.15131565): htautau, ztautau, ttbar, diboson."""
+
+    kind: Literal["fair_universe"]
+
+
 SimulatedDataset = Annotated[
     DitauDataset | GaussianDataset | InfernoDataset | PivotDataset, Field(discriminator="kind")
 ]
 Dataset = Annotated[
-    DitauDataset | GaussianDataset | InfernoDataset | PivotDataset | FlatDataset, Field(discriminator="kind")
+    DitauDataset | GaussianDataset | InfernoDataset | PivotDataset | FlatDataset | HiggsmlDataset | FairUniverseDataset,
+    Field(discriminator="kind"),
 ]
 
 
@@ -94,9 +124,13 @@ class Sample(Section):
     """Events of one process: files, or a number of events to simulate."""
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
-    files: tuple[str, ...] = Field((), description="files in dataset.path (flat data sets)")
+    files: tuple[str, ...] = Field(
+        (), description="files in dataset.path, or patterns with * and ? (data sets of files)"
+    )
     events: Count | None = Field(None, description="number of events to simulate")
-    expected: Positive | None = Field(None, description="expected events that the simulated ones stand for")
+    expected: Positive | None = Field(
+        None, description="expected events that the simulated ones stand for; published events are scaled to it"
+    )
     variant: Name | None = Field(None, description="another way of simulating the process, if the data set has it")
     weight: Expression | None = Field(None, description="expected events per row: an expression over columns")
     selection: Expression | None = Field(None, description="rows of the files that belong to this sample")

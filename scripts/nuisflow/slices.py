@@ -54,6 +54,8 @@ class Conversion(Section):
     sample: str
     process: str
     seed: int
+    expected: float | None = None
+    selection: str | None = None
 
 
 class Processing(Section):
@@ -220,7 +222,7 @@ def plain(part: Section) -> dict[str, Any]:
 def selection(settings: Configuration) -> EventSelection:
     """Return what decides which events are selected, without binning, labels or colours."""
     return EventSelection(
-        dataset=settings.dataset,
+        dataset=_local(settings.dataset),
         derived=settings.derived,
         selection=settings.selection,
         regions={
@@ -249,9 +251,16 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
 
 def conversion(settings: Configuration, sample: str) -> Conversion:
     """Return what convert_events of *sample* depends on; the user's own columns are taken as they are."""
-    kind = settings.dataset.kind
-    process, seed = (settings.samples[sample].process, settings.seed) if kind != "flat" else ("", 0)
-    return Conversion(dataset=settings.dataset, sample=sample, process=process, seed=seed)
+    kind, chosen = settings.dataset.kind, settings.samples[sample]
+    process, seed = (chosen.process, settings.seed) if kind != "flat" else ("", 0)
+    return Conversion(
+        dataset=_local(settings.dataset),
+        sample=sample,
+        process=process,
+        seed=seed,
+        expected=chosen.expected,
+        selection=None if chosen.expected is None else chosen.selection,
+    )
 
 
 def shifted_names(settings: Configuration, sample: str) -> list[str]:
@@ -566,3 +575,8 @@ def _unlabelled(variation: Any) -> Any:
     """Return *variation* without words for figures, and what matters for templates only."""
     words = {"label": None, "group": "other"}
     return variation.model_copy(update=words | ({"acceptance": "kept"} if variation.kind == "shift" else {}))
+
+
+def _local(dataset: Any) -> Any:
+    """Return *dataset* without where its files come from."""
+    return dataset.model_copy(update={"download": {}}) if isinstance(dataset, configuration.FileDataset) else dataset

@@ -1,5 +1,6 @@
 """Import the library, check the configuration and name what the rules fan out over."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ try:
     user_files = {
         sample: checks.raw_files(settings, sample) for sample in settings.samples
     }
+    data_folder = Path(checks.folder(settings))
+    missing_files = checks.missing_files(settings)
 except checks.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 

@@ -1,5 +1,27 @@
 """Simulate or convert, and process events."""
 
+rule fetch_file:
+    output:
+        file=str(data_folder / "{file}"),
+    log:
+        "<logs>/fetch_file/{file}.log",
+    wildcard_constraints:
+        file="|".join(re.escape(name) for name in missing_files) or "none_",
+    localrule: True
+    conda:
+        "../../envs/events.yaml"
+    resources:
+        runtime="4h",
+    params:
+        settings=lambda wildcards: slices.plain(
+            settings.dataset.download[wildcards.file]
+        ),
+        code=sources.digest("fetch_file"),
+    message:
+        "Fetch {wildcards.file}"
+    script:
+        "../../scripts/fetch_file.py"
+
 
 rule simulate_events:
     output:

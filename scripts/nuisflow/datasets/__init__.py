@@ -12,18 +12,24 @@ Derived columns that are not in *wanted* (default: all are) may be missing from 
 
 Published files that are converted once have ``RAW`` (columns to read), ``TEXT`` (those of them that hold text, and what
 it may be) and ``convert(columns, process, generator)``, which returns ``COLUMNS`` and ``weight`` of the rows of
-*process* (default: all rows of a file); text comes to it as an index into what it may be.
+*process* (default: all rows of a file); text comes to it as an index into what it may be. ``OPTIONS`` names what it
+takes besides, from the section dataset, and ``FIXED`` the columns that no shift may meet, since they cannot be computed
+anew.
 """
 
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from nuisflow.datasets import ditau, flat, gaussian, inferno, pivot
+from nuisflow.datasets import ditau, fair_universe, flat, gaussian, higgsml, inferno, pivot
 
 MODULES: dict[str, ModuleType] = {
     "ditau": ditau,
+    "fair_universe": fair_universe,
     "flat": flat,
     "gaussian": gaussian,
+    "higgsml": higgsml,
     "inferno": inferno,
     "pivot": pivot,
 }
@@ -39,3 +45,11 @@ def undefined(dataset: Any) -> float | None:
     """Return the value that stands for 'undefined' in events of the section *dataset*; None: there is none."""
     value: float | None = getattr(dataset, "missing", MODULES[dataset.kind].UNDEFINED)
     return value
+
+
+def converter(dataset: Any) -> Callable[..., Any] | None:
+    """Return ``convert`` of the kind of *dataset* with the options of this section; None where there is none."""
+    module = MODULES[dataset.kind]
+    if not hasattr(module, "convert"):
+        return None
+    return partial(module.convert, **{name: getattr(dataset, name) for name in getattr(module, "OPTIONS", ())})

@@ -214,19 +214,20 @@ def _drop_jets(columns: Columns) -> None:
             column[lost] = UNDEFINED
 
 
-def derived(columns: Columns, wanted: Collection[str] | None = None) -> Columns:
+def derived(columns: Columns, wanted: Collection[str] | None = None, undefined: float = UNDEFINED) -> Columns:
     """Return the derived quantities (DERIVED) of the primary columns, as defined in arXiv:2410.02867.
 
-    Those that are not *wanted* (None: all are) may be missing.
+    Those that are not *wanted* (None: all are) may be missing. Where one does not exist it is *undefined*; a jet exists
+    where its transverse momentum is positive.
     """
     result: Columns = {}
     for names, part in _PARTS.items():
         if wanted is None or not set(names).isdisjoint(wanted):
-            result |= dict(zip(names, part(columns), strict=True))
+            result |= dict(zip(names, part(columns, undefined), strict=True))
     return {name: result[name] for name in DERIVED if name in result}
 
 
-def _of_visible(columns: Columns) -> tuple[np.ndarray, ...]:
+def _of_visible(columns: Columns, _: float) -> tuple[np.ndarray, ...]:
     """Return the visible mass, the distance and the ratio of momenta of lepton and tau."""
     had_pt, lep_pt = columns["PRI_had_pt"], columns["PRI_lep_pt"]
     apart_eta = columns["PRI_had_eta"] - columns["PRI_lep_eta"]
@@ -234,14 +235,14 @@ def _of_visible(columns: Columns) -> tuple[np.ndarray, ...]:
     return pair_mass(lep_pt * had_pt, apart_phi, apart_eta), np.hypot(apart_eta, apart_phi), lep_pt / had_pt
 
 
-def _of_missing(columns: Columns) -> tuple[np.ndarray, ...]:
+def _of_missing(columns: Columns, undefined: float) -> tuple[np.ndarray, ...]:
     """Return the transverse mass of missing momentum and lepton, and where the missing momentum points."""
     had_phi, lep_phi, met_phi = columns["PRI_had_phi"], columns["PRI_lep_phi"], columns["PRI_met_phi"]
-    centrality = _met_centrality(met_phi - lep_phi, wrapped(had_phi - lep_phi), had_phi - met_phi)
+    centrality = _met_centrality(met_phi - lep_phi, wrapped(had_phi - lep_phi), had_phi - met_phi, undefined)
     return pair_mass(columns["PRI_lep_pt"] * columns["PRI_met"], met_phi - lep_phi), centrality
 
 
-def _of_sums(columns: Columns) -> tuple[np.ndarray, ...]:
+def _of_sums(columns: Columns, _: float) -> tuple[np.ndarray, ...]:
     """Return the momentum of lepton, tau and missing momentum, with the jets too, and the scalar sum of momenta."""
     x, y = components(columns["PRI_had_pt"], columns["PRI_had_phi"])
     for pt, phi in (("PRI_lep_pt", "PRI_lep_phi"), ("PRI_met", "PRI_met_phi")):
@@ -257,7 +258,7 @@ def _jet_components(columns: Columns, jet: str) -> tuple[np.ndarray, np.ndarray]
     return components(np.maximum(pt, pt.dtype.type(0)), columns[f"{jet}_phi"])
 
 
-def _met_centrality(from_lepton: np.ndarray, between: np.ndarray, to_tau: np.ndarray) -> np.ndarray:
+def _met_centrality(from_lepton: np.ndarray, between: np.ndarray, to_tau: np.ndarray, undefined: float) -> np.ndarray:
     """Return where the missing momentum points: sqrt(2) midway between lepton and tau, 1 along one, less outside.
 
     (A + B)/sqrt(A^2 + B^2) with A = sin(met - lepton)/sin(tau - lepton), B = sin(tau - met)/sin(tau - lepton). Only the
@@ -265,12 +266,12 @@ def _met_centrality(from_lepton: np.ndarray, between: np.ndarray, to_tau: np.nda
     """
     a, b = np.sin(from_lepton), np.sin(to_tau)
     norm = np.hypot(a, b)
-    ratio = np.divide(a + b, norm, out=np.full_like(norm, UNDEFINED), where=norm > 0)
+    ratio = np.divide(a + b, norm, out=np.full_like(norm, undefined), where=norm > 0)
     centrality: np.ndarray = np.where((np.sin(between) < 0) & (norm > 0), -ratio, ratio)
     return centrality
 
 
-def _of_jet_pair(columns: Columns) -> tuple[np.ndarray, ...]:
+def _of_jet_pair(columns: Columns, undefined: float) -> tuple[np.ndarray, ...]:
     """Return the derived quantities of the two leading jets, computed where both exist."""
     both = np.flatnonzero(columns["PRI_jet_subleading_pt"] > 0)
     fields = (f"{jet}_{field}" for jet in JETS for field in ("pt", "eta", "phi"))
@@ -281,13 +282,13 @@ def _of_jet_pair(columns: Columns) -> tuple[np.ndarray, ...]:
     centrality = np.exp(-(((columns["PRI_lep_eta"][both] - 0.5 * (eta1 + eta2)) / reach) ** 2))
     results = []
     for value in (pair_mass(pt1 * pt2, phi1 - phi2, apart), apart, eta1 * eta2, centrality):
-        result = np.full_like(columns["PRI_lep_eta"], UNDEFINED)
+        result = np.full_like(columns["PRI_lep_eta"], undefined)
         result[both] = value
         results.append(result)
     return tuple(results)
 
 
-_PARTS: dict[tuple[str, ...], Callable[[Columns], tuple[np.ndarray, ...]]] = {
+_PARTS: dict[tuple[str, ...], Callable[[Columns, float], tuple[np.ndarray, ...]]] = {
     ("DER_mass_vis", "DER_deltar_had_lep", "DER_pt_ratio_lep_had"): _of_visible,
     ("DER_mass_transverse_met_lep", "DER_met_phi_centrality"): _of_missing,
     ("DER_pt_h", "DER_pt_tot", "DER_sum_pt"): _of_sums,
