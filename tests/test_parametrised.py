@@ -120,3 +120,14 @@ def test_a_conditional_classifier_is_trained_as_a_parametrised_one_of_the_same_w
     pool = gaussians.pool({"strategy": "conditional", "variations": ("shift",), "width": 1.0})
     conditional, _ = training.train(pool, pool.settings.training, "cpu")
     assert conditional.score(columns()).tolist() == plain.score(columns()).tolist()
+
+
+@pytest.mark.parametrize(("width", "strategy"), [(0.0, "nominal"), (1.0, "augmentation")])
+def test_a_network_that_is_not_told_z_scores_alike_at_every_z_and_is_an_ordinary_one(width, strategy):
+    options = {"strategy": "conditional", "variations": ("shift",), "told": False, "width": width}
+    pool = gaussians.pool(options)
+    untold, _ = training.train(pool, pool.settings.training, "cpu")
+    assert at(untold, 2.0).tolist() == at(untold, 0.0).tolist()
+    pool = gaussians.pool({"strategy": strategy} | ({"variations": ("shift",)} if width else {}))
+    ordinary, _ = training.train(pool, pool.settings.training, "cpu")
+    assert untold.score(columns()).tolist() == ordinary.score(columns()).tolist()

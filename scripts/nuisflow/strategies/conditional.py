@@ -1,10 +1,16 @@
 """A classifier that is told the nuisance parameter, applied again at every hypothesised value of it."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nuisflow.strategies.parametrised import Parametrised
+
+if TYPE_CHECKING:
+    import torch
+
+    from nuisflow.networks import Architecture
+    from nuisflow.strategies.strategy import Networks
 
 
 class Conditional(Parametrised):
@@ -18,6 +24,9 @@ class Conditional(Parametrised):
     ``kept`` makes -2 ln L relative to the saturated model, which fits best at the true z whatever f. ``dropped``, as
     published, lets the data prefer the z at which f separates best; this is right only where the sharpness of f at
     the true z is the same for all z, by a symmetry, as in the data set gaussian.
+
+    *told*: without it the network has no input for z, as that of `augmentation` or, at width 0, `nominal`; what is left
+    is a fit with templates at every z in place of those at +-1 alone, the way ordinary trainings were fitted there.
     """
 
     strategy: Literal["conditional"] = "conditional"  # type: ignore[assignment]
@@ -26,6 +35,10 @@ class Conditional(Parametrised):
     )
     data_terms: Literal["kept", "dropped"] = Field(
         "kept", description="terms of -2 ln L that depend on the data alone (dropped: only if f is as sharp at all z)"
+    )
+
+    told: bool = Field(
+        True, description="whether the network is told z; false: an ordinary one (width 0: nominal), fitted in this way"
     )
 
     @model_validator(mode="after")
@@ -38,6 +51,17 @@ class Conditional(Parametrised):
         if self.at or self.scan:
             raise ValueError("at, scan: the strategy 'conditional' scores at every z; use 'parametrised' for these")
         return self
+
+    def networks(self, architecture: "Architecture") -> "Networks":
+        """Return a classifier, with an input for z if it is told."""
+        return super().networks(architecture) if self.told else {"classifier": architecture.network("classifier")}
+
+    def output(self, networks: "Networks", features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
+        """Return the logit of every event, at its *z* if the network is told."""
+        if self.told:
+            return super().output(networks, features, z)
+        logits: torch.Tensor = networks["classifier"](features)
+        return logits.squeeze(1)
 
     def ignored(self) -> dict[str, Any]:
         """Return the options that training does not depend on: one is of the fit."""
