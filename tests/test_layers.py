@@ -14,12 +14,12 @@ LAYERS = [
     "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
     "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
     "strategies",
-    "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "checks", "slices", "parallel",
+    "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "checks", "slices", "bootstraps", "parallel",
     "conversion", "variations", "events",
     "batches", "training", "reweighting", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
-    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
-    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "plots", "report",
+    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "pseudo_experiments", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
+    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "bootstrap_tables", "plots", "report",
 ]  # fmt: skip
 PACKAGE = sources.SCRIPTS / "nuisflow"
 

@@ -293,6 +293,7 @@ def _other_problems(settings: Configuration) -> Iterator[str]:
                 yield f"templates.{section}: no variation {name!r}; {suggest(name, settings.variations)}"
     if not settings.fit.bounds[0] < 1 < settings.fit.bounds[1]:
         yield "fit.bounds: must contain 1, where the fit starts"
+    yield from _bootstrap_problems(settings)
     if settings.fit.unblind and not any(sample.process == "data" for sample in settings.samples.values()):
         yield "fit.unblind: there are no collision data; add a sample with process: data"
     if all(region.observable != "score" for region in settings.regions.values()):
@@ -302,6 +303,19 @@ def _other_problems(settings: Configuration) -> Iterator[str]:
         yield "samples: no signal sample has train: true"
     if settings.dask.address is not None and settings.dask.scheduler != "distributed":
         yield f"dask.address: is for scheduler distributed, not {settings.dask.scheduler!r}"
+
+
+def _bootstrap_problems(settings: Configuration) -> Iterator[str]:
+    """Yield what is wrong with ``toys.bootstrap``."""
+    if (bootstrap := settings.toys.bootstrap) is None:
+        return
+    low, high = bootstrap.mu
+    if low > high:
+        yield f"toys.bootstrap.mu: from {low:g} to {high:g} is no range; write the smaller number first"
+    if high >= settings.fit.bounds[1]:
+        yield f"toys.bootstrap.mu: {high:g} is outside fit.bounds, where no fit would find it; widen them or lower it"
+    if set(conditioning.trainings(settings)) == set(settings.trainings):
+        yield "toys.bootstrap: trainings of the strategy 'conditional' take no part, and there are no others; remove it"
 
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -342,6 +342,20 @@ class Fit(Section):
     )
 
 
+class Bootstrap(Section):
+    """Pseudo-experiments made of reserved events at random true values of everything (arXiv:2410.02867)."""
+
+    sets: Count = Field(10, description="sets of pseudo-experiments, each with one true value of the signal strength")
+    number: Count = Field(100, description="pseudo-experiments per set")
+    mu: tuple[Annotated[float, Field(ge=0)], Positive] = Field(
+        (0.1, 3.0), description="range of the true signal strength: that of a set is drawn uniformly"
+    )
+    share: Fraction = Field(
+        0.3,
+        description="part of the rows of every simulated sample, the first, for these pseudo-experiments alone",
+    )
+
+
 class Toys(Section):
     """Pseudo-experiments that check the coverage of the intervals."""
 
@@ -353,6 +367,9 @@ class Toys(Section):
         "in prior standard deviations; {} for none",
     )
     displaced_number: Count = Field(1_000, description="pseudo-experiments per training and displaced shift or weight")
+    bootstrap: Bootstrap | None = Field(
+        None, description="pseudo-experiments of reserved events at random true values; default: none"
+    )
 
 
 class Scenario(Section):

@@ -13,6 +13,7 @@ from nuisflow.configuration import Dask, Sample, Shift, Weight
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
+EVERYTHING = (0.0, 1.0)
 
 
 class EventError(ValueError):
@@ -28,16 +29,24 @@ class Chunk(NamedTuple):
     entry: int
 
 
-def chunks(paths: Sequence[Path], tree: str, size: int) -> list[Chunk]:
-    """Cut the files of a sample into pieces of at most *size* rows."""
+def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
+    """Cut the files of a sample, or the rows between two shares of them, into pieces of at most *size* rows."""
+    numbers = [files.count_rows(path, tree) for path in paths]
+    begin, end = (round(share * sum(numbers)) for share in part)
     pieces, first = [], 0
-    for path in paths:
-        rows = files.count_rows(path, tree)
-        pieces += [Chunk(path, start, min(start + size, rows), first + start) for start in range(0, rows, size)]
+    for path, rows in zip(paths, numbers, strict=True):
+        low, high = max(begin - first, 0), min(end - first, rows)
+        pieces += [Chunk(path, start, min(start + size, high), first + start) for start in range(low, high, size)]
         first += rows
-    if not first:
-        raise EventError(f"{', '.join(map(str, paths))}: no events; an empty sample cannot be used")
+    if not pieces:
+        few = f" among rows {begin} to {end} of {first} (toys.bootstrap.share)" if first else ""
+        raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
     return pieces
+
+
+def part_of(selection: slices.EventSelection, sample: Sample) -> tuple[float, float]:
+    """Return which rows of *sample* are used, as shares: all of collision data."""
+    return EVERYTHING if sample.process == "data" else selection.rows
 
 
 def tree_name(selection: slices.EventSelection) -> str:
@@ -60,7 +69,8 @@ def read(chunk: Chunk, selection: slices.EventSelection, sample: Sample) -> Colu
 
 def load(paths: Sequence[Path], selection: slices.EventSelection, sample: Sample, size: int = 500_000) -> Columns:
     """Return all raw columns of *sample* and ``entry``, in memory."""
-    parts = [read(chunk, selection, sample) for chunk in chunks(paths, tree_name(selection), size)]
+    pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
+    parts = [read(chunk, selection, sample) for chunk in pieces]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -82,7 +92,7 @@ def select(
     region = _regions(derived(shifted, selection, _deciding(selection)), selection)
     row = np.flatnonzero(region != OUTSIDE)
     kept = derived(_rows(shifted, row), selection)
-    weight = _weights(kept, sample)
+    weight = weights(kept, selection, sample)
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
             strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
@@ -123,13 +133,14 @@ def _regions(columns: Columns, selection: slices.EventSelection) -> np.ndarray:
     return region
 
 
-def _weights(columns: Columns, sample: Sample) -> np.ndarray:
-    """Return the expected number of events that each row stands for."""
+def weights(columns: Columns, selection: slices.EventSelection, sample: Sample) -> np.ndarray:
+    """Return the expected number of events that each row stands for; those in use stand for the others too."""
     size = len(columns["entry"])
     if sample.process == "data":
         return np.ones(size)
     weight = columns["weight"] if sample.weight is None else expressions.evaluate(sample.weight, columns, size)
-    return np.array(weight, dtype=np.float64)
+    low, high = selection.rows
+    return np.array(weight, dtype=np.float64) / (high - low)
 
 
 def _observables(columns: Columns, region: np.ndarray, selection: slices.EventSelection) -> np.ndarray:
@@ -158,14 +169,14 @@ def process(paths: Sequence[Path], settings: slices.Processing, dask: Dask) -> I
     Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
     variation and ``factor_<name>_member<number>`` of every weight set.
     """
-    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size)
+    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size, part_of(settings.events, settings.sample))
     work = functools.partial(_process_chunk, settings=settings)
     selected = 0
     for columns in parallel.ordered_map(work, pieces, dask):
         selected += len(columns["entry"])
         yield columns
     logging.getLogger(__name__).info(
-        "%s: %d of %d events selected", settings.name, selected, pieces[-1].entry + pieces[-1].stop - pieces[-1].start
+        "%s: %d of %d events selected", settings.name, selected, sum(piece.stop - piece.start for piece in pieces)
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 import nuisflow
-from nuisflow import comparison, departures, findings, held_out, known_answers, slices, tables
+from nuisflow import bootstrap_tables, comparison, departures, findings, held_out, known_answers, slices, tables
 from nuisflow.comparison import Run
 
 SOFTWARE = (
@@ -70,6 +70,7 @@ def context(material: Material, settings: slices.ReportSettings) -> dict[str, An
         "budgets": budget_rows(found["trainings"], settings),
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
+        "bootstrap": bootstrap_tables.section(found, settings),
         "robustness": departures.rows(found["robustness"], found["coverage"], settings),
         "held_out": held_out.rows(found["held_out"], settings),
         "displaced": departures.coverages(found["coverage"], settings),

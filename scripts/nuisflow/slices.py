@@ -26,13 +26,17 @@ class RegionSelection(Section):
 
 
 class EventSelection(Section):
-    """Everything that turns raw columns, at any z, into selected events with features."""
+    """Everything that turns raw columns, at any z, into selected events with features.
+
+    *rows*: the part of the rows of every simulated sample that is used, as shares; weights make up for the rest.
+    """
 
     dataset: configuration.Dataset
     derived: dict[str, str]
     selection: str | None
     regions: dict[str, RegionSelection]
     features: tuple[str, ...]
+    rows: tuple[float, float] = (0.0, 1.0)
 
 
 class Simulation(Section):
@@ -230,6 +234,7 @@ def selection(settings: Configuration) -> EventSelection:
             for name, region in settings.regions.items()
         },
         features=settings.features,
+        rows=(0.0 if settings.toys.bootstrap is None else settings.toys.bootstrap.share, 1.0),
     )
 
 
@@ -491,7 +496,7 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
     """Return what throw_toys of training *name*, repetition (seed) *repetition*, depends on."""
     return ToySettings(
         poi=settings.fit.poi,
-        toys=settings.toys,
+        toys=settings.toys.model_copy(update={"bootstrap": None}),
         displaced=points.displaced(settings),
         name=name,
         repetition=repetition,

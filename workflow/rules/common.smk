@@ -8,7 +8,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from nuisflow import benchmarks, checks, conditioning, points, slices, sources, tuning
+from nuisflow import (
+    benchmarks,
+    bootstraps,
+    checks,
+    conditioning,
+    points,
+    slices,
+    sources,
+    tuning,
+)
 
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 try:

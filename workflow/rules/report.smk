@@ -120,14 +120,15 @@ rule write_report:
         notes=each_training("templates_notes.json")
         + each_training("workspace_notes.json"),
         figures=collect(
-            "<results>/comparison/{figure}.svg", figure=slices.COMPARISON_FIGURES
+            "<results>/comparison/{figure}.svg",
+            figure=[*slices.COMPARISON_FIGURES, *bootstraps.figures(settings)],
         )
         + collect(
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
             figure=slices.training_figures(settings),
         ),
-        answers=benchmarks.answers(settings),
+        answers=benchmarks.answers(settings) + bootstraps.tables(settings),
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],

@@ -4,8 +4,8 @@ A module offers ``COLUMNS`` (raw columns; empty where the configuration declares
 ``reconstruct`` adds), ``SHIFTS`` (named shifts), ``shift(columns, {name: (z, size)})`` where it has shifts,
 ``reconstruct(columns, wanted)``, ``UNDEFINED`` (the value that stands for 'undefined', or None), and, for simulated
 events, ``PROCESSES`` and ``simulate(process, events, generator)``. ``ACTS_ON`` names the processes of shifts that must
-not act on others. Where the densities are known, ``log_density(process, columns, {shift: value})`` gives them with
-every shift at z times size = value, in natural units.
+not act on others, ``LIMITS`` the greatest size times |z| of a shift in nature. Where the densities are known,
+``log_density(process, columns, {shift: value})`` gives them with every shift at z times size = value, in natural units.
 
 ``shift`` and ``reconstruct`` treat every row alone: the rows of a part of the events are the same as in the whole.
 Derived columns that are not in *wanted* (default: all are) may be missing from what ``reconstruct`` returns.

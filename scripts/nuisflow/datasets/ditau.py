@@ -16,6 +16,7 @@ from nuisflow.datasets.kinematics import Columns
 COLUMNS = (*kinematics.PRIMARY, *kinematics.SOFT_TERM, "true_mass")
 DERIVED = kinematics.DERIVED
 SHIFTS = kinematics.SHIFTS
+LIMITS = kinematics.LIMITS
 UNDEFINED = kinematics.UNDEFINED
 shift = kinematics.shift
 reconstruct = kinematics.reconstruct

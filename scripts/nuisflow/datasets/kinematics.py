@@ -15,6 +15,7 @@ Values = float | np.ndarray
 UNDEFINED = -25.0
 JET_THRESHOLD = 26.0  # GeV; a jet at or below it does not exist
 SOFT_NOISE_LIMIT = 5.0  # GeV
+LIMITS = {"tes": 0.1, "jes": 0.1}  # greatest change of a scale in pseudo-experiments (arXiv:2410.02867)
 
 JETS = ("PRI_jet_leading", "PRI_jet_subleading")
 PRIMARY = (

@@ -1,0 +1,28 @@
+"""Collect the pseudo-experiments at random true values of all trainings in one table and one figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow import bootstrap_tables, comparison, files, logs, slices
+from nuisflow.plots import bootstrap, style
+
+
+def compare_bootstrap(
+    summaries: Sequence[Path], table: Path, figures: Sequence[Path], *, settings: dict[str, Any]
+) -> None:
+    """Write the scores of all *summaries* to *table*, and draw coverage, width and bias."""
+    chosen = slices.PlotSettings.model_validate(settings)
+    found = {run: files.read_json(path) for run, path in comparison.by_run(summaries).items()}
+    files.write_table(table, bootstrap_tables.table(found, chosen))
+    style.draw({"bootstrap": lambda: bootstrap.figure(files.read_table(table), chosen)}, figures)
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        compare_bootstrap(
+            [Path(path) for path in snakemake.input.summaries],
+            Path(snakemake.output.table),
+            [Path(path) for path in snakemake.output.figures],
+            settings=snakemake.params.settings,
+        )

@@ -1,0 +1,68 @@
+"""A whole small analysis, from simulated events to the workspace of every training, in one process."""
+
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from analyses import ROOT, changed
+
+import build_workspace
+import fill_templates
+import process_events
+import score_events
+import simulate_events
+import train_network
+from nuisflow import checks, slices
+from nuisflow.configuration import Configuration
+
+TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
+BOOTSTRAP = ("toys", {"displacements": {}, "bootstrap": {"sets": 2, "number": 20, "share": 0.5}})
+TRAININGS = ("trainings", {"boosted_trees": {"strategy": "boosted_trees", "rounds": 20, "depth": 3}})
+
+
+class Small(NamedTuple):
+    """An analysis and where its files are."""
+
+    folder: Path
+    settings: Configuration
+
+    def raw(self) -> dict[str, list[Path]]:
+        return {sample: [self.folder / "raw" / f"{sample}.root"] for sample in self.settings.samples}
+
+    def of(self, name: str) -> Path:
+        """Return a file of the first training."""
+        return self.folder / "trainings" / next(iter(self.settings.trainings)) / "seed1" / name
+
+
+def configured(*changes: tuple[str, Any]) -> Configuration:
+    """Return the toy analysis with one quick training and a bootstrap."""
+    return checks.check(changed(TOY, *copy.deepcopy((TRAININGS, BOOTSTRAP)), *changes), "toy.yaml")
+
+
+def make(folder: Path, settings: Configuration) -> Small:
+    """Simulate, process, train, score, fill and build, as the workflow does."""
+    small, dask = Small(folder, settings), {}
+    for sample, (path,) in small.raw().items():
+        simulate_events.simulate_events(path, settings=slices.plain(slices.simulation(settings, sample)))
+    events = []
+    for sample, raw in small.raw().items():
+        for variation in slices.shifted_names(settings, sample):
+            events.append(folder / "events" / variation / f"{sample}.parquet")
+            chosen = slices.plain(slices.processing(settings, sample, variation))
+            process_events.process_events(raw, events[-1], settings=chosen, dask=dask)
+    name = next(iter(settings.trainings))
+    model, scores, templates = (small.of(file) for file in ("model.pt", "scores.parquet", "templates.json"))
+    raw = {sample: small.raw()[sample] for sample in settings.trained_samples}
+    chosen = slices.plain(slices.training(settings, name, 1))
+    train_network.train_network(raw, model, small.of("history.csv"), settings=chosen, device="cpu")
+    score_events.score_events(
+        model, events, scores, settings=slices.plain(slices.scoring(settings)), dask=dask, device="cpu"
+    )
+    chosen = slices.plain(slices.filling(settings, name))
+    fill_templates.fill_templates(events, scores, templates, small.of("templates_notes.json"), settings=chosen)
+    chosen = slices.plain(slices.workspace(settings, name))
+    build_workspace.build_workspace(
+        templates, small.of("workspace.json"), small.of("workspace_notes.json"), settings=chosen
+    )
+    return small

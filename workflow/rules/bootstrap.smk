@@ -1,0 +1,67 @@
+"""Pseudo-experiments made of reserved events (toys.bootstrap)."""
+
+
+rule bootstrap_experiments:
+    input:
+        raw=[path for s in settings.simulated for path in raw_files(s)],
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        templates="<results>/trainings/{training}/seed{seed}/templates.json",
+        workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
+    output:
+        experiments="<results>/trainings/{training}/seed{seed}/bootstrap.parquet",
+        summary="<results>/trainings/{training}/seed{seed}/bootstrap.json",
+    log:
+        "<logs>/bootstrap_experiments/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/bootstrap_experiments/{training}_seed{seed}.tsv"
+    conda:
+        "../../envs/members.yaml"
+    threads: settings.dask.workers
+    resources:
+        mem_mb=2000,
+        runtime="12h",
+    params:
+        settings=lambda wildcards: slices.plain(bootstraps.slice_of(settings)),
+        files={sample: raw_files(sample) for sample in settings.simulated},
+        code=lambda wildcards: sources.digest(
+            "bootstrap_experiments",
+            *settings.trainings[wildcards.training].modules,
+        ),
+    message:
+        "Bootstrap experiments for {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/bootstrap_experiments.py"
+
+
+rule compare_bootstrap:
+    input:
+        summaries=collect(
+            "<results>/trainings/{training}/seed{seed}/bootstrap.json",
+            training=bootstraps.trainings(settings),
+            seed=seeds,
+        ),
+    output:
+        table="<results>/comparison/bootstrap.csv",
+        figures=report(
+            collect(
+                "<results>/comparison/bootstrap.{format}",
+                format=["svg", "pdf"],
+            ),
+            category="Comparison",
+        ),
+    log:
+        "<logs>/compare_bootstrap.log",
+    benchmark:
+        "<benchmarks>/compare_bootstrap.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=slices.plain(slices.plots(settings)),
+        code=sources.digest("compare_bootstrap"),
+    message:
+        "Compare the bootstrap experiments"
+    script:
+        "../../scripts/compare_bootstrap.py"
