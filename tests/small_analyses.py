@@ -19,6 +19,7 @@ from nuisflow.configuration import Configuration
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
 BOOTSTRAP = ("toys", {"displacements": {}, "bootstrap": {"sets": 2, "number": 20, "share": 0.5}})
 TRAININGS = ("trainings", {"boosted_trees": {"strategy": "boosted_trees", "rounds": 20, "depth": 3}})
+TRAININGS_AND_BOOTSTRAP = (TRAININGS, BOOTSTRAP)
 
 
 class Small(NamedTuple):
@@ -37,7 +38,7 @@ class Small(NamedTuple):
 
 def configured(*changes: tuple[str, Any]) -> Configuration:
     """Return the toy analysis with one quick training and a bootstrap."""
-    return checks.check(changed(TOY, *copy.deepcopy((TRAININGS, BOOTSTRAP)), *changes), "toy.yaml")
+    return checks.check(changed(TOY, *copy.deepcopy(TRAININGS_AND_BOOTSTRAP), *changes), "toy.yaml")
 
 
 def make(folder: Path, settings: Configuration) -> Small:

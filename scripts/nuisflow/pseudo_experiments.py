@@ -241,7 +241,7 @@ def _cumulative(raw: Columns, sample: str, settings: BootstrapSettings) -> Float
 def picked(cumulative: Floats, size: float, random: np.random.Generator) -> Integers:
     """Return how often every row occurs, n ~ Poisson(size times its weight): first the sum, then the rows."""
     number = random.poisson(size * cumulative[-1])
-    rows = np.searchsorted(cumulative, random.random(number) * cumulative[-1], side="right")
+    rows = np.searchsorted(cumulative, np.sort(random.random(number)) * cumulative[-1], side="right")
     return np.bincount(np.minimum(rows, len(cumulative) - 1), minlength=len(cumulative))
 
 
