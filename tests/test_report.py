@@ -2,14 +2,15 @@ import html.parser
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import comparison, files, report, slices, tables
+from nuisflow import bootstrap_tables, comparison, files, interval_scores, report, slices, tables
 from nuisflow.comparison import Run, by_run, run_of
-from nuisflow.plots import fits, style, trainings
+from nuisflow.plots import bootstrap, fits, style, trainings
 
 TEMPLATE = Path(report.__file__).with_name("report_template.html").read_text()
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -128,6 +129,32 @@ def test_the_headline_comes_before_everything_else(text):
         text.index(f'id="{part}"') for part in ("tests", "breakdown", "trainings", "yields", "notes", "configuration")
     ]
     assert places == sorted(places)
+
+
+def test_pseudo_experiments_at_random_true_values_have_their_section(material, settings, text, tmp_path):
+    assert 'id="bootstrap"' not in text
+    random, scores = np.random.default_rng(1), {}
+    for name in list(settings.trainings)[:-1]:
+        for seed in (1, 2):
+            true = np.repeat(random.uniform(0.1, 3, 4), 25)
+            value = true + random.normal(0, 0.2, 100)
+            found = interval_scores.measurements(np.repeat(range(4), 25), true, value, (value - 0.2, value + 0.2))
+            expectation = {"expectation": {"mu_hat": 1.01, "p16": 0.9, "p84": 1.1}}
+            scores[Run(name, seed)] = interval_scores.summary(found) | expectation
+    table = bootstrap_tables.table(scores, settings)
+    assert len(table) == len(scores)
+    asked = {"sets": 4, "number": 25, "mu": [0.1, 3.0], "share": 0.3}
+    configured = settings.model_copy(update={"configuration": settings.configuration | {"toys": {"bootstrap": asked}}})
+    style.draw({"bootstrap": lambda: bootstrap.figure(table, settings)}, [path := tmp_path / "bootstrap.svg"])
+    drawn = material.figures | {("comparison", "bootstrap"): path.read_text()}
+    shown = report.render(
+        TEMPLATE, material._replace(tables=material.tables | {"bootstrap": table}, figures=drawn), configured
+    )
+    words = " ".join(" ".join(Page(shown).text).split())
+    first = table[table["training"] == table["training"][0]]
+    assert f"{100 * first['coverage'].mean():.2f} ± {100 * first['coverage_error'].mean():.2f} %" in words
+    assert "4 sets of 25 pseudo-experiments" in words
+    assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
 
 
 def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
