@@ -67,6 +67,8 @@ def after(step, *trainings):
 BOTH = ("boosted_trees", "augmentation")
 NEW_SHIFT = {f"Process {sample} (jes_{side})" for sample in TOY["samples"] for side in ("up", "down", "up2")}
 FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Process ttbar (tilt_up2)"}
+PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
+BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
 
 def displaced(*steps):
@@ -165,6 +167,7 @@ def test_nothing_reruns_without_a_change(project):
         pytest.param([("toys.displacements.down2", -2.0)], {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}"), id="new displacement"),
         pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="no displacements"),
         pytest.param([("toys.displacements", {"up": 1})], displaced(), id="fewer displacements"),
+        pytest.param([("toys.bootstrap", {"number": 5})], PROCESSED | after("Train {}", *BOTH) | BOOTSTRAPPED, id="bootstrap"),
         pytest.param([("variations.jes", {"kind": "shift", "shift": "jes", "size": 0.01})], NEW_SHIFT | after("Score events with {}", *BOTH), id="new shift"),
         pytest.param([("trainings.nominal", {"strategy": "nominal"})], after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}, id="new training"),
         pytest.param([("dask.workers", 2), ("dask.scheduler", "processes"), ("dask.chunk_size", 999)], set(), id="dask"),

@@ -15,7 +15,7 @@ rule bootstrap_experiments:
     benchmark:
         "<benchmarks>/bootstrap_experiments/{training}_seed{seed}.tsv"
     conda:
-        "../../envs/members.yaml"
+        "../../envs/bootstrap.yaml"
     threads: settings.dask.workers
     resources:
         mem_mb=2000,
