@@ -69,7 +69,8 @@ def competition(small, tmp_path_factory):
     metadata = {"total_rows": len(table), "sum_weights": float(table["weights"].sum())}
     (folder / "blackSwan_data" / "data_metadata.json").write_text(json.dumps(metadata))
     environment = os.environ | {
-        "PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{folder / 'stubs'}", "MPLBACKEND": "Agg",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")]), str(folder / "stubs")]),
+        "MPLBACKEND": "Agg",
         "NUISFLOW_CONFIG": str(small.folder / "config.yaml"), "NUISFLOW_RESULTS": str(small.folder),
     }  # fmt: skip
     command = [sys.executable, "-m", "HiggsML.run_competition", "--submission", "submission", "--output", "output"]
