@@ -106,7 +106,7 @@ def test_a_submission_counts_the_events_of_the_templates_as_the_workflow_does(sm
     for sample, raw in small.raw().items():
         columns = events.load(raw, slices.selection(small.settings), small.settings.samples[sample])
         assert columns.pop("entry")[0] % small.settings.learning.folds == 0  # so that the folds are the same
-        counted = submission.count(pd.DataFrame(columns), 2.0 * columns["weight"])
+        counted = submission.contents(pd.DataFrame(columns), 2.0 * columns["weight"])
         for region, first, last in submission.model.channels:
             expected = histograms[region][sample, "nominal", :].values()
             assert counted[first:last] == pytest.approx(expected, rel=1e-6)
@@ -114,8 +114,8 @@ def test_a_submission_counts_the_events_of_the_templates_as_the_workflow_does(sm
 
 def test_events_that_occur_twice_count_twice(small, submission):
     table = published(small)[:500]
-    once = submission.count(table)
-    assert submission.count(table, np.full(500, 2)) == pytest.approx(2 * once)
+    once = submission.contents(table)
+    assert submission.contents(table, np.full(500, 2)) == pytest.approx(2 * once)
     prediction = submission.predict({"data": table, "weights": np.ones(500)})
     assert prediction.keys() == {"mu_hat", "delta_mu_hat", "p16", "p84"}
     assert prediction["delta_mu_hat"] == pytest.approx((prediction["p84"] - prediction["p16"]) / 2)
@@ -126,3 +126,11 @@ def test_a_training_that_is_not_there_is_named(small):
         checks.ConfigurationError, match=r"trainings: no training 'boosted_tree'; did you mean 'boosted_trees'"
     ):
         challenge.load(small.folder / "config.yaml", small.folder, "boosted_tree")
+
+
+def test_an_experiment_without_a_selected_event_tells_nothing(small, submission):
+    table = published(small)[:100].assign(PRI_had_pt=np.float32(10.0))
+    assert submission.contents(table).sum() == 0
+    prediction = submission.predict({"data": table, "weights": np.ones(100)})
+    assert (prediction["p16"], prediction["p84"]) == small.settings.fit.bounds
+    assert prediction["mu_hat"] == 1

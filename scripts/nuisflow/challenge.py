@@ -26,7 +26,7 @@ class Submission(NamedTuple):
     model: likelihood.Model
     poi: str
 
-    def count(self, table: "pd.DataFrame", weights: np.ndarray | None = None) -> Floats:
+    def contents(self, table: "pd.DataFrame", weights: np.ndarray | None = None) -> Floats:
         """Return the events of *table* (columns of the data set, as measured) in the bins of the likelihood.
 
         *weights*: how often each occurs; default: once. Everything derived is computed anew.
@@ -37,14 +37,15 @@ class Submission(NamedTuple):
         selected = events.select(columns, self.selection, COLLECTED, {}, {})
         events.check_finite(selected, self.selection.features, "experiment")
         number = np.ones(len(table)) if weights is None else np.asarray(weights, np.float64)
-        return np.bincount(self.filler.bins(selected), number[selected["row"]], minlength=self.filler.size)
+        filled = np.bincount(self.filler.bins(selected), number[selected["row"]], minlength=self.filler.size)
+        return filled.astype(np.float64)
 
     def predict(self, test_set: Mapping[str, Any]) -> dict[str, float]:
         """Return what the challenge asks for: mu_hat, its uncertainty delta_mu_hat, and the interval p16 to p84.
 
         *test_set* has ``data`` (a table) and ``weights``. Where the fit fails, the interval is the range of the POI.
         """
-        found = pseudo_experiments.measure(self.model, self.count(**_parts(test_set))[None], self.poi).iloc[0]
+        found = pseudo_experiments.measure(self.model, self.contents(**_parts(test_set))[None], self.poi).iloc[0]
         if found["converged"]:
             value, low, high = (float(found[name]) for name in pseudo_experiments.FITTED)
         else:
