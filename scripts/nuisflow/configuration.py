@@ -5,7 +5,7 @@ A configuration is plain data, frozen once checked. What must agree *between* se
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nuisflow import strategies
 
@@ -310,24 +310,33 @@ class Pruning(Section):
     shape: Annotated[float, Field(ge=0)] = Field(0.0, description="drop the shape part if no bin changes by more")
 
 
+Symmetry = Literal["two_sided", "one_sided"]
+Smoother = Literal["353qh", "kernel"]
+
+
 class Templates(Section):
     """Binning and post-processing of the templates."""
 
     binning: Binning = Field(default_factory=Binning)
-    symmetrise: dict[Name, Literal["two_sided", "one_sided"]] = Field(
+    symmetrise: dict[Name, Symmetry] = Field(
         {}, description="variations made symmetric: half of up minus down, or up mirrored; a list: two_sided"
     )
-    smooth: dict[Name, Literal["353qh", "kernel"]] = Field(
+    smooth: dict[Name, Smoother] = Field(
         {}, description="variations whose ratio to nominal is smoothed, and how; a list: 353qh"
     )
     prune: Pruning = Field(default_factory=Pruning)
 
-    @field_validator("symmetrise", "smooth", mode="before")
+    @field_validator("symmetrise", mode="before", json_schema_input_type=dict[Name, Symmetry] | tuple[Name, ...])
     @classmethod
-    def _as_mapping(cls, value: Any, info: ValidationInfo) -> Any:
+    def _list_of_symmetrised(cls, value: Any) -> Any:
         """Take a list of variations as all of the usual kind."""
-        usual = {"symmetrise": "two_sided", "smooth": "353qh"}[info.field_name or ""]
-        return dict.fromkeys(value, usual) if isinstance(value, list | tuple) else value
+        return dict.fromkeys(value, "two_sided") if isinstance(value, list | tuple) else value
+
+    @field_validator("smooth", mode="before", json_schema_input_type=dict[Name, Smoother] | tuple[Name, ...])
+    @classmethod
+    def _list_of_smoothed(cls, value: Any) -> Any:
+        """Take a list of variations as all of the usual kind."""
+        return dict.fromkeys(value, "353qh") if isinstance(value, list | tuple) else value
 
 
 class Fit(Section):
