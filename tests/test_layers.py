@@ -7,8 +7,8 @@ import pytest
 from nuisflow import sources
 
 LAYERS = [
-    "seeds", "sources", "names", "metrics", "expressions", "files", "logs",
-    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets",
+    "seeds", "sources", "names", "metrics", "expressions", "files", "logs", "plugins",
+    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets.records", "datasets.nanoaod", "datasets",
     "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
     "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",
     "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",

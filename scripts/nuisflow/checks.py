@@ -159,9 +159,11 @@ def _resolve(node: Any, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problems(settings: Configuration) -> Iterator[str]:
+    yield from getattr(datasets.of(settings.dataset), "problems", tuple)()
     yield from _process_problems(settings)
     for name, sample in settings.samples.items():
         yield from _sample_problems(settings, name, sample)
+        yield from _format_problems(settings, name)
     yield from _column_problems(settings)
     for name, region in settings.regions.items():
         yield from _region_problems(settings, name, region)
@@ -221,7 +223,14 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
     if sample.process == "data" and sample.weight is not None:
         yield f"{place}.weight: collision data have no weight"
     yield from variation_checks.expression_problems(sample.weight, available, f"{place}.weight")
-    yield from variation_checks.expression_problems(sample.selection, available, f"{place}.selection")
+    raw = datasets.raw_columns(settings.dataset)
+    yield from variation_checks.expression_problems(sample.selection, raw, f"{place}.selection")
+
+
+def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
+    for file in settings.samples[name].files:
+        if settings.dataset.kind == "nanoaod" and not file.lower().endswith(".root"):
+            yield f"samples.{name}.files: {file!r}: a nanoaod data set is read from ROOT files only"
 
 
 def _column_problems(settings: Configuration) -> Iterator[str]:

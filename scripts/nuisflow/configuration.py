@@ -92,11 +92,33 @@ class FairUniverseDataset(_CalibratedDataset):
     kind: Literal["fair_universe"]
 
 
+class NanoaodDataset(FileDataset):
+    """NanoAOD-like ROOT files: lists of objects per event, made flat by functions in a Python file."""
+
+    kind: Literal["nanoaod"]
+    tree: str = Field("Events", description="name of the TTree or RNTuple")
+    branches: tuple[Column, ...] = Field(min_length=1, description="branches to read, e.g. Muon_pt")
+    generated: tuple[Column, ...] = Field((), description="further branches, which only simulation has")
+    functions: str = Field(min_length=1, description="Python file with flatten(events) and, for shifts, shift")
+    columns: tuple[Column, ...] = Field(
+        min_length=1, description="the columns that flatten returns, and branches that are one number per event"
+    )
+    shifts: tuple[Name, ...] = Field((), description="names of the shifts that the function shift knows")
+    missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")
+
+
 SimulatedDataset = Annotated[
     DitauDataset | GaussianDataset | InfernoDataset | PivotDataset, Field(discriminator="kind")
 ]
 Dataset = Annotated[
-    DitauDataset | GaussianDataset | InfernoDataset | PivotDataset | FlatDataset | HiggsmlDataset | FairUniverseDataset,
+    DitauDataset
+    | GaussianDataset
+    | InfernoDataset
+    | PivotDataset
+    | FlatDataset
+    | HiggsmlDataset
+    | FairUniverseDataset
+    | NanoaodDataset,
     Field(discriminator="kind"),
 ]
 

@@ -56,8 +56,12 @@ def tree_name(selection: slices.EventSelection) -> str:
 
 def read(chunk: Chunk, selection: slices.EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
-    wanted = datasets.raw_columns(selection.dataset)
-    columns = files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
+    offered = datasets.of(selection.dataset)
+    if hasattr(offered, "read"):
+        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
+    else:
+        wanted = datasets.raw_columns(selection.dataset)
+        columns = files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
     columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
     for path in map(Path, sample.ratios):
         name = f"ratio_{path.parent.name}"
@@ -89,9 +93,11 @@ def select(
     """
     shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
     shifted = variations.shifted(columns, selection.dataset, shifts, z)
-    region = _regions(derived(shifted, selection, _deciding(selection)), selection)
+    whole = getattr(datasets.of(selection.dataset), "whole", False)
+    decisive = derived(shifted, selection, None if whole else _deciding(selection))
+    region = _regions(decisive, selection)
     row = np.flatnonzero(region != OUTSIDE)
-    kept = derived(_rows(shifted, row), selection)
+    kept = _rows(decisive, row) if whole else derived(_rows(shifted, row), selection)
     weight = weights(kept, selection, sample)
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
@@ -205,7 +211,8 @@ def _deciding(selection: slices.EventSelection) -> set[str]:
 
 def derived(columns: Columns, selection: slices.EventSelection, wanted: Collection[str] | None = None) -> Columns:
     """Return *columns* with everything derived from them; what is not *wanted* (None: all is) may be missing."""
-    columns = datasets.MODULES[selection.dataset.kind].reconstruct(columns, wanted)
+    ratios = {name: values for name, values in columns.items() if name.startswith("ratio_")}
+    columns = datasets.of(selection.dataset).reconstruct(columns, wanted) | ratios
     for name, expression in selection.derived.items():
         if wanted is None or name in wanted:
             columns = columns | {name: expressions.evaluate(expression, columns)}

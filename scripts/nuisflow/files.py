@@ -155,7 +155,8 @@ def read_rows(path: Path, columns: Sequence[str], start: int, stop: int, tree: s
     with _naming(path):
         match _kind(path):
             case "root":
-                return _read_root(path, columns, start, stop, tree)
+                arrays = _read_root(path, columns, start, stop, tree, library="np")
+                return {name: _flat(path, name, np.asarray(arrays[name])) for name in columns}
             case "parquet":
                 return _read_parquet(path, columns, start, stop)
             case kind:
@@ -284,11 +285,17 @@ def _kept_tree(path: Path, tree: str, _status: tuple[int, ...]) -> Any:
     return _tree(uproot.open(path, array_cache=None), path, tree)
 
 
-def _read_root(path: Path, columns: Sequence[str], start: int, stop: int, tree: str) -> Columns:
+def _read_root(path: Path, columns: Sequence[str], start: int, stop: int, tree: str, **options: Any) -> Any:
     events = _opened(path, tree)
     _check_columns(path, columns, events.keys())
-    arrays = events.arrays(list(columns), entry_start=start, entry_stop=stop, library="np")
-    return {name: _flat(path, name, np.asarray(arrays[name])) for name in columns}
+    return events.arrays(list(columns), entry_start=start, entry_stop=stop, **options)
+
+
+def read_jagged(path: Path, branches: Sequence[str], start: int, stop: int, tree: str = TREE) -> dict[str, Any]:
+    """Return rows *start* to *stop* of *branches* of a ROOT file as awkward arrays: numbers, or lists of them."""
+    with _naming(path):
+        arrays: dict[str, Any] = _read_root(path, branches, start, stop, tree, library="ak", how=dict)
+        return arrays
 
 
 def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
@@ -311,7 +318,9 @@ def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> 
 def _flat(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     """Return numbers as float32, float64 or int64, whichever holds them exactly."""
     if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise FileError(f"{path}: column {name!r} is not one number per event (jagged, text or object)")
+        jagged = values.ndim > 1 or (len(values) and np.ndim(values[0]) == 1)
+        remedy = "; read jagged branches with `kind: nanoaod`" if jagged and _kind(path) == "root" else ""
+        raise FileError(f"{path}: column {name!r} is not one number per event (jagged, text or object){remedy}")
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind in "biu":
         return values.astype(np.int32 if values.dtype.itemsize < 4 else np.int64)

@@ -155,7 +155,7 @@ def parameter_problems(settings: Configuration) -> Iterator[str]:
 
 
 def _shift(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
-    known = datasets.MODULES[settings.dataset.kind].SHIFTS
+    known = datasets.of(settings.dataset).SHIFTS
     if (shift.shift is None) == (shift.columns is None):
         yield f"{place}: give either 'shift' (one of {', '.join(known) or 'none for this data set'}) or 'columns'"
     if shift.shift is not None:
@@ -163,6 +163,9 @@ def _shift(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
             yield f"{place}.shift: no shift {shift.shift!r}; {suggest(shift.shift, known)}"
         if shift.size is None:
             yield f"{place}.size: is required: the prior standard deviation"
+    if shift.columns is not None and settings.dataset.kind == "nanoaod":
+        yield f"{place}.columns: columns follow from objects, which 'shift' changes: name one of dataset.shifts"
+        return
     available = columns(settings)
     raw = [*getattr(settings.dataset, "columns", ()), *datasets.MODULES[settings.dataset.kind].COLUMNS]
     for column, expression in (shift.columns or {}).items():

@@ -30,7 +30,7 @@ def shifted(
     active = {name: shift for name, shift in shifts.items() if np.any(z.get(name, 0.0))}
     named = {shift.shift: (z[name], shift.size) for name, shift in active.items() if shift.shift is not None}
     if named:
-        columns = datasets.MODULES[dataset.kind].shift(columns, named)
+        columns = datasets.of(dataset).shift(columns, named)
     missing = datasets.undefined(dataset)
     for name, shift in active.items():
         if shift.columns is not None:

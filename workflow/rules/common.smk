@@ -13,6 +13,7 @@ from nuisflow import (
     bootstraps,
     checks,
     conditioning,
+    datasets,
     points,
     slices,
     sources,

@@ -1,5 +1,6 @@
 """Simulate or convert, and process events."""
 
+
 rule fetch_file:
     output:
         file=str(data_folder / "{file}"),
@@ -91,7 +92,7 @@ rule process_events:
         settings=lambda wildcards: slices.plain(
             slices.processing(settings, wildcards.sample, wildcards.variation)
         ),
-        code=sources.digest("process_events"),
+        code=sources.digest("process_events", *datasets.code(settings.dataset)),
     message:
         "Process {wildcards.sample} ({wildcards.variation})"
     script:

@@ -31,6 +31,7 @@ rule tune_training:
         code=lambda wildcards: sources.digest(
             "tune_training",
             *settings.trainings[wildcards.training].modules,
+            *datasets.code(settings.dataset),
         ),
     message:
         "Tune {wildcards.training}"
@@ -68,6 +69,7 @@ rule train_network:
         code=lambda wildcards: sources.digest(
             "train_network",
             *settings.trainings[wildcards.training].modules,
+            *datasets.code(settings.dataset),
         ),
     message:
         "Train {wildcards.training} (seed {wildcards.seed})"

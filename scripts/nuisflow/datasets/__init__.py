@@ -15,14 +15,19 @@ it may be) and ``convert(columns, process, generator)``, which returns ``COLUMNS
 *process* (default: all rows of a file); text comes to it as an index into what it may be. ``OPTIONS`` names what it
 takes besides, from the section dataset, and ``FIXED`` the columns that no shift may meet, since they cannot be computed
 anew.
+
+Where what a module offers depends on the section of the configuration, ``of(dataset)`` returns an object that offers
+it: ``shift``, ``reconstruct`` and ``SHIFTS``; it may also have ``read(path, start, stop, simulated)``, which replaces
+`files.read_rows`, and ``problems()``, what is wrong with the section.
 """
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nuisflow.datasets import ditau, fair_universe, flat, gaussian, higgsml, inferno, pivot
+from nuisflow.datasets import ditau, fair_universe, flat, gaussian, higgsml, inferno, nanoaod, pivot
 
 MODULES: dict[str, ModuleType] = {
     "ditau": ditau,
@@ -31,12 +36,27 @@ MODULES: dict[str, ModuleType] = {
     "gaussian": gaussian,
     "higgsml": higgsml,
     "inferno": inferno,
+    "nanoaod": nanoaod,
     "pivot": pivot,
 }
 
 
+def of(dataset: Any) -> Any:
+    """Return what offers the shifts and the reconstruction of the section *dataset*: its module, or what that makes."""
+    module = MODULES[dataset.kind]
+    return module.of(dataset) if hasattr(module, "of") else module
+
+
+def code(dataset: Any) -> tuple[str, ...]:
+    """Return the files of the user that hold code of the section *dataset*."""
+    functions: str | None = getattr(dataset, "functions", None)
+    return () if functions is None else (str(Path(functions).resolve()),)
+
+
 def raw_columns(dataset: Any) -> tuple[str, ...]:
     """Return the columns that raw events of the section *dataset* have."""
+    if branches := getattr(dataset, "branches", ()):
+        return (*branches, *dataset.generated)
     declared: tuple[str, ...] = getattr(dataset, "columns", ())
     return declared or (*MODULES[dataset.kind].COLUMNS, "weight")
 

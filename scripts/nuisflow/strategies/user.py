@@ -1,15 +1,12 @@
 """A strategy from a file of the user."""
 
 import difflib
-import functools
-import hashlib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
+from nuisflow import plugins
 from nuisflow.strategies.strategy import Strategy
 
 
@@ -63,27 +60,11 @@ _ASKED = frozenset(
 
 
 def _load(file: str) -> type[Strategy]:
-    """Return the strategy that *file* defines."""
+    """Return the one strategy that *file* defines; the same content always gives the same class."""
     try:
-        content = Path(file).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"file: {file!r} cannot be read ({error.strerror}); the path is relative to {Path.cwd()}"
-        ) from None
-    return _imported(file, str(Path(file).resolve()), content)
-
-
-@functools.cache
-def _imported(file: str, path: str, content: bytes) -> type[Strategy]:
-    """Run *content* and return the one strategy that it defines; the same content always gives the same class."""
-    module = ModuleType(f"nuisflow_user_{hashlib.sha256(content).hexdigest()[:16]}")
-    module.__file__ = path
-    sys.modules[module.__name__] = module  # where pydantic looks up the names in annotations
-    try:
-        exec(compile(content, path, "exec"), vars(module))
-    except Exception as error:
-        del sys.modules[module.__name__]
-        raise ValueError(f"file: {file!r} cannot be imported: {_reason(error, path)}; correct it") from error
+        module = plugins.load(file)
+    except plugins.PluginError as error:
+        raise ValueError(f"file: {error}") from error
     found = [
         value
         for value in vars(module).values()
@@ -96,16 +77,6 @@ def _imported(file: str, path: str, content: bytes) -> type[Strategy]:
             f"(from nuisflow.strategies.strategy); found: {names}"
         )
     return found[0]
-
-
-def _reason(error: Exception, path: str) -> str:
-    """Return the kind of *error*, its message, and the last line of *path* that had a part in it."""
-    line = error.lineno if isinstance(error, SyntaxError) else None
-    trace = error.__traceback__
-    while trace is not None and not isinstance(error, SyntaxError):
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == path else line
-        trace = trace.tb_next
-    return f"{type(error).__name__}: {error}" + (f" (line {line})" if line and "line" not in str(error) else "")
 
 
 def _made(chosen: type[Strategy], file: str, options: dict[str, Any], common: dict[str, Any]) -> Strategy:
