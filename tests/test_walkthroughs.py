@@ -1,0 +1,161 @@
+"""The examples in config/README.md and config/examples do what they say, from the first file to the report."""
+
+import os
+import re
+import subprocess
+import sys
+
+import awkward as ak
+import pandas as pd
+import pytest
+import uproot
+import yaml
+from analyses import ROOT, changed
+
+from nuisflow import checks, configuration, datasets, files
+
+README = (ROOT / "config" / "README.md").read_text()
+SHIPPED = (ROOT / "config" / "examples" / "my_ntuples.yaml").read_text()
+
+
+def section(title):
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def blocks(title, language):
+    return re.findall(rf"```{language}\n(.*?)```", section(title), re.DOTALL)
+
+
+WALK = section("Bring your own ntuples")
+CONTENT = yaml.safe_load("".join(blocks("Bring your own ntuples", "yaml")))
+
+
+def snakemake(folder, path, *arguments):
+    """Run the workflow in *folder* with the configuration *path*; return what it printed."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", str(path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--cores", "2", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the files that the script of the walk-through makes."""
+    folder = tmp_path_factory.mktemp("walk")
+    (script,) = blocks("Bring your own ntuples", "python")
+    (folder / "make_ntuples.py").write_text(script)
+    subprocess.run([sys.executable, "make_ntuples.py"], cwd=folder, check=True)
+    return folder
+
+
+def test_the_blocks_of_the_walk_through_are_the_shipped_example():
+    written = [line for line in SHIPPED.splitlines() if not line.startswith("# ")]
+    assert [line for line in written if line] == [
+        line for block in blocks("Bring your own ntuples", "yaml") for line in block.splitlines() if line
+    ]
+    assert checks.check(CONTENT) == checks.load(ROOT / "config" / "examples" / "my_ntuples.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("features", ["mas"], "features.0: no column 'mas'; did you mean 'mass'?"),
+        ("samples.wjets.weight", None, "samples.wjets.weight: is required: expected events per row"),
+        ("selection", "jet_pt > 20 and mt < 100", "selection: 'jet_pt > 20 and mt < 100'"),
+        ("selection", "jet_pt > 20 and mt < 100", "use & and | with brackets"),
+        ("variations.jet_scale.columns.jet_pt", "jet_pt * 1.05", "variations.jet_scale.columns.jet_pt: 'jet_pt * 1.05' does not depend on z"),
+    ],
+)  # fmt: skip
+def test_the_messages_in_the_walk_through_are_those_of_a_wrong_configuration(path, value, message):
+    assert message in WALK.replace("\\|", "|")
+    with pytest.raises(checks.ConfigurationError, match=re.escape(message)):
+        checks.check(changed(CONTENT, (path, value)))
+
+
+def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_path):
+    messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
+    pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
+    with pytest.raises(files.FileError, match=re.escape(messages[0])):
+        list(files.iterate_rows(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], 100))
+    with pytest.raises(files.FileError, match=re.escape(messages[1])):
+        files.count_rows(folder / "ntuples" / "signal.root", "events")
+    assert all(message in WALK for message in messages)
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(folder, tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump(changed(CONTENT, ("dataset.path", "tuples"))))
+    code, told = snakemake(folder, wrong, "--dry-run")
+    assert code != 0
+    assert "Missing input files for rule" in told
+    wrong.write_text(yaml.safe_dump(changed(CONTENT, ("derived.ratio", "jet_pt / (mass - mass)"), ("analysis", "nan"))))
+    code, told = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
+    assert code != 0
+    assert "column 'ratio' is NaN or infinite in" in told
+    for message in ("Missing input files for rule", "column 'ratio' is NaN or infinite in"):
+        assert message in WALK
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_the_walk_through_ends_with_a_report(folder):
+    code, told = snakemake(folder, ROOT / "config" / "examples" / "my_ntuples.yaml")
+    assert code == 0, told[-6000:]
+    report = (folder / "results" / "my_ntuples" / "report.html").read_text()
+    assert "Nominal" in report
+    assert "Be careful" in report
+    summary = pd.read_csv(folder / "results" / "my_ntuples" / "comparison" / "summary.csv")
+    assert sorted(summary["training"]) == ["augmentation", "nominal"]
+    assert (abs(summary["mu"] - 1) < 1e-3).all()
+    impacts = pd.read_csv(folder / "results" / "my_ntuples" / "comparison" / "impacts.csv")
+    assert {"jet_scale", "tagging", "zjets_rate", "wjets_rate"} <= set(impacts["parameter"])
+
+
+# NanoAOD
+
+
+def test_the_functions_in_the_readme_flatten_and_shift_what_they_say(tmp_path):
+    (text,), (script,) = blocks("NanoAOD", "yaml"), blocks("NanoAOD", "python")
+    (tmp_path / "my_objects.py").write_text(script)
+    content = yaml.safe_load(text)["dataset"] | {"functions": str(tmp_path / "my_objects.py")}
+    numbers = {"pt": [[40.0, 30.0], [5.0]], "eta": [[0.0, 0.0], [0.0]], "phi": [[0.0, 3.14159265], [0.0]], "mass": [[0.1, 0.1], [0.1]]}  # fmt: skip
+    branches = {f"{name}_{field}": ak.Array(values) for name in ("Muon", "Jet") for field, values in numbers.items()}
+    weights = {"LHEPdfWeight": ak.Array([[1.0], [1.0, 2.0]]), "genWeight": ak.Array([1.0, -1.0])}
+    with uproot.recreate(tmp_path / "toy.root") as root:
+        root["Events"] = branches | weights | {"MET_pt": ak.Array([10.0, 20.0])}
+    offered = datasets.of(configuration.NanoaodDataset(**content))
+    raw = offered.read(tmp_path / "toy.root", 0, 2, simulated=True)
+    flat = offered.reconstruct(raw)
+    assert flat["n_jets"].tolist() == [1, 0]
+    assert flat["genWeight"].tolist() == [1, -1]
+    assert flat["dimuon_mass"].tolist() == pytest.approx([2 * (40 * 30) ** 0.5, -999], rel=1e-3)
+    assert offered.reconstruct(offered.shift(raw, {"jes": (1.0, 0.03)}))["n_jets"].tolist() == [2, 0]
+
+
+def test_the_command_in_the_readme_sums_the_weights_of_all_files(tmp_path):
+    for number in (1, 2):
+        with uproot.recreate(tmp_path / f"dy_{number}.root") as root:
+            root["Runs"] = {"genEventSumw": ak.Array([10.0 * number, 0.5])}
+    (command,) = re.findall(r'\.venv/bin/python -c "(.*)"\n', section("NanoAOD"))
+    done = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert float(done.stdout) == 31.0
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_the_nanoaod_example_ends_with_a_report(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUISFLOW_DATA", str(data))
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    code, told = snakemake(tmp_path, "config/examples/nanoaod.yaml")
+    assert code == 0, told[-6000:]
+    results = tmp_path / "results" / "nanoaod"
+    assert (results / "report.html").stat().st_size > 20_000
+    selected = {name: pd.read_parquet(results / "events" / "nominal" / f"{name}.parquet") for name in ("ttbar", "dy")}
+    assert all(len(events) > 5 for events in selected.values())
+    up = pd.read_parquet(results / "events" / "jes_up" / "ttbar.parquet")
+    assert up["ht"].sum() > selected["ttbar"]["ht"].sum()
+    assert set(up["entry"]) == set(selected["ttbar"]["entry"])
