@@ -145,17 +145,50 @@ def test_the_command_in_the_readme_sums_the_weights_of_all_files(tmp_path):
     assert float(done.stdout) == 31.0
 
 
+@pytest.fixture(scope="module")
+def nanoaod(data, tmp_path_factory):
+    """A folder in which the NanoAOD example has run, with a copy of its functions."""
+    folder, examples = tmp_path_factory.mktemp("nanoaod"), ROOT / "config" / "examples"
+    content = yaml.safe_load((examples / "nanoaod.yaml").read_text())
+    content = changed(content, ("dataset.functions", "objects.py"), ("dataset.path", str(data / "nanoaod")))
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    (folder / "objects.py").write_text((examples / "nanoaod_objects.py").read_text())
+    code, told = snakemake(folder, "config.yaml")
+    assert code == 0, told[-6000:]
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.workflow
-def test_the_nanoaod_example_ends_with_a_report(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("NUISFLOW_DATA", str(data))
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    code, told = snakemake(tmp_path, "config/examples/nanoaod.yaml")
-    assert code == 0, told[-6000:]
-    results = tmp_path / "results" / "nanoaod"
+def test_the_nanoaod_example_ends_with_a_report(nanoaod):
+    results = nanoaod / "results" / "nanoaod"
     assert (results / "report.html").stat().st_size > 20_000
     selected = {name: pd.read_parquet(results / "events" / "nominal" / f"{name}.parquet") for name in ("ttbar", "dy")}
     assert all(len(events) > 5 for events in selected.values())
     up = pd.read_parquet(results / "events" / "jes_up" / "ttbar.parquet")
     assert up["ht"].sum() > selected["ttbar"]["ht"].sum()
     assert set(up["entry"]) == set(selected["ttbar"]["entry"])
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        ("MOMENTUM = ", "# a comment\nMOMENTUM = ", set()),
+        ("> 25", "> 30", {"Process", "Train"}),
+    ],
+    ids=["comment", "code"],
+)
+def test_a_change_of_the_functions_runs_events_and_trainings_again_and_a_comment_nothing(nanoaod, old, new, again):
+    path = nanoaod / "objects.py"
+    before = path.read_text()
+    path.write_text(before.replace(old, new))
+    try:
+        code, told = snakemake(nanoaod, "config.yaml", "--dry-run")
+    finally:
+        path.write_text(before)
+    assert code == 0, told
+    jobs = dict(re.findall(r"^Job \d+: (\w+) .*\n\s*Reason: (.*)$", told, re.MULTILINE))
+    assert {job for job, reason in jobs.items() if "Params have changed" in reason} == again
+    assert bool(jobs) == bool(again)
