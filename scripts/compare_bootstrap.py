@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import bootstrap_tables, comparison, files, logs, slices
+from nuisflow import bootstrap_tables, comparison, files, logs, shown
 from nuisflow.plots import bootstrap, style
 
 
@@ -12,7 +12,7 @@ def compare_bootstrap(
     summaries: Sequence[Path], table: Path, figures: Sequence[Path], *, settings: dict[str, Any]
 ) -> None:
     """Write the scores of all *summaries* to *table*, and draw coverage, width and bias."""
-    chosen = slices.PlotSettings.model_validate(settings)
+    chosen = shown.PlotSettings.model_validate(settings)
     found = {run: files.read_json(path) for run, path in comparison.by_run(summaries).items()}
     files.write_table(table, bootstrap_tables.table(found, chosen))
     style.draw({"bootstrap": lambda: bootstrap.figure(files.read_table(table), chosen)}, figures)

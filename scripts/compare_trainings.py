@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, held_out, logs, robustness, slices
+from nuisflow import comparison, files, held_out, logs, robustness, shown
 
 
 def compare_trainings(
@@ -20,7 +20,7 @@ def compare_trainings(
     settings: dict[str, Any],
 ) -> None:
     """Write the tables named in *outputs* (summary, trainings, …) to its paths; *coverages* may be empty."""
-    chosen = slices.ComparisonSettings.model_validate(settings)
+    chosen = shown.ComparisonSettings.model_validate(settings)
     results = {run: files.read_json(path) for run, path in comparison.by_run(fits).items()}
     toys = {run: files.read_json(path) for run, path in comparison.by_run(coverages).items()}
     budgets = {run: comparison.budget(files.read_table(path)) for run, path in comparison.by_run(histories).items()}

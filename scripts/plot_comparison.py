@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, logs, slices
+from nuisflow import comparison, files, logs, shown
 from nuisflow.plots import robustness, style, trainings
 
 
@@ -12,7 +12,7 @@ def plot_comparison(
     summary: Path, ranking: Path, coverage: Path, figures: Sequence[Path], *, settings: dict[str, Any]
 ) -> None:
     """Draw uncertainties, signal strengths, robustness and coverage into *figures*, whose stems name the figure."""
-    chosen = slices.PlotSettings.model_validate(settings)
+    chosen = shown.PlotSettings.model_validate(settings)
     fits, ranked, toys = (files.read_table(path) for path in (summary, ranking, coverage))
     makers = {
         "uncertainties": lambda: trainings.uncertainties(fits, ranked, chosen),

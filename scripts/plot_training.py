@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, logs, slices
+from nuisflow import comparison, files, logs, shown
 from nuisflow.plots import fits, style, templates, trainings
 
 
@@ -20,7 +20,7 @@ def plot_training(
     settings: dict[str, Any],
 ) -> None:
     """Draw *figures*, whose stems name the figure: the history of all seeds, and the fit of one of them."""
-    chosen = slices.PlotSettings.model_validate(settings)
+    chosen = shown.PlotSettings.model_validate(settings)
     seeds = {run.seed: files.read_table(path) for run, path in comparison.by_run(histories).items()}
     result, ranked = files.read_json(fit), files.read_table(impacts)
     importance = (

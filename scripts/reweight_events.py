@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nuisflow import files, logs, reweighting, slices, training
+from nuisflow import files, logs, reweighting, reweightings, training
 
 
 def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path, *, settings: dict[str, Any]) -> None:
@@ -16,7 +16,7 @@ def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path
     """
     torch.set_num_threads(1)
     classifier = training.Classifier.load(model)
-    parts = reweighting.ratios(raw, classifier, slices.Reweighting.model_validate(settings))
+    parts = reweighting.ratios(raw, classifier, reweightings.Reweighting.model_validate(settings))
     files.write_event_parts(ratios, logs.progress(parts, "chunks"), {})
 
 

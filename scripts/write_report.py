@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, known_answers, logs, report, slices
+from nuisflow import comparison, files, known_answers, logs, report, shown
 
 
 def write_report(
@@ -19,7 +19,7 @@ def write_report(
     settings: dict[str, Any],
 ) -> None:
     """Fill *template* with the tables of compare_trainings, the *fits*, *notes*, SVG *figures* and *trials*."""
-    chosen = slices.ReportSettings.model_validate(settings)
+    chosen = shown.ReportSettings.model_validate(settings)
     material = report.Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
         fits={run: files.read_json(path) for run, path in comparison.by_run(fits).items()},

@@ -8,7 +8,7 @@ import synthetic_results
 from hypothesis import strategies as st
 from scipy import stats
 
-from nuisflow import comparison, files, metrics, slices
+from nuisflow import comparison, files, metrics, shown
 from nuisflow.comparison import Run
 
 
@@ -19,7 +19,7 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(analysis):
-    return slices.comparison(analysis.settings)
+    return shown.comparison(analysis.settings)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_auc_uses_nominal_events_of_regions_with_a_score_only(tmp_path):
     for name, regions in (("s", [1, 0, 0]), ("b", [1, 0])):
         columns = {"region": np.array(regions, np.int8), "weight": np.ones(len(regions))}
         files.write_event_parts(tmp_path / f"{name}.parquet", iter([columns]), {"region": ["in", "out"]})
-    settings = slices.ComparisonSettings(
+    settings = shown.ComparisonSettings(
         signal="s", trainings={}, seeds=1, folds=2, samples={"s": "s", "b": "b"}, regions=("in", "out"), scored=("in",)
     )
     samples = comparison.read_weights([tmp_path / "s.parquet", tmp_path / "b.parquet"], settings)

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nuisflow import comparison, configuration, findings, slices
+from nuisflow import comparison, configuration, findings, shown
 from nuisflow.comparison import Run
 
-SETTINGS = slices.PlotSettings(
+SETTINGS = shown.PlotSettings(
     processes={},
     regions={},
     variations={"tes": "tau energy scale"},
@@ -19,7 +19,7 @@ SETTINGS = slices.PlotSettings(
 def ranked(sigmas, data="asimov", **changes):
     """Return the ranking of trainings with these uncertainties of their seeds."""
     strategies = {name: (label, name) for name, label in SETTINGS.trainings.items()}
-    settings = slices.ComparisonSettings(
+    settings = shown.ComparisonSettings(
         signal="s", trainings=strategies, seeds=1, folds=2, samples={}, regions=(), scored=()
     )
     rows = [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nuisflow import comparison, held_out, slices
+from nuisflow import comparison, held_out, shown
 
 TRAININGS = {"nominal": ("Nominal", "nominal"), "adversarial": ("Adversarial", "adversarial")}
 
@@ -20,13 +20,13 @@ def settings(**changes):
         "scored": (),
         "held_out": {"generator": ("generator_held_out", ("generator_a", "generator_b"))},
     }
-    return slices.ComparisonSettings.model_validate(content | changes)
+    return shown.ComparisonSettings.model_validate(content | changes)
 
 
 def words():
     content = {"processes": {}, "regions": {}, "plots": {}, "poi": "mu", "blinded": False}
     labels = {"trainings": {name: label for name, (label, _) in TRAININGS.items()}}
-    return slices.PlotSettings.model_validate(content | labels | {"variations": {"generator": "Z generator"}})
+    return shown.PlotSettings.model_validate(content | labels | {"variations": {"generator": "Z generator"}})
 
 
 def impacts(**sizes):

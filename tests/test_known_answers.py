@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from analyses import ROOT, shipped
 
-from nuisflow import checks, known_answers, slices
+from nuisflow import checks, known_answers, shown
 
-SETTINGS = slices.report(checks.check(shipped("inferno")))
+SETTINGS = shown.report(checks.check(shipped("inferno")))
 OURS = pd.DataFrame(
     {"training": ["nominal", "optimal", "Analytic likelihood"], "seeds": [5, 5, 0]}
     | {name: [15.0, 15.1, 14.70123] for name in ("b0", "b1", "b2", "b3", "b4")}

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from compare_trainings import compare_trainings
-from nuisflow import comparison, files, report, robustness, slices
+from nuisflow import comparison, files, report, robustness, shown, slices
 from nuisflow.plots import fits, style, templates, trainings
 from nuisflow.plots import robustness as plots_robustness
 
@@ -36,14 +36,14 @@ def tables(analysis):
         coverages=analysis.each("coverage.json"),
         impacts=analysis.each("impacts.csv"),
         outputs=paths,
-        settings=slices.plain(slices.comparison(analysis.settings)),
+        settings=slices.plain(shown.comparison(analysis.settings)),
     )
     return {name: files.read_table(path) for name, path in paths.items()}
 
 
 @pytest.fixture(scope="module")
 def settings(analysis):
-    return slices.plots(analysis.settings)
+    return shown.plots(analysis.settings)
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +356,7 @@ def test_variations_are_drawn_relative_to_nominal(tmp_path):
         index = histogram.axes["variation"].index(f"energy_1_{side}")
         histogram.view()["value"][:, index, :] = factor * histogram.view()["value"][:, 0, :]
     histogram.view()["value"][1, 1:, :] = histogram.view()["value"][1, 0, :]
-    figure = templates.variations(histogram, "signal", {}, slices.plots(made.settings))
+    figure = templates.variations(histogram, "signal", {}, shown.plots(made.settings))
     axes = figure.axes[0]
     (limit,) = [float(text.split()[1]) for text in words(axes) if text.startswith("±")]
     assert 10 <= limit <= 12

@@ -8,7 +8,7 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import bootstrap_tables, comparison, files, interval_scores, report, slices, tables
+from nuisflow import bootstrap_tables, comparison, files, interval_scores, report, shown, slices, tables
 from nuisflow.comparison import Run, by_run, run_of
 from nuisflow.plots import bootstrap, fits, style, trainings
 
@@ -57,7 +57,7 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(analysis):
-    return slices.report(analysis.settings)
+    return shown.report(analysis.settings)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def material(analysis, settings, tmp_path_factory):
         coverages=analysis.each("coverage.json"),
         impacts=analysis.each("impacts.csv"),
         outputs=paths,
-        settings=slices.plain(slices.comparison(analysis.settings)),
+        settings=slices.plain(shown.comparison(analysis.settings)),
     )
     tables = {name: files.read_table(path) for name, path in paths.items()}
     results = {run: files.read_json(path) for run, path in by_run(analysis.each("fit.json")).items()}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic_results
 
-from nuisflow import comparison, departures, files, robustness, slices
+from nuisflow import comparison, departures, files, robustness, shown
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +15,12 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(analysis):
-    return slices.comparison(analysis.settings)
+    return shown.comparison(analysis.settings)
 
 
 @pytest.fixture(scope="module")
 def words(analysis):
-    return slices.plots(analysis.settings)
+    return shown.plots(analysis.settings)
 
 
 @pytest.fixture(scope="module")

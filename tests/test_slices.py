@@ -3,7 +3,7 @@ import json
 import pytest
 from analyses import changed, shipped
 
-from nuisflow import checks, points, slices
+from nuisflow import checks, points, shown, slices
 
 DITAU = shipped("config")
 
@@ -21,7 +21,7 @@ def every_slice(content):
             jobs[f"train_network {training} {seed}"] = slices.training(settings, training, seed)
             jobs[f"throw_toys {training} {seed}"] = slices.toys(settings, training, seed)
     for name in ("scoring", "filling", "displaced_filling", "workspace", "fit", "comparison", "plots", "report"):
-        jobs[name] = getattr(slices, name)(settings)
+        jobs[name] = getattr(shown if hasattr(shown, name) else slices, name)(settings)
     return {job: json.dumps(slices.plain(part)) for job, part in jobs.items()}
 
 

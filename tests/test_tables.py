@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nuisflow import comparison, configuration, slices, tables
+from nuisflow import comparison, configuration, shown, tables
 
-SETTINGS = slices.PlotSettings(
+SETTINGS = shown.PlotSettings(
     processes={},
     regions={},
     variations={"tes": "tau energy scale", "jes": "jet energy scale"},

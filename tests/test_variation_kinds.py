@@ -14,7 +14,7 @@ from test_displacements import point
 from test_workspaces import build, expected, histogram, model_of, modifiers
 from test_workspaces import settings as workspace_settings
 
-from nuisflow import batches, checks, displacements, points, slices, templates, variations, workspaces
+from nuisflow import batches, checks, displacements, points, shown, slices, templates, variations, workspaces
 from nuisflow.binning import Content
 from nuisflow.configuration import WeightSet
 
@@ -368,7 +368,7 @@ def test_points_and_groups_know_all_parameters_of_a_variation():
     names = tuple(f"tes_{process}" for process in settings.processes)
     assert points.displaced(settings)["tes_up"].parameters == names
     assert set(names) <= set(slices.fit(settings).groups["energy scales"])
-    assert slices.plots(settings).variations["tes_ttbar"] == "τ energy scale (tt̄)"
+    assert shown.plots(settings).variations["tes_ttbar"] == "τ energy scale (tt̄)"
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import findings, interval_scores, slices
+from nuisflow import findings, interval_scores, shown
 from nuisflow.comparison import Run
 
 COLUMNS = (*Run._fields, *interval_scores.Scores._fields, "expectation")
 
 
-def table(summaries: Mapping[Run, Mapping[str, Any]], settings: slices.PlotSettings) -> pd.DataFrame:
+def table(summaries: Mapping[Run, Mapping[str, Any]], settings: shown.PlotSettings) -> pd.DataFrame:
     """Return one row per training and seed; ``expectation``: best fit to the expectation of the reserved events."""
     order = list(settings.trainings)
     rows = [
@@ -21,7 +21,7 @@ def table(summaries: Mapping[Run, Mapping[str, Any]], settings: slices.PlotSetti
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def section(found: Mapping[str, pd.DataFrame], settings: slices.ReportSettings) -> dict[str, Any] | None:
+def section(found: Mapping[str, pd.DataFrame], settings: shown.ReportSettings) -> dict[str, Any] | None:
     """Return what the report shows, ready as text; None without such pseudo-experiments."""
     if "bootstrap" not in found:
         return None
@@ -38,7 +38,7 @@ def section(found: Mapping[str, pd.DataFrame], settings: slices.ReportSettings) 
     }
 
 
-def _row(name: str, seeds: pd.DataFrame, settings: slices.PlotSettings) -> dict[str, Any]:
+def _row(name: str, seeds: pd.DataFrame, settings: shown.PlotSettings) -> dict[str, Any]:
     mean = seeds.mean(numeric_only=True)
     places = findings.decimals(mean["width"])
     return {

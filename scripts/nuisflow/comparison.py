@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from nuisflow import files, metrics, slices
+from nuisflow import files, metrics, shown
 
 DATA = ("asimov", "observed")
 NOMINAL = "nominal"
@@ -82,7 +82,7 @@ def summarise(
     budgets: Mapping[Run, Budget],
     aucs: Mapping[Run, float],
     coverages: Mapping[Run, Sequence[Mapping[str, Any]]],
-    settings: slices.ComparisonSettings,
+    settings: shown.ComparisonSettings,
 ) -> pd.DataFrame:
     """Return one row per training, seed and kind of data, in the order of the configuration.
 
@@ -133,7 +133,7 @@ def fewest_events(fit: Mapping[str, Any]) -> float:
 
 def breakdown(
     fits: Mapping[Run, Any],
-    settings: slices.ComparisonSettings,
+    settings: shown.ComparisonSettings,
     members: Mapping[Run, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Return the uncertainty that each group of parameters adds: one row per training, seed, data and group.
@@ -157,7 +157,7 @@ def spread(members: pd.DataFrame) -> float:
     return float(np.sqrt(max((members["variance"] - members["covariance"]).mean(), 0.0)))
 
 
-def limits(fits: Mapping[Run, Any], settings: slices.ComparisonSettings) -> pd.DataFrame:
+def limits(fits: Mapping[Run, Any], settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return the upper limits: one row per training, seed, data and limit (observed, or expected in a band)."""
     rows = []
     for run in _ordered(fits, settings):
@@ -171,14 +171,14 @@ def limits(fits: Mapping[Run, Any], settings: slices.ComparisonSettings) -> pd.D
     return pd.DataFrame(rows, columns=list(LIMITS))
 
 
-def impacts(tables: Mapping[Run, pd.DataFrame], settings: slices.ComparisonSettings) -> pd.DataFrame:
+def impacts(tables: Mapping[Run, pd.DataFrame], settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return the impacts of all trainings in one table, training and seed in front."""
     rows = [tables[run].assign(training=run.training, seed=run.seed) for run in _ordered(tables, settings)]
     columns = ["training", "seed", *(name for name in rows[0].columns if name not in Run._fields)] if rows else []
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=list(Run._fields))
 
 
-def coverage(coverages: Mapping[Run, Sequence[Mapping[str, Any]]], settings: slices.ComparisonSettings) -> pd.DataFrame:
+def coverage(coverages: Mapping[Run, Sequence[Mapping[str, Any]]], settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return bias, width and coverage: one row per training, seed and true point.
 
     ``asimov_…`` is the fit to the expectation there; what pseudo-experiments tell is nan where none were thrown.
@@ -193,7 +193,7 @@ def budget(history: pd.DataFrame) -> Budget:
     return Budget(int(last["events_seen"]), float(last["seconds"]))
 
 
-def _ordered(runs: Iterable[Run], settings: slices.ComparisonSettings) -> list[Run]:
+def _ordered(runs: Iterable[Run], settings: shown.ComparisonSettings) -> list[Run]:
     order = {name: index for index, name in enumerate(settings.trainings)}
     if unknown := sorted({run.training for run in runs} - order.keys()):
         raise ComparisonError(f"results of {unknown[0]!r}, which is not in trainings: {', '.join(order)}")
@@ -231,7 +231,7 @@ class Weighted(NamedTuple):
     weights: np.ndarray
 
 
-def read_weights(events: Iterable[Path], settings: slices.ComparisonSettings) -> dict[str, Weighted]:
+def read_weights(events: Iterable[Path], settings: shown.ComparisonSettings) -> dict[str, Weighted]:
     """Return regions and weights of the nominal events of every sample, from ``.../nominal/{sample}.parquet``."""
     scored = np.array([region in settings.scored for region in settings.regions])
     samples = {}
@@ -244,7 +244,7 @@ def read_weights(events: Iterable[Path], settings: slices.ComparisonSettings) ->
     return samples
 
 
-def auc(scores: Path, samples: Mapping[str, Weighted], settings: slices.ComparisonSettings) -> float:
+def auc(scores: Path, samples: Mapping[str, Weighted], settings: shown.ComparisonSettings) -> float:
     """Return the area under the ROC curve of signal against all backgrounds, with their expected yields as weights.
 
     Events of all regions whose observable is the score enter; nan where there are none.
@@ -268,7 +268,7 @@ def auc(scores: Path, samples: Mapping[str, Weighted], settings: slices.Comparis
 # --- which training is best -----------------------------------------------------------------------------------------
 
 
-def rank(summary: pd.DataFrame, settings: slices.ComparisonSettings) -> pd.DataFrame:
+def rank(summary: pd.DataFrame, settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return one row per kind of data and training, the smallest median uncertainty first.
 
     ``sigma_spread`` and ``auc_spread`` are standard deviations over seeds. ``relative`` is the excess over the best.
@@ -281,7 +281,7 @@ def rank(summary: pd.DataFrame, settings: slices.ComparisonSettings) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _medians(name: str, data: str, summary: pd.DataFrame, settings: slices.ComparisonSettings) -> dict[str, Any]:
+def _medians(name: str, data: str, summary: pd.DataFrame, settings: shown.ComparisonSettings) -> dict[str, Any]:
     mine = summary[summary["training"] == name]
     good = mine[mine["converged"]]
     label, strategy = settings.trainings[name]

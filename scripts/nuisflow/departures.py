@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import findings, robustness, slices
+from nuisflow import findings, robustness, shown
 
 
 def headline(
-    robust: pd.DataFrame, trainings: pd.DataFrame, coverage: pd.DataFrame, settings: slices.PlotSettings
+    robust: pd.DataFrame, trainings: pd.DataFrame, coverage: pd.DataFrame, settings: shown.PlotSettings
 ) -> list[str]:
     """Return which training is best away from nominal, and by how much; nothing without displaced points."""
     known = robust[robust["worst_error"].notna()]
@@ -19,7 +19,7 @@ def headline(
     return [" ".join([_best(known.iloc[0], coverage, settings), *_others(known, nominal)])]
 
 
-def _best(best: "pd.Series[Any]", coverage: pd.DataFrame, settings: slices.PlotSettings) -> str:
+def _best(best: "pd.Series[Any]", coverage: pd.DataFrame, settings: shown.PlotSettings) -> str:
     poi, places = _poi(settings), findings.decimals(best["worst_error"])
     seeds = f"median of {best['seeds']} seeds" if best["seeds"] > 1 else "a single seed"
     farthest = coverage["z"].abs().max()
@@ -52,7 +52,7 @@ def _gap(row: "pd.Series[Any]") -> str:
     return f"{findings.percent(row['relative'])} ({findings.judged(row['significance'])}{sure})"
 
 
-def warnings(coverage: pd.DataFrame, settings: slices.PlotSettings) -> Iterator[str]:
+def warnings(coverage: pd.DataFrame, settings: shown.PlotSettings) -> Iterator[str]:
     """Name displaced points where intervals contain the true value too rarely, once per training."""
     displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0)]
     for name, label in settings.trainings.items():
@@ -74,7 +74,7 @@ def too_rare(row: "pd.Series[Any]") -> bool:
     return bool(row["coverage"] < findings.TARGET and findings.is_off(row["coverage"], row["error"]))
 
 
-def place(point: str | None, coverage: pd.DataFrame, settings: slices.PlotSettings) -> str:
+def place(point: str | None, coverage: pd.DataFrame, settings: shown.PlotSettings) -> str:
     """Return words for a displaced point, such as 'τ energy scale +2 σ'."""
     rows = coverage[coverage["point"] == point]
     if not len(rows):
@@ -87,11 +87,11 @@ def _z(value: float) -> str:
     return f"{value:+g}".replace("-", "−")
 
 
-def _poi(settings: slices.PlotSettings) -> str:
+def _poi(settings: shown.PlotSettings) -> str:
     return "μ" if settings.poi == "mu" else settings.poi
 
 
-def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return the rows of the table of robustness, the most robust training first."""
     places = findings.decimals(robust["sigma"].min()) if len(robust) else 3
     shown = []
@@ -118,7 +118,7 @@ def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: slices.PlotSett
     return shown
 
 
-def coverages(coverage: pd.DataFrame, settings: slices.PlotSettings) -> dict[str, Any]:
+def coverages(coverage: pd.DataFrame, settings: shown.PlotSettings) -> dict[str, Any]:
     """Return coverage at displaced points: a row per point and a column per training, all seeds together."""
     displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0)]
     names = [name for name in settings.trainings if (displaced["training"] == name).any()]

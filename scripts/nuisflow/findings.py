@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import comparison, slices
+from nuisflow import comparison, shown
 
 EQUAL = 0.01
 """Trainings whose uncertainties differ by less than this fraction are called practically equal."""
@@ -64,7 +64,7 @@ def judged(significance: float) -> str:
     return "established" if abs(significance) >= comparison.CLEAR else "a hint"
 
 
-def headline(trainings: pd.DataFrame, settings: slices.PlotSettings) -> list[str]:
+def headline(trainings: pd.DataFrame, settings: shown.PlotSettings) -> list[str]:
     """Return the result in a few sentences, the most important first."""
     expected = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
     if not len(expected):
@@ -73,7 +73,7 @@ def headline(trainings: pd.DataFrame, settings: slices.PlotSettings) -> list[str
     return [*sentences, *_measured(trainings, expected, settings)]
 
 
-def _best(expected: pd.DataFrame, settings: slices.PlotSettings) -> str:
+def _best(expected: pd.DataFrame, settings: shown.PlotSettings) -> str:
     best = expected.iloc[0]
     poi = "μ" if settings.poi == "mu" else settings.poi
     places = decimals(best["sigma"])
@@ -142,7 +142,7 @@ def _caution(expected: pd.DataFrame) -> Iterator[str]:
         yield f"With learning.seeds: {seeds} be careful: {few}; use {FEW_SEEDS} or more before drawing conclusions."
 
 
-def _measured(trainings: pd.DataFrame, expected: pd.DataFrame, settings: slices.PlotSettings) -> Iterator[str]:
+def _measured(trainings: pd.DataFrame, expected: pd.DataFrame, settings: shown.PlotSettings) -> Iterator[str]:
     """State the measurement of the training that is best on Asimov data: data must not choose the training."""
     observed = trainings[(trainings["data"] == "observed") & trainings["sigma"].notna()]
     chosen = observed[observed["training"] == expected.iloc[0]["training"]]
@@ -164,7 +164,7 @@ def _measured(trainings: pd.DataFrame, expected: pd.DataFrame, settings: slices.
 
 
 def warnings(
-    tables: Mapping[str, pd.DataFrame], fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings
+    tables: Mapping[str, pd.DataFrame], fits: Mapping[comparison.Run, Any], settings: shown.PlotSettings
 ) -> list[str]:
     """Return everything that makes a number less trustworthy than it looks."""
     names = settings.trainings
@@ -277,7 +277,7 @@ def _without_simulation(row: "pd.Series[Any]") -> float:
     return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
 
 
-def scarcest(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> str:
+def scarcest(fits: Mapping[comparison.Run, Any], settings: shown.PlotSettings) -> str:
     """Name the bin with the fewest effective simulated background events of all trainings; '' if that is unknown."""
     found = [(row["events"], run, row) for run, fit in fits.items() for row in fit.get("simulation") or ()]
     if not found:
@@ -292,7 +292,7 @@ def scarcest(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) 
     )
 
 
-def intervals(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> str:
+def intervals(fits: Mapping[comparison.Run, Any], settings: shown.PlotSettings) -> str:
     """Count the profile intervals that are not what the Hessian says, of all parameters and fits; '' if unknown."""
     found: dict[str, int] = {}
     checked = 0
@@ -340,7 +340,7 @@ def account(
     ]
 
 
-def _pull_warnings(fits: Mapping[comparison.Run, Any], settings: slices.PlotSettings) -> Iterator[str]:
+def _pull_warnings(fits: Mapping[comparison.Run, Any], settings: shown.PlotSettings) -> Iterator[str]:
     """Name parameters that observed data pull far, once for all trainings."""
     found: dict[str, float] = {}
     for fit in fits.values():

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nuisflow import comparison, findings, robustness, slices
+from nuisflow import comparison, findings, robustness, shown
 
 COLUMNS = (
     *("variation", "training", "label", "seeds", "apparent", "apparent_relative", "bias", "bias_relative", "sigma"),
@@ -31,7 +31,7 @@ class _Values(NamedTuple):
     sigma: np.ndarray
 
 
-def table(impacts: pd.DataFrame, coverage: pd.DataFrame, settings: slices.ComparisonSettings) -> pd.DataFrame:
+def table(impacts: pd.DataFrame, coverage: pd.DataFrame, settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return one row per two-point variation with a held-out sample, and training.
 
     ``apparent``: impact on the parameter of interest, all nuisance parameters of the variation in quadrature;
@@ -48,7 +48,7 @@ def table(impacts: pd.DataFrame, coverage: pd.DataFrame, settings: slices.Compar
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _reference(settings: slices.ComparisonSettings) -> str:
+def _reference(settings: shown.ComparisonSettings) -> str:
     names = [name for name, (_, strategy) in settings.trainings.items() if strategy == REFERENCE]
     return (names or list(settings.trainings))[0]
 
@@ -64,7 +64,7 @@ def _values(name: str, point: str, parameters: tuple[str, ...], impacts: pd.Data
 
 
 def _row(
-    name: str, values: _Values, reference: _Values, first: str, settings: slices.ComparisonSettings
+    name: str, values: _Values, reference: _Values, first: str, settings: shown.ComparisonSettings
 ) -> dict[str, Any]:
     sizes, biases = (values.apparent, np.abs(values.bias)), (reference.apparent, np.abs(reference.bias))
     apparent, bias = (_change(ours, theirs) for ours, theirs in zip(sizes, biases, strict=True))
@@ -100,7 +100,7 @@ def _dropped(relative: float, significance: float) -> bool:
     return bool(relative < -LESS and sure)
 
 
-def warnings(found: pd.DataFrame, settings: slices.PlotSettings) -> Iterator[str]:
+def warnings(found: pd.DataFrame, settings: shown.PlotSettings) -> Iterator[str]:
     """Name trainings whose apparent uncertainty is smaller while their error on the held-out sample is not."""
     for _, row in found[found["flagged"].astype(bool)].iterrows():
         yield (
@@ -111,7 +111,7 @@ def warnings(found: pd.DataFrame, settings: slices.PlotSettings) -> Iterator[str
         )
 
 
-def rows(found: pd.DataFrame, settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def rows(found: pd.DataFrame, settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return the rows of the table of the report."""
     places = findings.decimals(found["sigma"].min()) if len(found) else 3
     return [

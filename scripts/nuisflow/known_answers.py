@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import findings, references, slices
+from nuisflow import findings, references, shown
 
 REFERENCES = "Best possible, from the known densities"
 TOLERANCE = 0.02
@@ -20,7 +20,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     return {path.stem if path.parent.name == "comparison" else "literature": path for path in paths}
 
 
-def sections(found: Mapping[str, pd.DataFrame], settings: slices.ReportSettings) -> dict[str, Any] | None:
+def sections(found: Mapping[str, pd.DataFrame], settings: shown.ReportSettings) -> dict[str, Any] | None:
     """Return the table of scenarios: ours, what is best possible and what was published; None without scenarios.
 
     *found* has ``published`` (ours and the references), and ``literature`` where the configuration names it.
@@ -41,7 +41,7 @@ def sections(found: Mapping[str, pd.DataFrame], settings: slices.ReportSettings)
     }
 
 
-def _impossible(ours: pd.DataFrame, scenarios: list[str], settings: slices.ReportSettings) -> list[str]:
+def _impossible(ours: pd.DataFrame, scenarios: list[str], settings: shown.ReportSettings) -> list[str]:
     """Return what is clearly below the bound by the likelihood of all events, which nothing can beat."""
     bounds = ours[ours["training"] == references.BOUND]
     if bounds.empty:
@@ -54,7 +54,7 @@ def _impossible(ours: pd.DataFrame, scenarios: list[str], settings: slices.Repor
     ]
 
 
-def _floating(scenario: Mapping[str, Any], settings: slices.ReportSettings) -> str:
+def _floating(scenario: Mapping[str, Any], settings: shown.ReportSettings) -> str:
     """Return words for what floats."""
     words = [
         f"{settings.variations.get(name, name)}{end}"
@@ -64,7 +64,7 @@ def _floating(scenario: Mapping[str, Any], settings: slices.ReportSettings) -> s
     return ", ".join(["the signal", *words])
 
 
-def _rows(rows: pd.DataFrame, scenarios: list[str], places: int, settings: slices.ReportSettings) -> Rows:
+def _rows(rows: pd.DataFrame, scenarios: list[str], places: int, settings: shown.ReportSettings) -> Rows:
     return [
         {
             "label": settings.trainings.get(row["training"], row["training"]),

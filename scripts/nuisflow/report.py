@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 import nuisflow
-from nuisflow import bootstrap_tables, comparison, departures, findings, held_out, known_answers, slices, tables
+from nuisflow import bootstrap_tables, comparison, departures, findings, held_out, known_answers, shown, tables
 from nuisflow.comparison import Run
 
 SOFTWARE = (
@@ -41,7 +41,7 @@ class Material(NamedTuple):
     trials: Mapping[str, pd.DataFrame] = {}
 
 
-def render(template: str, material: Material, settings: slices.ReportSettings) -> str:
+def render(template: str, material: Material, settings: shown.ReportSettings) -> str:
     """Return the report as HTML: *template* (jinja2) filled with *material*."""
     import jinja2
 
@@ -51,7 +51,7 @@ def render(template: str, material: Material, settings: slices.ReportSettings) -
     return environment.from_string(template).render(context(material, settings))
 
 
-def context(material: Material, settings: slices.ReportSettings) -> dict[str, Any]:
+def context(material: Material, settings: shown.ReportSettings) -> dict[str, Any]:
     """Return what the template shows, ready as text."""
     found = material.tables
     first = min(run.seed for run in material.fits)
@@ -123,7 +123,7 @@ def comparison_rows(trainings: pd.DataFrame, data: str) -> list[dict[str, Any]]:
     return rows
 
 
-def budget_rows(trainings: pd.DataFrame, settings: slices.ReportSettings) -> dict[str, Any]:
+def budget_rows(trainings: pd.DataFrame, settings: shown.ReportSettings) -> dict[str, Any]:
     """Return what every training was given and used, and whether all were given the same."""
     learning = settings.configuration["learning"]
     rows, asked, over = [], [], []
@@ -156,7 +156,7 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def coverage_rows(coverage: pd.DataFrame, settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def coverage_rows(coverage: pd.DataFrame, settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return the results of pseudo-experiments, one row per training and true value: means over the seeds."""
     rows = []
     order = {name: index for index, name in enumerate(settings.trainings)}
@@ -184,7 +184,7 @@ def coverage_rows(coverage: pd.DataFrame, settings: slices.PlotSettings) -> list
     return rows
 
 
-def yield_tables(fits: Mapping[Run, Any], settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def yield_tables(fits: Mapping[Run, Any], settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return expected events before and after the fit, per region and process, of the first training and seed."""
     run = min(fits, key=lambda run: (list(settings.trainings).index(run.training), run.seed))
     kind = "observed" if fits[run].get("observed") else "asimov"
@@ -212,7 +212,7 @@ def _events(value: float, digits: int = 4) -> str:
     return f"{value:,.{min(findings.decimals(value, digits), 2) if digits else 0}f}".replace("-", "−")
 
 
-def note_groups(material: Material, settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def note_groups(material: Material, settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return the notes by kind, the same note of several runs once."""
     places: dict[tuple[str, ...], list[Run]] = {}
     for run, note in material.notes:
@@ -229,7 +229,7 @@ def note_groups(material: Material, settings: slices.PlotSettings) -> list[dict[
     ]
 
 
-def _where(runs: Sequence[Run], fits: Mapping[Run, Any], settings: slices.PlotSettings) -> str:
+def _where(runs: Sequence[Run], fits: Mapping[Run, Any], settings: shown.PlotSettings) -> str:
     """Return words for *runs*: all, or each training with its seeds."""
     if set(runs) >= set(fits):
         return "all"
@@ -247,7 +247,7 @@ def _where(runs: Sequence[Run], fits: Mapping[Run, Any], settings: slices.PlotSe
 # --- one training ---------------------------------------------------------------------------------------------------
 
 
-def training_section(name: str, seed: int, material: Material, settings: slices.PlotSettings) -> dict[str, Any]:
+def training_section(name: str, seed: int, material: Material, settings: shown.PlotSettings) -> dict[str, Any]:
     """Return what is shown of one training."""
     table = material.tables["trainings"]
     rows = table[(table["training"] == name) & (table["data"] == "asimov")]
@@ -276,7 +276,7 @@ def _quality(quality: Mapping[str, Any]) -> str:
     return f"{text}, p-value {p_value}; {ends} from {thrown['number']} pseudo-experiments{failed}"
 
 
-def _remarks(fit: Mapping[str, Any], settings: slices.PlotSettings) -> list[str]:
+def _remarks(fit: Mapping[str, Any], settings: shown.PlotSettings) -> list[str]:
     """Return what profile intervals say against the Hessian's errors, parameter by parameter."""
     names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
     return [

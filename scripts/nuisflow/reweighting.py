@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nuisflow import events, files, slices, training
+from nuisflow import events, files, reweightings, training
 
 Columns = dict[str, np.ndarray]
 LARGEST = 100.0
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def ratios(
-    raw: Mapping[str, Sequence[Path]], classifier: training.Classifier, settings: slices.Reweighting
+    raw: Mapping[str, Sequence[Path]], classifier: training.Classifier, settings: reweightings.Reweighting
 ) -> Iterator[Columns]:
     """Yield the column ``ratio_<variation>`` for all events of the sample of *settings*, chunk by chunk, in order.
 
@@ -30,7 +30,7 @@ def ratios(
     """
     scale = _scale(raw, classifier, settings)
     name, own = f"ratio_{settings.variation}", settings.samples[settings.sample]
-    for chunk in events.chunks(raw[settings.sample], events.tree_name(settings.events), slices.CHUNK):
+    for chunk in events.chunks(raw[settings.sample], events.tree_name(settings.events), reweightings.CHUNK):
         columns = events.derived(events.read(chunk, settings.events, own), settings.events)
         found = np.ones(len(columns["entry"]))
         known = np.all([np.isfinite(columns[feature]) for feature in settings.events.features], axis=0)
@@ -45,11 +45,13 @@ def density_ratio(score: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(odds, 1 / LARGEST, LARGEST))
 
 
-def _scale(raw: Mapping[str, Sequence[Path]], classifier: training.Classifier, settings: slices.Reweighting) -> float:
+def _scale(
+    raw: Mapping[str, Sequence[Path]], classifier: training.Classifier, settings: reweightings.Reweighting
+) -> float:
     """Return the factor on all ratios that gives the nominal events the expected number of the alternative ones."""
     before, after, wanted = 0.0, 0.0, 0.0
     for name, sample in settings.samples.items():
-        for chunk in events.chunks(raw[name], events.tree_name(settings.events), slices.CHUNK):
+        for chunk in events.chunks(raw[name], events.tree_name(settings.events), reweightings.CHUNK):
             chosen = events.select(events.read(chunk, settings.events, sample), settings.events, sample, {}, {})
             if name in settings.alternatives:
                 wanted += float(chosen["weight"].sum())

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nuisflow import comparison, slices
+from nuisflow import comparison, shown
 
 KEYS = ["training", "seed", "point"]
 
@@ -38,15 +38,15 @@ def curves(coverage: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([displaced, *(copy.assign(toys=0) for copy in copies)]) if copies else displaced
 
 
-def label(variation: str, settings: slices.PlotSettings) -> str:
+def label(variation: str, settings: shown.PlotSettings) -> str:
     """Return the label of a variation; settings know them by the names of parameters, and there is one luminosity."""
     return settings.variations.get(variation) or settings.variations.get("lumi", variation)
 
 
-def table(coverage: pd.DataFrame, settings: slices.ComparisonSettings) -> pd.DataFrame:
+def table(coverage: pd.DataFrame, settings: shown.ComparisonSettings) -> pd.DataFrame:
     """Return one row per training, that with the smallest worst error on top; empty without displaced points.
 
-    The ends of the grid of a training that is fitted on one (`slices.ComparisonSettings.ends`) are left out for all.
+    The ends of the grid of a training that is fitted on one (`shown.ComparisonSettings.ends`) are left out for all.
 
     ``worst_error`` is the median over seeds of the largest total error at any displaced point, ``worst_point`` where
     the median over seeds is largest; likewise ``largest_bias``, ``lowest_coverage`` and their points. ``significance``
@@ -75,7 +75,7 @@ COLUMNS = (
 
 
 def _row(
-    name: str, displaced: pd.DataFrame, undisplaced: pd.DataFrame, settings: slices.ComparisonSettings
+    name: str, displaced: pd.DataFrame, undisplaced: pd.DataFrame, settings: shown.ComparisonSettings
 ) -> dict[str, Any]:
     worst = _worst_of_seeds(displaced)
     medians = displaced.groupby("point", sort=False)[["asimov_error", "asimov_bias"]].median()

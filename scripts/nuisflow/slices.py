@@ -8,14 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from nuisflow import conditioning, configuration, points, strategies
+from nuisflow import configuration, points, strategies
 from nuisflow.configuration import Configuration, Section
-
-COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
-
-
-CHUNK = 100_000
-"""Events that are read at once where no scheduler decides."""
 
 
 class RegionSelection(Section):
@@ -90,16 +84,6 @@ class TrainingSamples(Section):
     name: str
     repetition: int
     seed: int
-
-
-class Reweighting(Section):
-    """Slice of reweight_events: samples of the same processes, nominal and *alternatives*; *sample* is reweighted."""
-
-    events: EventSelection
-    samples: dict[str, configuration.Sample]
-    alternatives: tuple[str, ...]
-    variation: str
-    sample: str
 
 
 class Scoring(Section):
@@ -180,42 +164,6 @@ class ToySettings(Section):
     name: str
     repetition: int
     seed: int
-
-
-class ComparisonSettings(Section):
-    """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes.
-
-    *ends*: displaced points that count for no training, since they are an end of the grid of one (`conditioning`).
-    *held_out*: the point of the held-out samples of a two-point variation, and its nuisance parameters.
-    """
-
-    signal: str
-    trainings: dict[str, tuple[str, str]]
-    seeds: int
-    folds: int
-    samples: dict[str, str]
-    regions: tuple[str, ...]
-    scored: tuple[str, ...]
-    ends: tuple[str, ...] = ()
-    held_out: dict[str, tuple[str, tuple[str, ...]]] = Field({})
-
-
-class PlotSettings(Section):
-    """Slice of the plots and the report: words and colours."""
-
-    processes: dict[str, configuration.Process]
-    regions: dict[str, tuple[str, str]]
-    variations: dict[str, str]
-    trainings: dict[str, str]
-    plots: configuration.Plots
-    poi: str
-    blinded: bool
-
-
-class ReportSettings(PlotSettings):
-    """Slice of write_report: the words, and the whole configuration, which the report prints."""
-
-    configuration: dict[str, Any]
 
 
 def plain(part: Section) -> dict[str, Any]:
@@ -302,7 +250,7 @@ def processing(settings: Configuration, sample: str, variation: str) -> Processi
     return Processing(
         events=events.model_copy(update={"features": ()}) if reweighted else events,
         name=sample,
-        sample=_bare(settings.samples[sample]),
+        sample=bare(settings.samples[sample]),
         variation=name,
         z=z,
         variations={key: _unlabelled(chosen) for key, chosen in varied.items()},
@@ -325,7 +273,7 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
     chosen = settings.trainings[name]
     return TrainingSamples(
         events=selection(settings),
-        samples={key: _bare(settings.samples[key]) for key in training_samples(settings, name)},
+        samples={key: bare(settings.samples[key]) for key in training_samples(settings, name)},
         alternatives={
             key: (variation, points.STANDARD[side])
             for key, (variation, side) in settings.alternatives.items()
@@ -346,52 +294,6 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         repetition=repetition,
         seed=settings.seed,
     )
-
-
-def reweighted_samples(settings: Configuration, variation: str) -> list[str]:
-    """Return the samples that a reweighting compares: those of its processes, and their alternatives."""
-    chosen = settings.variations[variation]
-    alternatives = tuple(getattr(chosen, "alternatives", ()))
-    processes = points.affected(settings, variation)
-    return [name for name in settings.simulated if settings.samples[name].process in processes] + [*alternatives]
-
-
-def reweighting(settings: Configuration, variation: str, sample: str) -> Reweighting:
-    """Return what the reweighting of *sample* depends on."""
-    samples = reweighted_samples(settings, variation)
-    alternatives = tuple(name for name in samples if name in settings.alternatives)
-    return Reweighting(
-        events=_all_scored(selection(settings)),
-        samples={name: _bare(settings.samples[name]).model_copy(update={"ratios": ()}) for name in samples},
-        alternatives=alternatives,
-        variation=variation,
-        sample=sample,
-    )
-
-
-def reweighting_training(settings: Configuration, variation: str) -> TrainingSamples:
-    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own."""
-    whole = reweighting(settings, variation, "")
-    return TrainingSamples(
-        events=whole.events,
-        samples={
-            name: sample.model_copy(update={"process": "alternative" if name in whole.alternatives else "nominal"})
-            for name, sample in whole.samples.items()
-        },
-        signal="alternative",
-        variations={},
-        learning=settings.learning.model_copy(update={"seeds": 1, "device": "auto"}),
-        training=strategies.STRATEGIES["nominal"](strategy="nominal"),
-        name=f"reweighting_{variation}",
-        repetition=1,
-        seed=settings.seed,
-    )
-
-
-def _all_scored(chosen: EventSelection) -> EventSelection:
-    """Return *chosen* with the score as the observable of all regions: events of all of them take part."""
-    regions = {name: region.model_copy(update={"observable": "score"}) for name, region in chosen.regions.items()}
-    return chosen.model_copy(update={"regions": regions})
 
 
 def scoring(settings: Configuration) -> Scoring:
@@ -504,74 +406,7 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
     )
 
 
-def comparison(settings: Configuration) -> ComparisonSettings:
-    """Return what compare_trainings depends on."""
-    return ComparisonSettings(
-        signal=settings.signal,
-        trainings={name: (chosen.label or name, chosen.strategy) for name, chosen in settings.trainings.items()},
-        seeds=settings.learning.seeds,
-        folds=settings.learning.folds,
-        samples={name: settings.samples[name].process for name in settings.simulated},
-        regions=tuple(settings.regions),
-        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
-        ends=conditioning.ends(settings),
-        held_out={
-            point.variation: (name, tuple(points.parameters(settings, point.variation)))
-            for name, point in points.displaced(settings).items()
-            if name == f"{point.variation}_{points.HELD_OUT}"
-        },
-    )
-
-
-def plots(settings: Configuration) -> PlotSettings:
-    """Return the words and colours that figures and report depend on."""
-    return PlotSettings(
-        processes=settings.processes,
-        regions={
-            name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
-            for name, region in settings.regions.items()
-        },
-        variations=_labels(settings),
-        trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
-        plots=settings.plots,
-        poi=settings.fit.poi,
-        blinded=settings.has_data and not settings.fit.unblind,
-    )
-
-
-def _labels(settings: Configuration) -> dict[str, str]:
-    """Return the labels of all variations and, where they have other names, of their nuisance parameters."""
-    labels: dict[str, str] = {}
-    for name, chosen in settings.variations.items():
-        label = chosen.label or name
-        labels |= {name: label} if chosen.kind != "luminosity" else {}
-        for parameter, (process, region) in points.parameters(settings, name).items():
-            words = {
-                "process": settings.processes[process].label or process,
-                "region": settings.regions[region].label or region,
-            }
-            where = ", ".join(words[key] for key in ("process", "region") if key in chosen.decorrelate)
-            labels[parameter] = f"{label} ({where})" if where else label
-    return labels
-
-
-def report(settings: Configuration) -> ReportSettings:
-    """Return what write_report depends on: everything but how the jobs are run."""
-    return ReportSettings(
-        **plots(settings).model_dump(),
-        configuration=settings.model_dump(
-            mode="json", exclude={"dask": True, "learning": {"device"}}, exclude_none=True
-        ),
-    )
-
-
-def training_figures(settings: Configuration) -> list[str]:
-    """Return the names of the figures of one training."""
-    per_region = [f"{kind}_{region}" for region in settings.regions for kind in ("templates", "variations")]
-    return ["history", *per_region, "pulls", "ranking", "correlations", "scan"]
-
-
-def _bare(sample: configuration.Sample) -> configuration.Sample:
+def bare(sample: configuration.Sample) -> configuration.Sample:
     """Return *sample* without what does not change its events once they are read."""
     return sample.model_copy(update={"train": True, "files": (), "events": None, "expected": None})
 

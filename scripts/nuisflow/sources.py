@@ -13,7 +13,17 @@ from pathlib import Path
 
 PACKAGE = "nuisflow"
 MODELS = frozenset(
-    {"benchmarks.py", "configuration.py", "checks.py", "points.py", "slices.py", "sources.py", "strategies/__init__.py"}
+    {
+        "benchmarks.py",
+        "configuration.py",
+        "checks.py",
+        "points.py",
+        "reweightings.py",
+        "shown.py",
+        "slices.py",
+        "sources.py",
+        "strategies/__init__.py",
+    }
 )
 """Files that act only through the values of the configuration (strategies/__init__.py lists all strategies)."""
 SCRIPTS = Path(__file__).resolve().parent.parent

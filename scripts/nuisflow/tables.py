@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nuisflow import comparison, findings, slices
+from nuisflow import comparison, findings, shown
 
 _MOST_PARAMETERS = 25
 METHODS = {"sigma": "frozen", "sigma_observable": "observables"}
 """Columns of the breakdown, and the words of the report for how they are found."""
 
 
-def tested(tables: Mapping[str, pd.DataFrame], data: str, settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def tested(tables: Mapping[str, pd.DataFrame], data: str, settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return one row per training for one kind of data: significance, upper limits, goodness of fit, checks.
 
     Medians over seeds, in the order of the expected uncertainty.
@@ -45,7 +45,7 @@ def tested(tables: Mapping[str, pd.DataFrame], data: str, settings: slices.PlotS
     return rows
 
 
-def trial_rows(trials: Mapping[str, pd.DataFrame], settings: slices.PlotSettings) -> list[dict[str, Any]]:
+def trial_rows(trials: Mapping[str, pd.DataFrame], settings: shown.PlotSettings) -> list[dict[str, Any]]:
     """Return one row per training whose options were chosen by trials: means over its networks, and all choices."""
     rows = []
     for name, table in trials.items():
@@ -91,7 +91,7 @@ def ordered(trainings: pd.DataFrame) -> list[str]:
 
 
 def breakdown_table(
-    tables: Mapping[str, pd.DataFrame], settings: slices.PlotSettings, method: str = "sigma"
+    tables: Mapping[str, pd.DataFrame], settings: shown.PlotSettings, method: str = "sigma"
 ) -> dict[str, Any]:
     """Return the uncertainty by group: a row per group and a column per training, medians over seeds.
 
@@ -132,7 +132,7 @@ def _share(value: float, total: float, places: int) -> tuple[str, float]:
 
 
 def impact_table(
-    tables: Mapping[str, pd.DataFrame], settings: slices.PlotSettings, kind: str = "impact"
+    tables: Mapping[str, pd.DataFrame], settings: shown.PlotSettings, kind: str = "impact"
 ) -> dict[str, Any]:
     """Return the size of the impact of every nuisance parameter on the POI in every training, the largest first.
 
@@ -159,5 +159,5 @@ def impact_table(
     return {"names": _labels(names, settings), "rows": rows, "left": max(left, 0)}
 
 
-def _labels(names: Sequence[str], settings: slices.PlotSettings) -> list[str]:
+def _labels(names: Sequence[str], settings: shown.PlotSettings) -> list[str]:
     return [settings.trainings.get(name, name) for name in names]

@@ -4,7 +4,7 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import comparison, files, report, slices
+from nuisflow import comparison, files, report, shown, slices
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def run(analysis, folder, coverages=True):
         coverages=analysis.each("coverage.json") if coverages else [],
         impacts=analysis.each("impacts.csv"),
         outputs=outputs,
-        settings=slices.plain(slices.comparison(analysis.settings)),
+        settings=slices.plain(shown.comparison(analysis.settings)),
     )
     return {name: files.read_table(path) for name, path in outputs.items()}
 
@@ -64,7 +64,7 @@ def test_it_writes_the_same_bytes_whatever_the_order_of_the_inputs(analysis, tmp
         coverages=analysis.each("coverage.json")[::-1],
         impacts=analysis.each("impacts.csv")[::-1],
         outputs=paths,
-        settings=slices.plain(slices.comparison(analysis.settings)),
+        settings=slices.plain(shown.comparison(analysis.settings)),
     )
     for name, path in paths.items():
         assert path.read_bytes() == (tmp_path / "a" / f"{name}.csv").read_bytes()

@@ -15,6 +15,7 @@ from nuisflow import (
     events,
     files,
     points,
+    shown,
     slices,
     templates,
     training,
@@ -143,7 +144,7 @@ def test_it_writes_what_the_comparison_reads(fitted):
     assert {entry["point"] for entry in rows} == {
         None, *(f"{name}_{side}" for name in settings.variations for side in settings.toys.displacements)
     }  # fmt: skip
-    table = comparison.coverage({comparison.Run("aware", 1): rows}, slices.comparison(settings))
+    table = comparison.coverage({comparison.Run("aware", 1): rows}, shown.comparison(settings))
     assert table["asimov_mu"].notna().all()
     assert (table["asimov_mu"] - 1).abs().max() < row["sigma"]
 

@@ -6,7 +6,7 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import report, slices
+from nuisflow import report, shown, slices
 from plot_comparison import plot_comparison
 from plot_training import plot_training
 from write_report import write_report
@@ -31,7 +31,7 @@ def tables(analysis):
         coverages=analysis.each("coverage.json"),
         impacts=analysis.each("impacts.csv"),
         outputs=paths,
-        settings=slices.plain(slices.comparison(analysis.settings)),
+        settings=slices.plain(shown.comparison(analysis.settings)),
     )
     return paths
 
@@ -40,13 +40,13 @@ def tables(analysis):
 def comparison_figures(analysis, tables):
     paths = [
         analysis.folder / "comparison" / f"{name}.{suffix}"
-        for name in slices.COMPARISON_FIGURES
+        for name in shown.COMPARISON_FIGURES
         for suffix in ("svg", "pdf")
     ]
     plot_comparison(
         *(tables[name] for name in ("summary", "trainings", "coverage")),
         paths,
-        settings=slices.plain(slices.plots(analysis.settings)),
+        settings=slices.plain(shown.plots(analysis.settings)),
     )
     return paths
 
@@ -55,14 +55,14 @@ def comparison_figures(analysis, tables):
 def training_figures(analysis):
     paths = [
         analysis.folder / "trainings" / "adversarial" / "figures" / f"{name}.{suffix}"
-        for name in slices.training_figures(analysis.settings)
+        for name in shown.training_figures(analysis.settings)
         for suffix in ("svg", "pdf")
     ]
     plot_training(
         [analysis.of("adversarial", "history.csv", seed) for seed in (1, 2)],
         *(analysis.of("adversarial", name) for name in ("templates.json", "fit.json", "impacts.csv", "scan.csv")),
         figures=paths,
-        settings=slices.plain(slices.plots(analysis.settings)),
+        settings=slices.plain(shown.plots(analysis.settings)),
     )
     return paths
 
@@ -91,7 +91,7 @@ def test_the_report_shows_all_figures(analysis, tables, comparison_figures, trai
         analysis.each("templates_notes.json") + analysis.each("workspace_notes.json"),
         drawn,
         output=output,
-        settings=slices.plain(slices.report(analysis.settings)),
+        settings=slices.plain(shown.report(analysis.settings)),
     )
     text = output.read_text()
     assert text.count("<svg") == len(drawn)

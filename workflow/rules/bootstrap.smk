@@ -59,7 +59,7 @@ rule compare_bootstrap:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(slices.plots(settings)),
+        settings=slices.plain(shown.plots(settings)),
         code=sources.digest("compare_bootstrap"),
     message:
         "Compare the bootstrap experiments"

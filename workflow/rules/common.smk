@@ -15,6 +15,8 @@ from nuisflow import (
     conditioning,
     datasets,
     points,
+    reweightings,
+    shown,
     slices,
     sources,
     tuning,

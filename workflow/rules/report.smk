@@ -32,7 +32,7 @@ rule compare_trainings:
         mem_mb=1500,
         runtime="30m",
     params:
-        settings=slices.plain(slices.comparison(settings)),
+        settings=slices.plain(shown.comparison(settings)),
         code=sources.digest("compare_trainings"),
     message:
         "Compare the trainings"
@@ -49,7 +49,7 @@ rule plot_comparison:
         figures=report(
             collect(
                 "<results>/comparison/{figure}.{format}",
-                figure=slices.COMPARISON_FIGURES,
+                figure=shown.COMPARISON_FIGURES,
                 format=["svg", "pdf"],
             ),
             category="Comparison",
@@ -64,7 +64,7 @@ rule plot_comparison:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(slices.plots(settings)),
+        settings=slices.plain(shown.plots(settings)),
         code=sources.digest("plot_comparison"),
     message:
         "Plot the comparison"
@@ -84,7 +84,7 @@ rule plot_training:
     output:
         figures=collect(
             "<results>/trainings/{{training}}/figures/{figure}.{format}",
-            figure=slices.training_figures(settings),
+            figure=shown.training_figures(settings),
             format=["svg", "pdf"],
         ),
     log:
@@ -97,7 +97,7 @@ rule plot_training:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(slices.plots(settings)),
+        settings=slices.plain(shown.plots(settings)),
         code=sources.digest("plot_training"),
     message:
         "Plot {wildcards.training}"
@@ -121,12 +121,12 @@ rule write_report:
         + each_training("workspace_notes.json"),
         figures=collect(
             "<results>/comparison/{figure}.svg",
-            figure=[*slices.COMPARISON_FIGURES, *bootstraps.figures(settings)],
+            figure=[*shown.COMPARISON_FIGURES, *bootstraps.figures(settings)],
         )
         + collect(
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
-            figure=slices.training_figures(settings),
+            figure=shown.training_figures(settings),
         ),
         answers=benchmarks.answers(settings) + bootstraps.tables(settings),
         trials=[
@@ -144,7 +144,7 @@ rule write_report:
         mem_mb=500,
         runtime="30m",
     params:
-        settings=slices.plain(slices.report(settings)),
+        settings=slices.plain(shown.report(settings)),
         code=sources.digest("write_report"),
     message:
         "Write the report"

@@ -4,7 +4,7 @@
 use rule train_network as train_reweighting with:
     input:
         raw=lambda wildcards: files_of(
-            slices.reweighted_samples(settings, wildcards.reweighting)
+            reweightings.reweighted_samples(settings, wildcards.reweighting)
         ),
         ratios=[],
         tuned=[],
@@ -17,11 +17,13 @@ use rule train_network as train_reweighting with:
         "<benchmarks>/train_reweighting/{reweighting}.tsv"
     params:
         settings=lambda wildcards: slices.plain(
-            slices.reweighting_training(settings, wildcards.reweighting)
+            reweightings.reweighting_training(settings, wildcards.reweighting)
         ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in slices.reweighted_samples(settings, wildcards.reweighting)
+            for sample in reweightings.reweighted_samples(
+                settings, wildcards.reweighting
+            )
         },
         code=sources.digest("train_network", "strategies/nominal.py"),
     message:
@@ -31,7 +33,7 @@ use rule train_network as train_reweighting with:
 rule reweight_events:
     input:
         raw=lambda wildcards: files_of(
-            slices.reweighted_samples(settings, wildcards.reweighting)
+            reweightings.reweighted_samples(settings, wildcards.reweighting)
         ),
         model="<results>/reweighting/{reweighting}/model.pt",
     output:
@@ -47,11 +49,13 @@ rule reweight_events:
         runtime="2h",
     params:
         settings=lambda wildcards: slices.plain(
-            slices.reweighting(settings, wildcards.reweighting, wildcards.sample)
+            reweightings.reweighting(settings, wildcards.reweighting, wildcards.sample)
         ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in slices.reweighted_samples(settings, wildcards.reweighting)
+            for sample in reweightings.reweighted_samples(
+                settings, wildcards.reweighting
+            )
         },
         code=sources.digest("reweight_events", "strategies/nominal.py"),
     message:

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nuisflow import interval_scores, slices
+from nuisflow import interval_scores, shown
 from nuisflow.plots import style
 
 _PANELS = (("coverage", "coverage of the 68.3 % interval"), ("width", "mean width"), ("bias", "bias"))
 _IDEAL = {"coverage": interval_scores.LEVEL, "bias": 0.0}
 
 
-def figure(table: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def figure(table: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return one row per training and one point per seed; *table* as of `bootstrap_tables.table`."""
     names = list(dict.fromkeys(table["training"]))
     drawn = Figure(figsize=(9.2, 0.42 * len(names) + 1.15), layout="constrained")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nuisflow import slices
+from nuisflow import shown
 from nuisflow.plots import style
 
 WORDS = {"asimov": "expected (Asimov data)", "observed": "observed data"}
@@ -41,7 +41,7 @@ def _is_bin(name: str) -> bool:
 # --- pulls ----------------------------------------------------------------------------------------------------------
 
 
-def pulls(fit: Mapping[str, Any], settings: slices.PlotSettings) -> Figure:
+def pulls(fit: Mapping[str, Any], settings: shown.PlotSettings) -> Figure:
     """Return pulls and constraints of all constrained parameters, and the MC statistics of all bins beside them.
 
     The pull is (fitted - nominal) / prior standard deviation; its error bar is the constraint, the postfit uncertainty
@@ -94,7 +94,7 @@ def _pull_points(axes: Axes, parameters: Sequence[Mapping[str, Any]], kind: str,
     )
 
 
-def _bin_pulls(axes: Axes, parameters: Sequence[Mapping[str, Any]], settings: slices.PlotSettings) -> None:
+def _bin_pulls(axes: Axes, parameters: Sequence[Mapping[str, Any]], settings: shown.PlotSettings) -> None:
     """Draw the factors of the bins, grouped by region, against their place."""
     rows: list[int] = list(range(len(parameters)))
     axes.axvline(1, color=style.FAINT, lw=0.8)
@@ -121,7 +121,7 @@ def _bin_pulls(axes: Axes, parameters: Sequence[Mapping[str, Any]], settings: sl
 # --- ranking --------------------------------------------------------------------------------------------------------
 
 
-def ranking(impacts: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def ranking(impacts: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return the parameters with the largest impact on the parameter of interest, and their pulls.
 
     Filled bars: change of the best fit when the parameter is fixed at its postfit ± 1 standard deviation; outlines: at
@@ -192,7 +192,7 @@ def _ranking_legend() -> list[Any]:
 # --- correlations ---------------------------------------------------------------------------------------------------
 
 
-def correlations(fit: Mapping[str, Any], settings: slices.PlotSettings) -> Figure:
+def correlations(fit: Mapping[str, Any], settings: shown.PlotSettings) -> Figure:
     """Return the correlation matrix of the most correlated parameters, the parameter of interest first.
 
     The MC statistics of single bins are left out.
@@ -247,7 +247,7 @@ def _place(names: Sequence[str], poi: str) -> list[int]:
 # --- likelihood scan ------------------------------------------------------------------------------------------------
 
 
-def scan(table: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def scan(table: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return the profile likelihood against the parameter of interest, with its one and two standard deviations."""
     kinds = [kind for kind in WORDS if (table["data"] == kind).any()]
     if not kinds:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nuisflow import robustness, slices
+from nuisflow import robustness, shown
 from nuisflow.plots import style
 
 MOST = 6
@@ -17,7 +17,7 @@ _LINES = ("-", "--", ":")
 _ROWS = (("asimov_bias", "bias of {}"), ("asimov_sigma", "uncertainty of {}"))
 
 
-def figure(coverage: pd.DataFrame, trainings: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def figure(coverage: pd.DataFrame, trainings: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return bias and half width of the interval against the true value: a column per variation, a line per training.
 
     Lines are medians over seeds, bands the range of the seeds. All panels of a row have the same scale.
@@ -68,7 +68,7 @@ def _line(axes: Axes, points: pd.DataFrame, column: str, handle: Line2D) -> None
     axes.plot(middle.index, middle, color=colour, ls=handle.get_linestyle(), marker="o", ms=3, lw=1.4, zorder=3)
 
 
-def _legend(trainings: list[str], settings: slices.PlotSettings) -> list[Line2D]:
+def _legend(trainings: list[str], settings: shown.PlotSettings) -> list[Line2D]:
     number = len(_COLOURS)
     handles = []
     for index, name in enumerate(trainings):

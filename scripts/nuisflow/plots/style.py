@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from nuisflow import files, slices
+from nuisflow import files, shown
 
 INK, PAPER, FAINT = "#1b1e23", "#ffffff", "#8b929c"
 """Colours of lines and text, of the background, and of what should not stand out; the report maps them to its theme."""
@@ -93,7 +93,7 @@ def empty(text: str) -> Figure:
     return figure
 
 
-def heading(axes: Axes, settings: slices.PlotSettings, status: str = "", lift: float = 4) -> None:
+def heading(axes: Axes, settings: shown.PlotSettings, status: str = "", lift: float = 4) -> None:
     """Write the title and, in italics, the *status* above the left end of *axes*, *lift* points above it."""
     words: dict[str, Any] = {"textcoords": "offset points", "va": "baseline"}
     title = axes.annotate(
@@ -121,7 +121,7 @@ def beside(axes: Axes, y: float, text: str) -> None:
     )
 
 
-def luminosity(settings: slices.PlotSettings) -> str:
+def luminosity(settings: shown.PlotSettings) -> str:
     """Return integrated luminosity and energy in words, as far as they are known."""
     plots = settings.plots
     lumi = f"{plots.luminosity:g} fb⁻¹" if plots.luminosity else ""
@@ -147,7 +147,7 @@ def _power(value: float, _place: int | None = None) -> str:
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def colours(settings: slices.PlotSettings) -> dict[str, str]:
+def colours(settings: shown.PlotSettings) -> dict[str, str]:
     """Return a colour per process: its own, that of a signal, or the next of the palette."""
     rest = iter(PALETTE * (1 + len(settings.processes) // len(PALETTE)))
     return {
@@ -156,7 +156,7 @@ def colours(settings: slices.PlotSettings) -> dict[str, str]:
     }
 
 
-def labels(settings: slices.PlotSettings) -> dict[str, str]:
+def labels(settings: shown.PlotSettings) -> dict[str, str]:
     """Return the words for every process."""
     return {name: process.label or name for name, process in settings.processes.items()}
 
@@ -216,12 +216,12 @@ def binned_axis(axes: Axes, chosen: Bins, label: str | None, fontsize: float = 1
         axes.set_xlabel(label if chosen.names is None else f"{label} (bins not to scale)", fontsize=fontsize)
 
 
-def parameter_names(settings: slices.PlotSettings) -> Mapping[str, str]:
+def parameter_names(settings: shown.PlotSettings) -> Mapping[str, str]:
     """Return words for parameters; those of single bins, such as ``gamma[3]``, are made by `parameter_name`."""
     return {"lumi": "luminosity", **settings.variations, settings.poi: "μ" if settings.poi == "mu" else settings.poi}
 
 
-def parameter_name(name: str, settings: slices.PlotSettings) -> str:
+def parameter_name(name: str, settings: shown.PlotSettings) -> str:
     """Return words for the parameter *name*: its label, or for one of many bins the name and the number of the bin."""
     base, bracket, rest = name.partition("[")
     known = parameter_names(settings).get(base, base)

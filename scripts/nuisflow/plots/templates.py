@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nuisflow import slices, templates
+from nuisflow import shown, templates
 from nuisflow.binning import Content
 from nuisflow.plots import style
 
@@ -22,7 +22,7 @@ _LOGARITHMIC = 50.0
 """Yields spanning more than this factor are shown on a logarithmic axis, as is a signal that is relatively smaller."""
 
 
-def stacked(fit: Mapping[str, Any], region: str, settings: slices.PlotSettings) -> Figure:
+def stacked(fit: Mapping[str, Any], region: str, settings: shown.PlotSettings) -> Figure:
     """Return the stacked yields of *region* before and after the fit, and their ratio to the total.
 
     *fit* is the content of fit.json. With observed data these are shown; else the stack of the Asimov fit, whose data
@@ -55,23 +55,23 @@ def stacked(fit: Mapping[str, Any], region: str, settings: slices.PlotSettings) 
     return figure
 
 
-def _order(yields: Mapping[str, Any], settings: slices.PlotSettings) -> list[str]:
+def _order(yields: Mapping[str, Any], settings: shown.PlotSettings) -> list[str]:
     """Return the processes from the top of the stack to its bottom."""
     names = [name for name in settings.processes if name in yields["samples"]]
     names += [name for name in yields["samples"] if name not in names]
     return sorted(names, key=lambda name: name not in _signals(settings))
 
 
-def _signals(settings: slices.PlotSettings) -> list[str]:
+def _signals(settings: shown.PlotSettings) -> list[str]:
     return [name for name, process in settings.processes.items() if process.role == "signal"]
 
 
-def _signal(yields: Mapping[str, Any], settings: slices.PlotSettings) -> np.ndarray:
+def _signal(yields: Mapping[str, Any], settings: shown.PlotSettings) -> np.ndarray:
     found = [np.asarray(yields["samples"][name], float) for name in _signals(settings) if name in yields["samples"]]
     return np.sum(found, axis=0) if found else np.zeros(len(yields["total"]))
 
 
-def _is_logarithmic(yields: Mapping[str, Any], settings: slices.PlotSettings) -> bool:
+def _is_logarithmic(yields: Mapping[str, Any], settings: shown.PlotSettings) -> bool:
     total, signal = np.asarray(yields["total"], float), _signal(yields, settings)
     positive = total[total > 0]
     return bool(len(positive)) and (
@@ -79,7 +79,7 @@ def _is_logarithmic(yields: Mapping[str, Any], settings: slices.PlotSettings) ->
     )
 
 
-def _stack(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: slices.PlotSettings, shown: bool) -> None:
+def _stack(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: shown.PlotSettings, shown: bool) -> None:
     colours = style.colours(settings)
     base = np.zeros(len(yields["total"]))
     for name in reversed(_order(yields, settings)):
@@ -129,7 +129,7 @@ def _points(axes: Axes, bins: style.Bins, data: np.ndarray, scale: np.ndarray) -
     )
 
 
-def _limits(panels: Sequence[Axes], stages: Sequence[Mapping[str, Any]], settings: slices.PlotSettings) -> None:
+def _limits(panels: Sequence[Axes], stages: Sequence[Mapping[str, Any]], settings: shown.PlotSettings) -> None:
     """Set the vertical range, common to all stages."""
     highest = max(float(np.max([*yields["total"], *(yields.get("data") or [])])) for yields in stages)
     if not _is_logarithmic(stages[0], settings):
@@ -144,9 +144,7 @@ def _limits(panels: Sequence[Axes], stages: Sequence[Mapping[str, Any]], setting
     panels[0].set_ylim(lowest, highest * (highest / lowest) ** 0.08)
 
 
-def _ratio(
-    axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: slices.PlotSettings, shown: bool
-) -> float:
+def _ratio(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: shown.PlotSettings, shown: bool) -> float:
     """Draw uncertainty, total without signal, and data, all relative to the total; return the largest distance to 1."""
     total, error = np.asarray(yields["total"], float), np.asarray(yields["error"], float)
     filled = total > 0
@@ -165,11 +163,11 @@ def _ratio(
     return float(max(np.max(values, initial=0.0) for values in distances))
 
 
-def _signal_colour(settings: slices.PlotSettings) -> str:
+def _signal_colour(settings: shown.PlotSettings) -> str:
     return style.colours(settings)[_signals(settings)[0]]
 
 
-def _legend(yields: Mapping[str, Any], settings: slices.PlotSettings, shown: bool) -> list[Any]:
+def _legend(yields: Mapping[str, Any], settings: shown.PlotSettings, shown: bool) -> list[Any]:
     colours, labels = style.colours(settings), style.labels(settings)
     handles: list[Any] = [Line2D([], [], marker="o", ms=3.5, color=style.INK, label="data")] if shown else []
     handles += [
@@ -200,7 +198,7 @@ class _Cell(NamedTuple):
     flat: tuple[float, float, int]
 
 
-def variations(histogram: Any, region: str, importance: Mapping[str, float], settings: slices.PlotSettings) -> Figure:
+def variations(histogram: Any, region: str, importance: Mapping[str, float], settings: shown.PlotSettings) -> Figure:
     """Return up and down relative to nominal, one row per variation and one column per process.
 
     *histogram* has the axes process, variation and score. Variations are ordered by *importance* (their impact); the
@@ -251,7 +249,7 @@ def _variation_legend() -> list[Any]:
 
 
 def _chosen(
-    histogram: Any, importance: Mapping[str, float], settings: slices.PlotSettings
+    histogram: Any, importance: Mapping[str, float], settings: shown.PlotSettings
 ) -> tuple[list[str], list[str], str]:
     """Return the variations and processes to show, and words about those left out."""
     varied = {name.rpartition("_")[0] for name in histogram.axes["variation"] if name != "nominal"}

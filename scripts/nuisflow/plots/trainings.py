@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nuisflow import slices
+from nuisflow import shown
 from nuisflow.plots import style
 
 NAMES = ("uncertainties", "signal_strength", "coverage")
@@ -36,7 +36,7 @@ PARTS = (
 )
 
 
-def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return the uncertainty of every training, total and by source, on Asimov data, the best on top.
 
     Every seed is a point, the median a line; open diamonds are the medians on observed data. All panels have the same
@@ -98,7 +98,7 @@ def _uncertainty_panel(axes: Axes, part: Part, seeds: pd.DataFrame, medians: pd.
     axes.tick_params(axis="y", which="both", length=0)
 
 
-def _training_rows(axes: Axes, medians: pd.DataFrame, settings: slices.PlotSettings) -> None:
+def _training_rows(axes: Axes, medians: pd.DataFrame, settings: shown.PlotSettings) -> None:
     """Name the rows of *axes* after the trainings, the first on top."""
     names = [style.wrapped(settings.trainings.get(name, name)) for name in medians["training"]]
     axes.set_yticks(range(len(names)), names)
@@ -117,7 +117,7 @@ def _seed_legend(observed: bool) -> list[Line2D]:
 # --- the measured signal strength -----------------------------------------------------------------------------------
 
 
-def signal_strength(summary: pd.DataFrame, trainings: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def signal_strength(summary: pd.DataFrame, trainings: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return best fit and profile-likelihood interval of every training and seed, expected and observed."""
     medians = _of(trainings, "asimov")
     good = summary[summary["converged"]]
@@ -155,7 +155,7 @@ def _intervals(axes: Axes, seeds: pd.DataFrame, row: float, colour: str) -> None
 # --- pseudo-experiments ---------------------------------------------------------------------------------------------
 
 
-def coverage(table: pd.DataFrame, trainings: pd.DataFrame, settings: slices.PlotSettings) -> Figure:
+def coverage(table: pd.DataFrame, trainings: pd.DataFrame, settings: shown.PlotSettings) -> Figure:
     """Return coverage, mean and width of the pulls of every training and seed, at every true value of the parameter."""
     if not len(table):
         return style.empty("No pseudo-experiments were thrown.")
