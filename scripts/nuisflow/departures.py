@@ -23,9 +23,10 @@ def _best(best: "pd.Series[Any]", coverage: pd.DataFrame, settings: shown.PlotSe
     poi, places = _poi(settings), findings.decimals(best["worst_error"])
     seeds = f"median of {best['seeds']} seeds" if best["seeds"] > 1 else "a single seed"
     farthest = coverage["z"].abs().max()
+    deviations = "deviation" if farthest == 1 else "deviations"
     return (
-        f"Where nature is away from nominal, by up to {farthest:g} prior standard deviations of one nuisance parameter "
-        f"at a time, {best['label']} is the most robust: bias and uncertainty of {poi} together are at most "
+        f"Where nature is away from nominal, by up to {farthest:g} prior standard {deviations} of one nuisance "
+        f"parameter at a time, {best['label']} is the most robust: bias and uncertainty of {poi} together are at most "
         f"{findings.number(best['worst_error'], places)} ({seeds}; {place(best['worst_point'], coverage, settings)})."
     )
 
@@ -54,7 +55,7 @@ def _gap(row: "pd.Series[Any]") -> str:
 
 def warnings(coverage: pd.DataFrame, settings: shown.PlotSettings) -> Iterator[str]:
     """Name displaced points where intervals contain the true value too rarely, once per training."""
-    displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0)]
+    displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0) & (coverage["z"] != 0)]
     for name, label in settings.trainings.items():
         covered = robustness.pooled(displaced[displaced["training"] == name])
         off = [(row["coverage"], point) for point, row in covered.iterrows() if too_rare(row)]

@@ -101,7 +101,16 @@ def _dropped(relative: float, significance: float) -> bool:
 
 
 def warnings(found: pd.DataFrame, settings: shown.PlotSettings) -> Iterator[str]:
-    """Name trainings whose apparent uncertainty is smaller while their error on the held-out sample is not."""
+    """Name variations that do not span a third alternative, and trainings that only look more certain."""
+    poi = "μ" if settings.poi == "mu" else settings.poi
+    for name, of in found.groupby("variation", sort=False):
+        if (of["bias"].abs() > of["apparent"]).all():
+            least = of.iloc[int(of["bias"].abs().argmin())]
+            yield (
+                f"{settings.variations.get(str(name), str(name))}: on the held-out alternative {poi} is biased by "
+                f"{findings.number(abs(least['bias']), 2)} or more, whatever the training, but the variation claims an "
+                f"uncertainty of {findings.number(least['apparent'], 2)}: its two samples do not span the third."
+            )
     for _, row in found[found["flagged"].astype(bool)].iterrows():
         yield (
             f"{row['label']}: its uncertainty from {settings.variations.get(row['variation'], row['variation'])} is "
