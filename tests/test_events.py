@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from nuisflow import events, files, slices
-from nuisflow.configuration import Dask, FlatDataset, Sample, Shift, Weight
+from nuisflow.configuration import Dask, FlatDataset, Sample
+from nuisflow.systematics import Shift, Weight
 
 GENERATOR = np.random.default_rng(3)
 PT = GENERATOR.exponential(30, 5000).astype(np.float32)

@@ -4,7 +4,7 @@ import hist
 import numpy as np
 import pytest
 
-from nuisflow import configuration, files, fits, likelihood, slices, toys, truths, workspaces
+from nuisflow import configuration, files, fits, likelihood, slices, systematics, toys, truths, workspaces
 from nuisflow.points import Point
 from throw_toys import throw_toys
 
@@ -27,9 +27,9 @@ def curved(z):
 
 
 VARIATIONS = {
-    "shift": configuration.Shift(kind="shift", shift="tes", size=0.01, processes=("background",)),
-    "rate": configuration.Rate(kind="rate", size=0.1, processes=("other",)),
-    "luminosity": configuration.Luminosity(kind="luminosity", size=0.05),
+    "shift": systematics.Shift(kind="shift", shift="tes", size=0.01, processes=("background",)),
+    "rate": systematics.Rate(kind="rate", size=0.1, processes=("other",)),
+    "luminosity": systematics.Luminosity(kind="luminosity", size=0.05),
 }
 DISPLACEMENTS = {"down2": -2.0, "up": 1.0, "up2": 2.0}
 

@@ -16,7 +16,7 @@ from test_workspaces import settings as workspace_settings
 
 from nuisflow import batches, checks, displacements, points, shown, slices, templates, variations, workspaces
 from nuisflow.binning import Content
-from nuisflow.configuration import WeightSet
+from nuisflow.systematics import WeightSet
 
 CONTENTS = arrays(float, st.integers(2, 6), elements=st.floats(1.0, 100.0))
 DITAU = shipped("config")

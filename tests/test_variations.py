@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nuisflow import variations
-from nuisflow.configuration import DitauDataset, FlatDataset, FreeRate, Luminosity, Rate, Shift, Weight
+from nuisflow.configuration import DitauDataset, FlatDataset
+from nuisflow.systematics import FreeRate, Luminosity, Rate, Shift, Weight
 
 FLAT = FlatDataset(kind="flat", columns=("pt", "eta"), missing=-999)
 COLUMNS = {"pt": np.array([20.0, 40.0, -999.0], dtype=np.float32), "eta": np.array([0.1, 0.2, 0.3], dtype=np.float32)}

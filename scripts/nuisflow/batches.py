@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow import configuration, datasets, events, slices, variations
+from nuisflow import configuration, datasets, events, slices, systematics, variations
 from nuisflow.strategies.strategy import Events
 
 Columns = dict[str, np.ndarray]
 Rows = dict[str, np.ndarray]
 
-SHIFT_OR_WEIGHT = configuration.Shift | configuration.Weight
+SHIFT_OR_WEIGHT = systematics.Shift | systematics.Weight
 
 SHUFFLED = 1 << 40
 """Added to the index of an event for a hash that has nothing to do with the first."""

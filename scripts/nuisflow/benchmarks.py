@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nuisflow import datasets, names, points
-from nuisflow.configuration import Configuration, Dataset, Published, Scenario, Section, Shift
+from nuisflow.configuration import Configuration, Dataset, Published, Scenario
+from nuisflow.sections import Section
 from nuisflow.strategies.optimal import Optimal
+from nuisflow.systematics import Shift
 
 COLUMNS = ("training", "seeds", "source")
 """Columns of the table of scenarios that are no scenarios."""

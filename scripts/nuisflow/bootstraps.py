@@ -1,7 +1,8 @@
 """Pseudo-experiments made of reserved events, as in the Fair Universe challenge: what they depend on."""
 
-from nuisflow import conditioning, configuration, datasets, points, slices
-from nuisflow.configuration import Configuration, Section
+from nuisflow import conditioning, configuration, datasets, points, slices, systematics
+from nuisflow.configuration import Configuration
+from nuisflow.sections import Section
 
 
 class BootstrapSettings(Section):
@@ -14,7 +15,7 @@ class BootstrapSettings(Section):
     events: slices.EventSelection
     samples: dict[str, configuration.Sample]
     signal: str
-    variations: dict[str, configuration.Variation]
+    variations: dict[str, systematics.Variation]
     limits: dict[str, float]
     folds: int
     poi: str

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from nuisflow import points
-from nuisflow.configuration import Configuration, Section
+from nuisflow.configuration import Configuration
 from nuisflow.points import Point
+from nuisflow.sections import Section
 from nuisflow.strategies.conditional import Conditional
 
 NOMINAL = "nominal"

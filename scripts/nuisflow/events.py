@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets, expressions, files, parallel, slices, variations
-from nuisflow.configuration import Dask, Sample, Shift, Weight
+from nuisflow.configuration import Dask, Sample
+from nuisflow.systematics import Shift, Weight
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1

@@ -2,19 +2,9 @@
 
 from collections.abc import Iterator
 
-from nuisflow.configuration import (
-    Configuration,
-    Estimate,
-    FileDataset,
-    Process,
-    Rate,
-    Sample,
-    TwoPoint,
-    Variation,
-    Weight,
-    WeightSet,
-)
+from nuisflow.configuration import Configuration, Estimate, FileDataset, Process, Sample
 from nuisflow.names import suggest
+from nuisflow.systematics import Rate, TwoPoint, Variation, Weight, WeightSet
 
 
 def expand(settings: Configuration) -> Configuration:

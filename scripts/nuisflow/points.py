@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterator
 
 from nuisflow import names
-from nuisflow.configuration import Configuration, Section, TwoPoint, Variation, Weight
+from nuisflow.configuration import Configuration
+from nuisflow.sections import Section
+from nuisflow.systematics import TwoPoint, Variation, Weight
 
 STANDARD = {"up": 1.0, "down": -1.0}
 """The displacements that every shift and weight variation has anyway, for its templates."""

@@ -14,10 +14,11 @@ import pandas as pd
 
 from nuisflow import events, expressions, fits, interval_scores, parallel, rescoring, seeds, slices, starts, toys
 from nuisflow.bootstraps import BootstrapSettings
-from nuisflow.configuration import Dask, Luminosity, Rate, Sample, Shift, Weight
+from nuisflow.configuration import Dask, Sample
 from nuisflow.histfactory import Floats, Integers
 from nuisflow.likelihood import Model
 from nuisflow.scored_events import TemplateError
+from nuisflow.systematics import Luminosity, Rate, Shift, Weight
 from nuisflow.templates import Histogram
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from nuisflow import datasets, expressions
-from nuisflow.configuration import Configuration, FileDataset, Shift
+from nuisflow.configuration import Configuration, FileDataset
+from nuisflow.systematics import Shift
 
 
 def problems(settings: Configuration) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Two-point variations that are made weights by reweighting: which samples are compared, and what that depends on."""
 
 from nuisflow import configuration, points, slices, strategies
-from nuisflow.configuration import Configuration, Section
+from nuisflow.configuration import Configuration
+from nuisflow.sections import Section
 from nuisflow.slices import EventSelection, TrainingSamples
 
 CHUNK = 100_000

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from nuisflow import conditioning, configuration, points
-from nuisflow.configuration import Configuration, Section
+from nuisflow.configuration import Configuration
+from nuisflow.sections import Section
 
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
 

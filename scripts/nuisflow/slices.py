@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from nuisflow import configuration, points, strategies
-from nuisflow.configuration import Configuration, Section
+from nuisflow import configuration, points, strategies, systematics
+from nuisflow.configuration import Configuration
+from nuisflow.sections import Section
 
 
 class RegionSelection(Section):
@@ -64,8 +65,8 @@ class Processing(Section):
     sample: configuration.Sample
     variation: str | None
     z: float
-    variations: dict[str, configuration.Shift | configuration.Weight]
-    weights: dict[str, configuration.Weight | configuration.WeightSet]
+    variations: dict[str, systematics.Shift | systematics.Weight]
+    weights: dict[str, systematics.Weight | systematics.WeightSet]
 
 
 class TrainingSamples(Section):
@@ -77,7 +78,7 @@ class TrainingSamples(Section):
     events: EventSelection
     samples: dict[str, configuration.Sample]
     signal: str
-    variations: dict[str, configuration.Variation]
+    variations: dict[str, systematics.Variation]
     learning: configuration.Learning
     training: strategies.AnyStrategy
     alternatives: dict[str, tuple[str, float]] = Field({})
@@ -139,7 +140,7 @@ class WorkspaceSettings(Section):
 
     processes: tuple[str, ...]
     signal: str
-    variations: dict[str, configuration.Variation]
+    variations: dict[str, systematics.Variation]
     templates: configuration.Templates
     fit: configuration.Fit
 
@@ -240,7 +241,7 @@ def processing(settings: Configuration, sample: str, variation: str) -> Processi
     weights = {
         key: chosen
         for key, chosen in settings.variations.items()
-        if isinstance(chosen, configuration.Weight | configuration.WeightSet)
+        if isinstance(chosen, systematics.Weight | systematics.WeightSet)
         and not varied
         and sample not in settings.alternatives
         and process in points.affected(settings, key)
@@ -317,7 +318,7 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
                 number=len(chosen.expressions), processes=points.affected(settings, name), combine=chosen.combine
             )
             for name, chosen in settings.variations.items()
-            if isinstance(chosen, configuration.WeightSet)
+            if isinstance(chosen, systematics.WeightSet)
         },
         alternatives={
             sample: f"{name}_{side}" if side in points.STANDARD else ""

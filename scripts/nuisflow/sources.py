@@ -21,6 +21,8 @@ MODELS = frozenset(
         "reweightings.py",
         "shown.py",
         "slices.py",
+        "sections.py",
+        "systematics.py",
         "sources.py",
         "strategies/__init__.py",
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow import batches, configuration, seeds, training, tuning
+from nuisflow import batches, configuration, seeds, systematics, training, tuning
 from nuisflow.strategies import information
 from nuisflow.strategies.strategy import Events, Networks, Strategy
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 DELTA = 1.0
 """Derivatives of the histogram are taken between z = -DELTA and +DELTA, in prior standard deviations."""
-FREE_RATE = configuration.Rate(kind="rate", size=0.1)
+FREE_RATE = systematics.Rate(kind="rate", size=0.1)
 """Stands for a free rate, whose derivative is all that counts."""
 
 
@@ -111,7 +111,7 @@ def _validation(pool: batches.Pool, study: tuning.Study, number: int, *, scales:
     """Return the validation events of one fold at z = 0, and at +-DELTA of every variation of the analysis."""
     known = {
         name: FREE_RATE.model_copy(update={"processes": variation.processes})
-        if isinstance(variation, configuration.FreeRate)
+        if isinstance(variation, systematics.FreeRate)
         else variation
         for name, variation in study.variations.items()
     }
@@ -142,7 +142,7 @@ def expected_uncertainty(
         bins = strategy.classes
         index = (scores * bins).floor().clamp(0, bins - 1).long()
     memberships = torch.nn.functional.one_hot(index, bins).to(torch.float32)
-    free = [isinstance(variation, configuration.FreeRate) for variation in study.variations.values()]
+    free = [isinstance(variation, systematics.FreeRate) for variation in study.variations.values()]
     return float(information.uncertainty(rows.templates(memberships, DELTA), free))
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import pydantic
 
 from nuisflow import names, strategies
-from nuisflow.configuration import Configuration, Range, Section, Tuning, Variation
+from nuisflow.configuration import Configuration, Range, Tuning
+from nuisflow.sections import Section
 from nuisflow.strategies.strategy import Strategy
+from nuisflow.systematics import Variation
 
 _FIXED = ("strategy", "label", "variations", "hidden")
 

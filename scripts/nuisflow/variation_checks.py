@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow import datasets, expressions, names, points
-from nuisflow.configuration import Configuration, FreeRate, Luminosity, Shift, TwoPoint, Weight, WeightSet
+from nuisflow.configuration import Configuration
 from nuisflow.names import suggest
+from nuisflow.systematics import FreeRate, Luminosity, Shift, TwoPoint, Weight, WeightSet
 
 
 def columns(settings: Configuration) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nuisflow import datasets, expressions
-from nuisflow.configuration import Dataset, Luminosity, Rate, Shift, Variation, Weight, WeightSet
+from nuisflow.configuration import Dataset
+from nuisflow.systematics import Luminosity, Rate, Shift, Variation, Weight, WeightSet
 
 Columns = dict[str, np.ndarray]
 Strength = float | np.ndarray

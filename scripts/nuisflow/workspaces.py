@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow import configuration, names, slices, templates
+from nuisflow import configuration, names, slices, systematics, templates
 from nuisflow.templates import DATA, Histogram, Note
 
 MEASUREMENT = "measurement"
@@ -87,7 +87,7 @@ def _check_luminosity(settings: slices.WorkspaceSettings) -> None:
 
 
 def _parameters(
-    name: str, variation: configuration.Variation, settings: slices.WorkspaceSettings, regions: Iterable[str]
+    name: str, variation: systematics.Variation, settings: slices.WorkspaceSettings, regions: Iterable[str]
 ) -> dict[str, None]:
     """Return the nuisance parameters that a variation may have."""
     return dict.fromkeys(
@@ -198,11 +198,11 @@ def _process_modifiers(place: _Place, settings: slices.WorkspaceSettings, notes:
             continue
         parameter = names.parameter(name, variation.kind, variation.decorrelate, place.process, place.region)
         match variation:
-            case configuration.Rate(size=size):
+            case systematics.Rate(size=size):
                 modifiers.append(_modifier(parameter, "normsys", {"hi": 1 + size, "lo": 1 / (1 + size)}))
-            case configuration.FreeRate():
+            case systematics.FreeRate():
                 modifiers.append(_modifier(parameter, "normfactor", None))
-            case configuration.Luminosity():
+            case systematics.Luminosity():
                 modifiers.append(_modifier(parameter, "lumi", None))
             case _:
                 if (sides := _sides(place, name, settings.templates, notes)) is not None:
