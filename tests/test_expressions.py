@@ -76,3 +76,12 @@ def test_an_unknown_column_is_named_with_its_place_and_a_suggestion():
 def test_and_instead_of_ampersand_gets_the_remedy():
     with pytest.raises(expressions.ExpressionError, match="use & and |"):
         expressions.names("pt > 1 and njets > 1")
+
+
+@pytest.mark.parametrize("name", ["sign", "real", "where", "sqrt", "pi_2", "column_x"])
+def test_a_column_may_have_the_name_of_a_function(name):
+    columns = {name: np.array([-4.0, 9.0])}
+    assert expressions.evaluate(f"sqrt(abs({name})) + where({name} > 0, {name}, pi)", columns).tolist() == [
+        2 + np.pi,
+        12.0,
+    ]

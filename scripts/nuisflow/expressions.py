@@ -23,6 +23,7 @@ _OPERATORS = (
     ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq,
 )  # fmt: skip
 _MAX_LENGTH = 4000
+PREFIX = "column_"
 
 
 class ExpressionError(ValueError):
@@ -92,6 +93,17 @@ def check(expression: str, available: Collection[str], place: str) -> None:
         raise ExpressionError(f"{place}: {expression!r} uses {unknown[0]!r}, which is no column{hint}")
 
 
+class _Renamed(ast.NodeTransformer):
+    """Gives columns, but neither functions nor constants, a prefix."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        node.args = [self.visit(argument) for argument in node.args]
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return node if node.id in CONSTANTS else ast.Name(id=PREFIX + node.id, ctx=node.ctx)
+
+
 def evaluate(expression: str, columns: Mapping[str, np.ndarray], size: int | None = None) -> np.ndarray:
     """Return the values of *expression* over *columns*, broadcast to the length of the columns (or *size*).
 
@@ -103,8 +115,10 @@ def evaluate(expression: str, columns: Mapping[str, np.ndarray], size: int | Non
     if missing := sorted(used - columns.keys()):
         raise ExpressionError(f"{expression!r} uses {missing[0]!r}, which is no column")
     numexpr.set_num_threads(1)
-    scope = {name: np.asarray(columns[name]) for name in used} | CONSTANTS
-    values = numexpr.evaluate(expression.strip(), local_dict=scope, global_dict={})
+    # A column may have the name of a function of numexpr, such as sign: columns get names that no function has.
+    tree = _Renamed().visit(ast.parse(expression.strip(), mode="eval"))
+    scope = {PREFIX + name: np.asarray(columns[name]) for name in used} | CONSTANTS
+    values = numexpr.evaluate(ast.unparse(tree), local_dict=scope, global_dict={})
     if size is None:
         size = len(next(iter(columns.values()))) if columns else 1
     return np.broadcast_to(values, (size,)) if values.ndim == 0 else values
