@@ -17,6 +17,7 @@ COLUMNS = (*kinematics.PRIMARY, *kinematics.SOFT_TERM)
 DERIVED = kinematics.DERIVED
 SHIFTS = kinematics.SHIFTS
 UNDEFINED = kinematics.UNDEFINED
+LIMITS = kinematics.LIMITS
 shift = kinematics.shift
 reconstruct = kinematics.reconstruct
 
