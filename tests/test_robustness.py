@@ -143,7 +143,7 @@ def test_the_headline_names_the_most_robust_training_and_where_it_is_worst(table
     assert f"{best['label']} is the most robust" in text
     assert f"{best['worst_error']:.4f}" in text
     assert departures.place(best["worst_point"], coverage, words) in text
-    assert "by up to 1 prior standard deviations" in text
+    assert "by up to 1 prior standard deviation of" in text
 
 
 def test_the_headline_compares_with_the_best_at_nominal_if_that_is_another(coverage, settings, words, ranked):
