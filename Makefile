@@ -13,6 +13,10 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready-$(TORCH)
 TESTS := $(VENV)/.tests-$(TORCH)
 CONFIGS := $(wildcard config/*.yaml)
+# What a profile needs besides: only where it is used, since Snakemake imports every plugin at every start.
+PLUGIN_slurm    := snakemake-executor-plugin-slurm==2.8.0
+PLUGIN_htcondor := snakemake-executor-plugin-htcondor==0.3.0
+PLUGIN := $(if $(PLUGIN_$(PROFILE)),$(VENV)/.ready-$(PROFILE))
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
 
 export OMP_NUM_THREADS ?= 1
@@ -26,9 +30,9 @@ help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
 	@sed -n 's/^\([a-z-]*\):.*## /  \1: /p' Makefile
 
-run: $(READY) ## Run the analysis CONFIG to results/<analysis>/report.html
+run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> Running $(CONFIG)"
-	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) $(SNAKEMAKE_ARGS)
+	$(SNAKEMAKE) --configfile $(CONFIG) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
 	@echo "==> The report is results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))/report.html"
 
 dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
@@ -86,6 +90,11 @@ else
 endif
 	@echo "==> Compiling the likelihood (once)"
 	$(BIN)/python scripts/compile_likelihood.py
+	@touch $@
+
+$(VENV)/.ready-$(PROFILE): $(READY)
+	@echo "==> Installing what the profile $(PROFILE) needs"
+	$(BIN)/pip install --quiet "$(PLUGIN_$(PROFILE))"
 	@touch $@
 
 $(TESTS): envs/requirements-test.txt envs/requirements-oracle.txt $(READY)
