@@ -2,8 +2,8 @@
 
 The toy analysis runs in a folder of its own; at a random moment the whole process group (or Snakemake alone, in turn) gets
 SIGKILL, the lock is taken off and the same command runs again, until it ends. Then everything it made must equal, byte
-for byte but for times, what a run that nobody disturbed made; and the next analysis begins in an empty folder. Prints a line
-per kill and one at the end.
+for byte but for times, what a run that nobody disturbed made; and the next analysis begins anew. Prints a line per kill
+and one at the end.
 """
 
 import argparse
@@ -36,6 +36,15 @@ def project(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     config = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    # As `make install` does. The process that compiles differs from those that find it compiled by the last digit.
+    subprocess.run([sys.executable, "scripts/compile_likelihood.py"], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def emptied(folder: Path) -> Path:
+    """Remove what an earlier analysis left in *folder*."""
+    for name in ("results", ".snakemake"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     return folder
 
 
@@ -99,22 +108,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     options = parser.parse_args()
     moments, base = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kill-"))
-    undisturbed = project(base / "undisturbed")
+    folder = project(base / "project")
     began = time.monotonic()
-    if start(undisturbed).wait() != 0:
-        raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {undisturbed}")
+    if start(folder).wait() != 0:
+        raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {folder}")
     seconds = time.monotonic() - began
-    expected, kills, runs = fingerprints(undisturbed), 0, 0
+    expected, kills, runs = fingerprints(folder), 0, 0
     print(f"undisturbed: {seconds:.0f} s, {len(expected)} files", flush=True)
     while kills < options.kills:
         runs += 1
-        folder = project(base / f"run{runs}")
-        kills += resumed(folder, moments, seconds, options.kills - kills)
+        kills += resumed(emptied(folder), moments, seconds, options.kills - kills)
         found = fingerprints(folder)
         if different := sorted(name for name in expected | found if expected.get(name) != found.get(name)):
             raise SystemExit(f"FAILED: {len(different)} files differ, the first is {different[0]}; see {folder}")
         print(f"run {runs}: the same {len(found)} files after {kills} kills in all", flush=True)
-        shutil.rmtree(folder)
     shutil.rmtree(base)
     print(f"{kills} of {kills} kills resumed to identical results, in {runs} runs", flush=True)
 
