@@ -36,9 +36,8 @@ def bootstrap_experiments(
 
 if __name__ == "__main__":
     with logs.job(snakemake):
-        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
         bootstrap_experiments(
-            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            files.by_sample(snakemake.input.raw, snakemake.params.files),
             *(Path(getattr(snakemake.input, name)) for name in ("model", "templates", "workspace")),
             experiments=Path(snakemake.output.experiments),
             summary=Path(snakemake.output.summary),

@@ -22,9 +22,8 @@ def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path
 
 if __name__ == "__main__":
     with logs.job(snakemake):
-        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
         reweight_events(
-            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            files.by_sample(snakemake.input.raw, snakemake.params.files),
             Path(snakemake.input.model),
             Path(snakemake.output.ratios),
             settings=snakemake.params.settings,

@@ -36,9 +36,8 @@ def train_network(
 
 if __name__ == "__main__":
     with logs.job(snakemake):
-        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
         train_network(
-            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            files.by_sample(snakemake.input.raw, snakemake.params.files),
             Path(snakemake.output.model),
             Path(snakemake.output.history),
             settings=snakemake.params.settings,

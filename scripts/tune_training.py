@@ -29,9 +29,8 @@ def tune_training(
 
 if __name__ == "__main__":
     with logs.job(snakemake):
-        paths = map(Path, snakemake.input.raw)  # sample after sample, as in params.files
         tune_training(
-            {sample: [next(paths) for _ in given] for sample, given in snakemake.params.files.items()},
+            files.by_sample(snakemake.input.raw, snakemake.params.files),
             Path(snakemake.output.tuned),
             Path(snakemake.output.trials),
             settings=snakemake.params.settings,

@@ -398,3 +398,34 @@ def test_points_and_groups_know_all_parameters_of_a_variation():
 def test_what_does_not_agree_is_named_with_a_remedy(changes, message):
     with pytest.raises(checks.ConfigurationError, match=message):
         check(*changes)
+
+
+CONDITIONAL = ("trainings.aware", {"strategy": "conditional", "variations": ["tes"]})
+BOOTSTRAP = ("toys.bootstrap", {"sets": 2, "number": 2})
+CONTROL = ("regions.control", {"selection": "PRI_met > 1000", "observable": "DER_mass_vis"})
+RATE_THERE = ("variations.ttbar_rate.regions", ["control"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([*GENERATOR, CONDITIONAL], r"variations.generator: training 'aware' scores the nominal samples again"),
+        ([*GENERATOR, ("variations.generator.reweight", True), CONDITIONAL], r"variations.generator: training 'aware'"),
+        ([CONTROL, RATE_THERE, CONDITIONAL], r"variations.ttbar_rate: training 'aware' scores"),
+        ([*GENERATOR, BOOTSTRAP], r"variations.generator: toys.bootstrap draws one z for all"),
+        ([CONTROL, RATE_THERE, BOOTSTRAP], r"variations.ttbar_rate: toys.bootstrap draws one z"),
+        ([("variations.tes.decorrelate", ["process"]), BOOTSTRAP], r"variations.tes: toys.bootstrap draws one z"),
+        ([("variations.tes.acceptance", "renormalised"), BOOTSTRAP], r"variations.tes: toys.bootstrap draws one z"),
+        (
+            [*GENERATOR, ("tune", {"adversarial": {"trials": 2, "options": {"strength": [1, 2]}}})],
+            r"variations.generator: the trials of 'tune' cannot judge",
+        ),
+        (
+            [*GENERATOR, ("scenarios", {"one": {"free": ["generator"]}})],
+            r"scenarios.one.free: 'generator' has no derivative at nominal",
+        ),
+    ],
+)
+def test_a_combination_that_nothing_computes_is_refused(changes, message):
+    with pytest.raises(checks.ConfigurationError, match=message):
+        check(*changes)

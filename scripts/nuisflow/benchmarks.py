@@ -97,6 +97,8 @@ def _scenario(settings: Configuration, name: str) -> Iterator[str]:
             if variation not in settings.variations:
                 hint = names.suggest(variation, settings.variations)
                 yield f"{place}.{section}: no variation {variation!r}; {hint}"
+            elif settings.variations[variation].kind in ("two_point", "weight_set"):
+                yield f"{place}.{section}: {variation!r} has no derivative at nominal; leave it out"
             elif settings.variations[variation].decorrelate or settings.variations[variation].regions:
                 yield f"{place}.{section}: {variation!r} is decorrelated or acts in some regions only; leave it out"
             elif section == "constrained" and settings.variations[variation].kind == "free_rate":

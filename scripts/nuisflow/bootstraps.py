@@ -1,6 +1,6 @@
 """Pseudo-experiments made of reserved events, as in the Fair Universe challenge: what they depend on."""
 
-from nuisflow import conditioning, configuration, datasets, points, slices, systematics
+from nuisflow import conditioning, configuration, datasets, slices, systematics
 from nuisflow.configuration import Configuration
 from nuisflow.sections import Section
 
@@ -37,18 +37,13 @@ def trainings(settings: Configuration) -> list[str]:
 def slice_of(settings: Configuration) -> BootstrapSettings:
     """Return what bootstrap_experiments depends on; every variation with a prior acts."""
     bootstrap, selection = chosen(settings), slices.selection(settings)
-    acting = {name: varied for name, varied in settings.variations.items() if varied.kind != "free_rate"}
-    bare = {"train": True, "files": (), "events": None, "expected": None}
-    words = {"label": None, "group": "other"}
+    acting = [name for name, varied in settings.variations.items() if varied.kind != "free_rate"]
     return BootstrapSettings(
         bootstrap=bootstrap,
         events=selection.model_copy(update={"rows": (0.0, bootstrap.share)}),
-        samples={name: settings.samples[name].model_copy(update=bare) for name in settings.simulated},
+        samples={name: slices.bare(settings.samples[name]) for name in settings.simulated},
         signal=settings.signal,
-        variations={
-            name: varied.model_copy(update=words | {"processes": points.affected(settings, name)})
-            for name, varied in acting.items()
-        },
+        variations={name: slices.resolved(settings, name) for name in acting},
         limits=_limits(settings),
         folds=settings.learning.folds,
         poi=settings.fit.poi,

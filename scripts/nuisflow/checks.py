@@ -172,6 +172,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
     for name in settings.trainings:
         yield from _training_problems(settings, name)
     yield from variation_checks.parameter_problems(settings)
+    yield from variation_checks.combination_problems(settings)
     yield from points.problems(settings)
     yield from conditioning.problems(settings)
     yield from benchmarks.problems(settings)

@@ -360,7 +360,8 @@ class Configuration(Section):
     @property
     def nominal(self) -> list[str]:
         """The samples of which nominal templates, or collision data, are made."""
-        return [name for name in self.samples if name not in self.alternatives]
+        others = self.alternatives
+        return [name for name in self.samples if name not in others]
 
     @property
     def simulated(self) -> list[str]:

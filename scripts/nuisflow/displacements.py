@@ -73,6 +73,13 @@ def _source(histogram: Histogram, name: str, point: Point, *, moved: bool) -> st
     return name if name in histogram.axes["variation"] else None
 
 
+def _shows(sample: str, name: str, point: Point, settings: slices.DisplacedFilling) -> bool:
+    """Return whether events of *sample* are those at a point: an alternative where that is what the point is."""
+    if point.kind == "two_point":
+        return settings.alternatives.get(sample) == name
+    return sample not in settings.alternatives
+
+
 def _parts(
     events: Sequence[Path],
     scores: Path,
@@ -87,7 +94,7 @@ def _parts(
         for name, point in settings.displaced.items()
         for sample, process in settings.samples.items()
         if point.factor is None and name not in templated and process in point.processes
-        if settings.alternatives.get(sample, name if point.kind != "two_point" else None) == name
+        if _shows(sample, name, point, settings)
     }
     if missing := [f"{folder}/{key[1]}" for key, folder in needed.items() if (folder, key[1]) not in paths]:
         raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")

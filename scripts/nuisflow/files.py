@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,12 @@ BASKET = 50_000
 
 class FileError(ValueError):
     """A file that is missing, damaged, or not what it should be."""
+
+
+def by_sample(paths: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[str, list[Path]]:
+    """Return *paths*, which stand sample after sample as many as are *given* for each, by sample."""
+    rest = map(Path, paths)
+    return {sample: [next(rest) for _ in listed] for sample, listed in given.items()}
 
 
 @contextlib.contextmanager

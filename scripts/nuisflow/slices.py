@@ -271,22 +271,17 @@ def training_samples(settings: Configuration, name: str) -> list[str]:
 
 def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
     """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
-    chosen = settings.trainings[name]
+    chosen, samples = settings.trainings[name], training_samples(settings, name)
     return TrainingSamples(
         events=selection(settings),
-        samples={key: bare(settings.samples[key]) for key in training_samples(settings, name)},
+        samples={key: bare(settings.samples[key]) for key in samples},
         alternatives={
             key: (variation, points.STANDARD[side])
             for key, (variation, side) in settings.alternatives.items()
-            if key in training_samples(settings, name)
+            if key in samples
         },
         signal=settings.signal,
-        variations={
-            key: _unlabelled(varied).model_copy(update={"processes": points.affected(settings, key)})
-            if (varied := settings.variations[key]).kind == "two_point"
-            else _unlabelled(varied)
-            for key in chosen.variations
-        },
+        variations={key: resolved(settings, key) for key in chosen.variations},
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
@@ -368,12 +363,7 @@ def workspace(settings: Configuration, training: str | None = None) -> Workspace
     return WorkspaceSettings(
         processes=tuple(settings.processes),
         signal=settings.signal,
-        variations={
-            name: _unlabelled(variation).model_copy(
-                update={"processes": points.affected(settings, name), "regions": points.acting(settings, name)}
-            )
-            for name, variation in settings.variations.items()
-        },
+        variations={name: resolved(settings, name) for name in settings.variations},
         templates=settings.templates.model_copy(update={"binning": configuration.Binning(), "smooth": smooth}),
         fit=settings.fit.model_copy(update={"goodness_toys": 0}),
     )
@@ -410,6 +400,12 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
 def bare(sample: configuration.Sample) -> configuration.Sample:
     """Return *sample* without what does not change its events once they are read."""
     return sample.model_copy(update={"train": True, "files": (), "events": None, "expected": None})
+
+
+def resolved(settings: Configuration, name: str) -> Any:
+    """Return the variation *name* without words, with the processes and regions in which it acts."""
+    acting = {"processes": points.affected(settings, name), "regions": points.acting(settings, name)}
+    return _unlabelled(settings.variations[name]).model_copy(update=acting)
 
 
 def _unlabelled(variation: Any) -> Any:

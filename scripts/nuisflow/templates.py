@@ -211,7 +211,7 @@ def _fill_rows(histogram: Histogram, part: Part, rows: Columns, settings: slices
     inside = scored_events.clipped(rows["value"], edges)
     variation = settings.alternatives.get(part.sample, part.variation)
     histogram.fill(process=process, variation=variation, score=inside, weight=rows["weight"])
-    for name in _factors(part, settings):
+    for name in (name for name in rows if name.startswith("factor_")):
         weight = rows["weight"] * rows[name]
         histogram.fill(process=process, variation=name.removeprefix("factor_"), score=inside, weight=weight)
     return int(np.count_nonzero((rows["value"] < edges[0]) | (rows["value"] > edges[-1])))

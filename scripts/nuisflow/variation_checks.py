@@ -146,6 +146,28 @@ def _two_point(settings: Configuration, place: str, chosen: TwoPoint) -> Iterato
         yield f"{place}.processes: they are those of the samples, {', '.join(sorted(acting))}; leave it out"
 
 
+def combination_problems(settings: Configuration) -> Iterator[str]:
+    """Yield variations that other parts of the configuration would leave out, or get wrong, without a word."""
+    conditional = [name for name, training in settings.trainings.items() if training.strategy == "conditional"]
+    for name, variation in settings.variations.items():
+        of_sets = variation.kind in ("two_point", "weight_set")
+        others = isinstance(variation, Weight) and bool(variation.alternatives)
+        partly = len(points.acting(settings, name)) < len(settings.regions)
+        if conditional and (of_sets or partly or others):
+            yield (
+                f"variations.{name}: training {conditional[0]!r} scores the nominal samples again at every z, and "
+                "knows neither other samples, nor sets of weights, nor variations of some regions; leave one out"
+            )
+        kept = getattr(variation, "acceptance", "kept") == "kept"
+        if settings.toys.bootstrap is not None and (of_sets or partly or variation.decorrelate or not kept):
+            yield (
+                f"variations.{name}: toys.bootstrap draws one z for all processes and regions and moves events by it, "
+                "at their own acceptance; this variation is none of that kind: remove toys.bootstrap, or change it"
+            )
+        if of_sets and settings.tune:
+            yield f"variations.{name}: the trials of 'tune' cannot judge variations of kind {variation.kind!r}"
+
+
 def parameter_problems(settings: Configuration) -> Iterator[str]:
     """Yield nuisance parameters that two variations have: they would be one in the fit."""
     owners: dict[str, str] = {}
