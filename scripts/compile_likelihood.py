@@ -3,7 +3,7 @@
 import concurrent.futures
 from typing import Any
 
-from nuisflow import likelihood, measurements, toys
+from nuisflow import compilation, likelihood, measurements, toys
 
 
 def counting_experiment() -> dict[str, Any]:
@@ -24,7 +24,9 @@ def counting_experiment() -> dict[str, Any]:
 def compile_side_by_side() -> None:
     """Compile fits and intervals of many data sets."""
     model, data = likelihood.Model(counting_experiment()), [[55.0]] * likelihood.FEW
-    model.intervals(model.minimise(data), model.poi, data)
+    minima = model.minimise(data)
+    model.errors(minima, data)
+    model.intervals(minima, model.poi, data)
 
 
 def compile_one_by_one() -> None:
@@ -33,7 +35,8 @@ def compile_one_by_one() -> None:
     model.intervals(model.minimise(), model.poi)
 
 
-if __name__ == "__main__":
+def compile_everything() -> None:
+    """Compile whatever the scripts call, in two processes side by side."""
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         for job in [pool.submit(compile_side_by_side), pool.submit(compile_one_by_one)]:
             job.result()
@@ -42,3 +45,11 @@ if __name__ == "__main__":
     measurements.impact_rows(model, "asimov")
     measurements.scan_rows(model, "asimov")
     toys.run(model, None, 2 * likelihood.FEW, 1)
+
+
+if __name__ == "__main__":
+    if compilation.in_progress():
+        compile_everything()
+        compilation.mark()
+    else:
+        compilation.ready()

@@ -18,7 +18,7 @@ LAYERS = [
     "conversion", "variations", "events",
     "batches", "training", "reweighting", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
-    "histfactory", "plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "pseudo_experiments", "challenge", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
+    "histfactory", "plans", "compilation", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "pseudo_experiments", "challenge", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
     "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "bootstrap_tables", "plots", "report",
 ]  # fmt: skip
 PACKAGE = sources.SCRIPTS / "nuisflow"

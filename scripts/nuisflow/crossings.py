@@ -11,13 +11,13 @@ import math
 
 import numpy as np
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.histfactory import Booleans, Floats
 from nuisflow.lane_derivatives import evaluate
 from nuisflow.lanes import EXACT, FREE, GRADIENT, LANES, NLL, POINT, SOLUTION, STEP, Lanes, allocate
 from nuisflow.newton import DEFINITE, SLOPE, SQUARE, UNFINISHED, factorise, follow, movable, solve
 from nuisflow.plans import FULL, LOWER, UPPER, Plan
 from nuisflow.profiles import position
-from nuisflow.rates import compiled, entry
 
 _ROUNDS = 15
 

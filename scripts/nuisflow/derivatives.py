@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.histfactory import Floats
 from nuisflow.plans import (
     AT,
@@ -52,9 +53,7 @@ from nuisflow.rates import (
     WEIGHT,
     Work,
     allocate,
-    compiled,
     constants,
-    entry,
     load,
     rates,
     value,

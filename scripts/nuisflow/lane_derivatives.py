@@ -4,6 +4,7 @@
 
 import numpy as np
 
+from nuisflow.compilation import compiled
 from nuisflow.histfactory import Floats
 from nuisflow.lanes import (
     AFTER,
@@ -29,7 +30,6 @@ from nuisflow.lanes import (
     value,
 )
 from nuisflow.plans import AT, FIRST, FROM, FULL, KIND, LAST, NORMS, OWNER, SHAPES, START, TO, WIDTH, Plan
-from nuisflow.rates import compiled
 
 
 @compiled

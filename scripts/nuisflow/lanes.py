@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.compilation import compiled
 from nuisflow.histfactory import Booleans, Floats
 from nuisflow.plans import (
     AT,
@@ -31,7 +32,6 @@ from nuisflow.plans import (
     WIDTH,
     Plan,
 )
-from nuisflow.rates import compiled
 
 LANES = 64  # a multiple of every vector length; loops over fewer lanes would mostly be overhead
 # Rows of Lanes.bins: data, auxiliary data, whether held, local parameter, its root, rate under it, rate, ...

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nuisflow import histfactory, plans
+from nuisflow import compilation, histfactory, plans
 from nuisflow.histfactory import Booleans, Floats, Integers
 
 Values = npt.ArrayLike
@@ -88,6 +88,7 @@ class Model:
 
     def __init__(self, workspace: Mapping[str, Any], measurement: str | None = None, *, normsys: str = "code4",
                  histosys: str = "code4p") -> None:  # fmt: skip
+        compilation.ready()
         self.structure = histfactory.read(workspace, measurement)
         self.plan = plans.build(self.structure, normsys, histosys)
         self.parameters = self.structure.parameters
@@ -236,7 +237,7 @@ class Model:
         return Minima(values, twice, result[:, 1].astype(np.int64), result[:, 2].astype(np.int64))
 
     def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> _Problem:
-        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
+        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_, order="C"))
         return _Problem(*self.split(data), np.ascontiguousarray(start), held)
 
     def _newton(self, problem: _Problem, tolerance: float, values: Floats, result: Floats) -> None:

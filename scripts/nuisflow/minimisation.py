@@ -4,6 +4,7 @@
 
 import math
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.derivatives import evaluate
 from nuisflow.histfactory import Booleans, Floats
 from nuisflow.plans import FULL, LOWER, UPPER, Plan
@@ -18,8 +19,6 @@ from nuisflow.rates import (
     UNIT,
     Work,
     allocate,
-    compiled,
-    entry,
     load,
     store,
     value,

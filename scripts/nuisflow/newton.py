@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.histfactory import Booleans, Floats, Integers
 from nuisflow.lane_derivatives import evaluate
 from nuisflow.lanes import (
@@ -38,7 +39,6 @@ from nuisflow.lanes import (
     value,
 )
 from nuisflow.plans import FULL, KIND, LOWER, UPPER, WIDTH, Plan
-from nuisflow.rates import compiled, entry
 
 UNFINISHED = -1  # status of a fit that is left to minimisation
 _ROUNDS = 30

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.derivatives import evaluate, local_slope
 from nuisflow.histfactory import Booleans, Floats, Integers
 from nuisflow.minimisation import CONVERGED, INFINITE, copy, factorise, minimise, solve
@@ -27,8 +28,6 @@ from nuisflow.rates import (
     UNDER,
     Work,
     allocate,
-    compiled,
-    entry,
     load,
 )
 

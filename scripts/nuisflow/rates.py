@@ -2,15 +2,12 @@
 
 # ruff: noqa: PLR0912, PLR0917 (compiled functions take their arrays by position)
 
-import hashlib
 import math
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from nuisflow.compilation import compiled, entry
 from nuisflow.histfactory import Booleans, Floats, Integers
 from nuisflow.plans import (
     AT,
@@ -35,9 +32,6 @@ from nuisflow.plans import (
     Plan,
 )
 
-_COMPILED = ("plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton")
-_Function = TypeVar("_Function", bound=Callable[..., object])
-
 # Rows of Work.bins: the data, the local parameter, rates, and what the derivatives need (see _profile, _squares).
 DATA, LOCAL_AUXILIARY, HELD, GAMMA, REST, UNDER, RATE, RESIDUAL, SCALE, WEIGHT, CROSS, EXTRA, JOINT = range(13)
 PULL, SLOPE, SHARE = 13, 14, 15
@@ -61,36 +55,6 @@ class Work(NamedTuple):
     flat: Floats
     slopes: Floats
     squares: Floats
-
-
-def _cache() -> str:
-    """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one."""
-    folder = Path(__file__).parent
-    content = b"".join((folder / f"{name}.py").read_bytes() for name in _COMPILED)
-    return str(folder / "__pycache__" / f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}")
-
-
-def _compile(function: _Function, **options: bool) -> _Function:
-    """Compile on first use; results stay on disk. No fast mathematics that would break infinities."""
-    flags = {"reassoc", "contract", "nsz", "arcp"}
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    numba.config.CACHE_DIR = _cache()  # type: ignore[attr-defined]
-    try:
-        jit: Any = numba.njit
-        compiled: _Function = jit(cache=True, nogil=True, error_model="numpy", fastmath=flags, **options)(function)
-        return compiled
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile a function that only compiled code calls."""
-    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-def entry(function: _Function) -> _Function:
-    """Compile a function that Python calls."""
-    return _compile(function, no_cfunc_wrapper=True)
 
 
 @compiled
