@@ -24,7 +24,9 @@ export OMP_NUM_THREADS ?= 1
 .DEFAULT_GOAL := help
 BENCHMARK_ARGS ?=
 
-.PHONY: help install run dry-run test benchmark check format schema clean
+ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
+
+.PHONY: help install run dry-run verify test test-slurm plugin benchmark check format schema clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -33,7 +35,7 @@ help: ## Show what can be made
 run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> Running $(CONFIG)"
 	$(SNAKEMAKE) --configfile $(CONFIG) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
-	@echo "==> The report is results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))/report.html"
+	@echo "==> The report is results/$(ANALYSIS)/report.html"
 
 dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
 	@for config in $(CONFIGS); do \
@@ -42,9 +44,18 @@ dry-run: $(READY) ## Check every shipped configuration and list the jobs it woul
 	  echo "==> Dry run of $$config"; \
 	  $(SNAKEMAKE) --configfile $$config --cores $(CORES) --dry-run --quiet rules || exit 1; done
 
+verify: $(READY) ## Compare the results of CONFIG with the checksums in their RO-Crate
+	$(BIN)/python scripts/verify_results.py results/$(ANALYSIS)
+
 test: $(TESTS) ## Run all tests
 	@echo "==> Testing"
 	$(BIN)/python -m pytest
+
+test-slurm: $(TESTS) ## Run the toy analysis on a private SLURM (root; installs SLURM where apt-get can)
+	@$(MAKE) --no-print-directory PROFILE=slurm plugin
+	$(BIN)/python tests/cluster/slurm.py --install
+
+plugin: $(READY) $(PLUGIN)
 
 benchmark: $(TESTS) ## Time likelihood, events and training against their peers: results/benchmark/summary.csv
 	$(BIN)/python tests/benchmarks/write_summary.py $(BENCHMARK_ARGS)
@@ -105,4 +116,5 @@ $(TESTS): envs/requirements-test.txt envs/requirements-oracle.txt $(READY)
 	@touch $@
 
 clean: ## Remove the results of CONFIG
-	rm -rf results/$$(sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
+	@test -n "$(ANALYSIS)" || { echo "$(CONFIG) has no line 'analysis: …'"; exit 1; }
+	rm -rf results/$(ANALYSIS)

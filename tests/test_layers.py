@@ -7,7 +7,7 @@ import pytest
 from nuisflow import sources
 
 LAYERS = [
-    "seeds", "sources", "names", "metrics", "expressions", "files", "logs", "plugins",
+    "seeds", "sources", "names", "metrics", "expressions", "files", "records", "logs", "plugins",
     "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets.records", "datasets.nanoaod", "datasets",
     "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
     "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",
@@ -19,7 +19,7 @@ LAYERS = [
     "batches", "training", "reweighting", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
     "histfactory", "plans", "compilation", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "pseudo_experiments", "challenge", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
-    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "bootstrap_tables", "plots", "report",
+    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "bootstrap_tables", "plots", "report", "crates",
 ]  # fmt: skip
 PACKAGE = sources.SCRIPTS / "nuisflow"
 

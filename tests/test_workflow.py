@@ -6,13 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import changes as changes_of_toy
 import pandas as pd
 import pyhf
 import pytest
 import yaml
 from analyses import ROOT, changed
+from rocrate.rocrate import ROCrate
+
+import verify_results
+from nuisflow import crates
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
@@ -45,12 +51,26 @@ def project(tmp_path_factory):
 
 def listed(project, *changes, content=TOY):
     """Return what Snakemake would run after *changes*: the messages of the jobs."""
-    done = snakemake(project, changed(content, *changes), "--dry-run")
+    return changes_of_toy.jobs(dry_run(project, changed(content, *changes)))
+
+
+def dry_run(project, content, *arguments):
+    """Return what a dry run prints."""
+    done = snakemake(project, content, "--dry-run", *arguments)
     assert done.returncode == 0, done.stdout
-    return set(re.findall(r"^Job \d+: (.*)$", done.stdout, re.MULTILINE))
+    return done.stdout
 
 
-FINAL = {"Compare the trainings", "Plot the comparison", "Write the report"}
+FINAL = {"Compare the trainings", "Plot the comparison", "Write the report", "Record the provenance"}
+
+
+REDRAWN = {
+    "Plot the comparison",
+    "Write the report",
+    "Record the provenance",
+    "Plot boosted_trees",
+    "Plot augmentation",
+}
 
 
 def after(step, *trainings):
@@ -150,33 +170,88 @@ def test_template_sums_are_the_selected_weights(project):
                 assert total == pytest.approx(events["weight"][events["region"] == region].sum(), rel=1e-9)
 
 
+def test_the_crate_describes_every_result_and_every_checksum_holds(project, monkeypatch):
+    monkeypatch.chdir(project)
+    results = Path("results") / "toy"
+    described = {path for path, _, _ in crates.files_of(results)}
+    made = {path for path in results.rglob("*") if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")}  # fmt: skip
+    assert described == {path for path in made if path.name not in (crates.METADATA, ".snakemake_timestamp")}
+    assert verify_results.verify_results(results) == []
+
+
+def test_the_crate_has_an_action_for_every_job_with_the_seed_of_its_settings(project):
+    crate = ROCrate(project / "results" / "toy")
+    jobs = [path for path in (project / "results/toy/benchmarks").rglob("*.tsv") if path.stem != "record_provenance"]
+    assert len(crate.root_dataset["mentions"]) == len(jobs)
+    (training,) = [one for one in crate.root_dataset["mentions"] if one["name"] == "train_network training=augmentation seed=1"]  # fmt: skip
+    (settings,) = [json.loads(one["value"]) for one in training["object"] if one.type == "PropertyValue"]
+    assert isinstance(settings["settings"]["seed"], int)
+
+
+def test_the_configuration_in_the_results_repeats_the_analysis(project):
+    assert listed(project, content=yaml.safe_load((project / "results/toy/config.yaml").read_text())) == set()
+
+
+def test_snakemakes_own_report_is_made_without_a_network(project):
+    alone = ["unshare", "--net"] if shutil.which("unshare") and os.geteuid() == 0 else []
+    command = [*alone, sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--report", "report.zip"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    with zipfile.ZipFile(project / "report.zip") as archive:
+        names = archive.namelist()
+    assert any(name.endswith("report.html") for name in names)
+    assert sum(name.endswith((".svg", ".pdf")) for name in names) >= 6
+
+
 def test_nothing_reruns_without_a_change(project):
     assert listed(project) == set()
+
+
+@pytest.fixture(scope="module")
+def reruns(project):
+    """What a dry run prints after every change of `changes.CASES`."""
+    return {case: dry_run(project, changed(TOY, *made)) for case, (_, made) in changes_of_toy.CASES.items()}
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("title", REDRAWN),
+        ("dask", set()),
+        ("strategy option", after("Train {}", "boosted_trees")),
+        ("new training", after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}),
+        ("network size", after("Train {}", "augmentation")),
+        ("binning", after("Fill templates of {}", *BOTH)),
+        ("rate", after("Build the workspace of {}", *BOTH)),
+        ("toys", {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL),
+        ("displacement", FARTHER | displaced("Score displaced events with {}")),
+        ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
+        ("bootstrap", PROCESSED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("new shift", NEW_SHIFT | after("Score events with {}", *BOTH)),
+    ],
+)  # fmt: skip
+def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, expected):
+    assert changes_of_toy.jobs(reruns[case]) == expected
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param([("processes.ttbar.color", "#000000")], {"Plot the comparison", "Write the report", "Plot boosted_trees", "Plot augmentation"}, id="colour"),
-        pytest.param([("trainings.boosted_trees.rounds", 10)], after("Train {}", "boosted_trees"), id="strategy option"),
-        pytest.param([("learning.hidden", [8])], after("Train {}", "augmentation"), id="network size"),
-        pytest.param([("templates.binning.number", 4)], after("Fill templates of {}", *BOTH), id="binning"),
-        pytest.param([("variations.ttbar_rate.size", 0.2)], after("Build the workspace of {}", *BOTH), id="rate"),
-        pytest.param([("toys.number", 100)], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="toys"),
-        pytest.param([("toys.displacements.up2", 1.5)], FARTHER | displaced("Score displaced events with {}"), id="displacement"),
-        pytest.param([("toys.displacements.down2", -2.0)], {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}"), id="new displacement"),
+        pytest.param([("processes.ttbar.color", "#000000")], REDRAWN, id="colour"),
         pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="no displacements"),
         pytest.param([("toys.displacements", {"up": 1})], displaced(), id="fewer displacements"),
-        pytest.param([("toys.bootstrap", {"number": 5})], PROCESSED | after("Train {}", *BOTH) | BOOTSTRAPPED, id="bootstrap"),
-        pytest.param([("variations.jes", {"kind": "shift", "shift": "jes", "size": 0.01})], NEW_SHIFT | after("Score events with {}", *BOTH), id="new shift"),
-        pytest.param([("trainings.nominal", {"strategy": "nominal"})], after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}, id="new training"),
-        pytest.param([("dask.workers", 2), ("dask.scheduler", "processes"), ("dask.chunk_size", 999)], set(), id="dask"),
-        pytest.param([("learning.device", "cpu")], set(), id="device"),
-        pytest.param([("plots", {"title": "Toy"})], {"Plot the comparison", "Write the report", "Plot boosted_trees", "Plot augmentation"}, id="title"),
     ],
 )  # fmt: skip
-def test_a_changed_configuration_reruns_exactly_the_affected_jobs(project, changes, expected):
+def test_further_changes_rerun_exactly_the_affected_jobs(project, changes, expected):
     assert listed(project, *changes) == expected
+
+
+def test_the_table_in_the_documentation_is_what_dry_runs_list(project, reruns):
+    whole = changes_of_toy.rules(dry_run(project, TOY, "--forceall"))
+    table = changes_of_toy.table({case: changes_of_toy.rules(text) for case, text in reruns.items()}, whole.total())
+    if os.environ.get("UPDATE_DOCS"):
+        changes_of_toy.document(table)
+    assert changes_of_toy.documented() == table, f"UPDATE_DOCS=1 pytest {__file__} -k table"
 
 
 TOYS = {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL

@@ -15,8 +15,11 @@ from typing import Any, TypeVar
 
 _COMPILED = (
     *("plans", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings"),
-    "compilation",
 )
+_OPTIONS: dict[str, Any] = {
+    **{"cache": True, "nogil": True, "error_model": "numpy"},
+    "fastmath": ("arcp", "contract", "nsz", "reassoc"),  # nothing that would break infinities
+}
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _HERE = Path(__file__).parent
 _SCRIPT = _HERE.parent / "compile_likelihood.py"
@@ -24,23 +27,26 @@ _COMPILING = "NUISFLOW_COMPILING"
 """Set in the environment of the process that compiles."""
 
 
+def _sources() -> list[Path]:
+    return [_HERE / f"{name}.py" for name in _COMPILED]
+
+
 @functools.cache
 def folder() -> Path:
     """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one."""
-    content = b"".join((_HERE / f"{name}.py").read_bytes() for name in _COMPILED)
+    content = repr(_OPTIONS).encode() + b"".join(path.read_bytes() for path in _sources())
     return _HERE / "__pycache__" / f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
 
 
 def _compile(function: _Function, **options: bool) -> _Function:
-    """Compile on first use; results stay on disk. No fast mathematics that would break infinities."""
+    """Compile on first use; results stay on disk."""
     import numba
 
-    flags = {"reassoc", "contract", "nsz", "arcp"}
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = str(folder())  # type: ignore[attr-defined]
     try:
         jit: Any = numba.njit
-        made: _Function = jit(cache=True, nogil=True, error_model="numpy", fastmath=flags, **options)(function)
+        made: _Function = jit(**_OPTIONS | {"fastmath": set(_OPTIONS["fastmath"])}, **options)(function)
         return made
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
@@ -89,11 +95,15 @@ def mark() -> None:
 
 @functools.cache
 def _stamp() -> Path:
-    """Return the file that says: complete for this numba, on this processor (as numba itself tells its files apart)."""
-    from llvmlite import binding  # type: ignore[import-untyped]
+    """Return the file that says: complete for this numba, processor and state of the sources.
+
+    These are what numba tells its files apart by: a copied or touched source is compiled again.
+    """
+    from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()
-    key = f"{sys.version} {version('numba')} {version('llvmlite')} {binding.get_host_cpu_name()} {features}"
+    sources = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in _sources()]
+    key = f"{sys.version} {version('numba')} {version('llvmlite')} {binding.get_host_cpu_name()} {features} {sources}"
     return folder() / f"complete-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nuisflow import records
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_REPORTS = 5.0
@@ -32,12 +34,15 @@ def job(snakemake: Any) -> Iterator[None]:
     """Run a script's hand-over: log to the job's file, end with the parent, and report an error in one line.
 
     An error of the input or the configuration (ValueError, OSError) is logged as one line, and its traceback below it.
+    A job that ends well leaves a record beside its log (`records`).
     """
+    startup, started, began = records.age(), time.time(), time.monotonic()
     _die_with_parent()
-    start(snakemake.log[0] if snakemake.log else None)
-    began = time.monotonic()
+    start(snakemake.log[0])
+    records.place(snakemake.log[0]).unlink(missing_ok=True)
     try:
         yield
+        records.write(snakemake, started, startup)
     except (ValueError, OSError) as error:
         logging.exception("%s: %s", snakemake.rule, error)
         sys.__stderr__ and sys.__stderr__.write(f"\nERROR in {snakemake.rule}: {error}\n")

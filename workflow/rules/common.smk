@@ -36,6 +36,7 @@ except checks.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
 seeds = range(1, settings.learning.seeds + 1)
+gpus = int(settings.learning.device == "cuda")
 
 
 wildcard_constraints:

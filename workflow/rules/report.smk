@@ -1,4 +1,4 @@
-"""Compare the trainings: tables, figures, report."""
+"""Compare the trainings: tables, figures, report; and where all of it comes from."""
 
 
 rule compare_trainings:
@@ -150,3 +150,27 @@ rule write_report:
         "Write the report"
     script:
         "../../scripts/write_report.py"
+
+
+rule record_provenance:
+    input:
+        report="<results>/report.html",
+    output:
+        crate="<results>/ro-crate-metadata.json",
+        configuration="<results>/config.yaml",
+    log:
+        "<logs>/record_provenance.log",
+    benchmark:
+        "<benchmarks>/record_provenance.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        runtime="2h",
+    params:
+        title=settings.plots.title,
+        code=sources.digest("record_provenance"),
+    message:
+        "Record the provenance"
+    script:
+        "../../scripts/record_provenance.py"

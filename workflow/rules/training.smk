@@ -19,6 +19,7 @@ rule tune_training:
     resources:
         mem_mb=4000,
         runtime="12h",
+        gpu=gpus,
     params:
         settings=lambda wildcards: slices.plain(
             slices.training(settings, wildcards.training, 0)
@@ -58,6 +59,7 @@ rule train_network:
     resources:
         mem_mb=4000,
         runtime="4h",
+        gpu=gpus,
     params:
         settings=lambda wildcards: slices.plain(
             slices.training(settings, wildcards.training, int(wildcards.seed))

@@ -1,0 +1,77 @@
+"""Changes of the toy configuration, each with the words for the table "If you change X" of config/README.md."""
+
+import collections
+import re
+
+from analyses import ROOT
+
+CASES = {
+    "title": ("`plots`, a colour, a label", [("plots", {"title": "Toy"})]),
+    "dask": (
+        "`dask`, `learning.device`",
+        [("dask", {"workers": 2, "scheduler": "processes", "chunk_size": 999}), ("learning.device", "cpu")],
+    ),
+    "strategy option": ("an option of one training", [("trainings.boosted_trees.rounds", 10)]),
+    "new training": ("a new training", [("trainings.nominal", {"strategy": "nominal"})]),
+    "fewer trainings": ("a training less", [("trainings.boosted_trees", None)]),
+    "network size": ("`learning.hidden` (one of the two trainings is a network)", [("learning.hidden", [8])]),
+    "learning seeds": ("one seed more (`learning.seeds`)", [("learning.seeds", 2)]),
+    "binning": ("`templates.binning`", [("templates.binning.number", 4)]),
+    "rate": ("the size of a rate", [("variations.ttbar_rate.size", 0.2)]),
+    "new rate": ("a new rate", [("variations.z_rate", {"kind": "rate", "size": 0.05, "processes": ["ztautau"]})]),
+    "weight": ("the expression of a weight", [("variations.tilt.factor", "1 + 0.2 * z * (PRI_met > 40)")]),
+    "new shift": ("a new shift", [("variations.jes", {"kind": "shift", "shift": "jes", "size": 0.01})]),
+    "prior": ("the range of the POI (`fit.bounds`)", [("fit", {"bounds": [-2, 10]})]),
+    "toys": ("`toys.number`", [("toys.number", 100)]),
+    "displacement": ("the value of a point in `toys.displacements`", [("toys.displacements.up2", 1.5)]),
+    "new displacement": ("a new point in `toys.displacements`", [("toys.displacements.down2", -2.0)]),
+    "bootstrap": ("a new section `toys.bootstrap`", [("toys.bootstrap", {"number": 5})]),
+    "tune": ("`tune` for one training", [("tune", {"augmentation": {"trials": 2, "events_seen": 20000}})]),
+    "feature": ("a feature less", [("features", ["PRI_lep_pt", "PRI_had_pt", "PRI_met", "DER_mass_vis"])]),
+    "selection": ("`selection`", [("selection", "(PRI_had_pt > 27) & (PRI_lep_pt > 20)")]),
+    "sample": ("the number of events of one simulated sample", [("samples.ttbar.events", 5000)]),
+    "expected": ("what one simulated sample is expected to give", [("samples.ttbar.expected", 1100)]),
+    "seed": ("`seed`", [("seed", 8)]),
+}
+BEGIN = "<!-- Made by tests/test_workflow.py: UPDATE_DOCS=1 pytest tests/test_workflow.py -k table -->"
+END = "<!-- end -->"
+README = ROOT / "config" / "README.md"
+
+
+def jobs(printed):
+    """Return the messages of the jobs that a dry run lists."""
+    return set(re.findall(r"^Job \d+: (.*)$", printed, re.MULTILINE))
+
+
+def rules(printed):
+    """Return how many jobs of each rule a dry run lists, in the order in which they would first run."""
+    names = re.findall(r"^(?:local)?rule (\w+):$", printed, re.MULTILINE)
+    return collections.Counter(name for name in names if name != "all")
+
+
+def row(words, counts, total):
+    """Return one row of the table."""
+    if not counts:
+        return f"| {words} | nothing |"
+    if sum(counts.values()) == total:
+        return f"| {words} | everything |"
+    named = [f"`{name}`" + (f" × {number}" if number > 1 else "") for name, number in counts.items()]
+    return f"| {words} | {sum(counts.values())}: {', '.join(named)} |"
+
+
+def table(listings, total):
+    """Return the table of {case: counts of rules}; *total*: the jobs of the whole analysis."""
+    head = ["| change | jobs that run again |", "|---|---|"]
+    return "\n".join([*head, *(row(CASES[case][0], counts, total) for case, counts in listings.items())])
+
+
+def documented():
+    """Return the table in config/README.md."""
+    return README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def document(text):
+    """Put *text* in place of the table in config/README.md."""
+    content = README.read_text(encoding="utf-8")
+    before, rest = content.split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
