@@ -38,18 +38,49 @@ def folder() -> Path:
     return _HERE / "__pycache__" / f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
 
 
+class ByContent:
+    """Tell numba where it keeps a function: by the content of its code, so that copies and touched files share it."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, function: Callable[..., object], _: str) -> "ByContent | None":
+        """Return the place of a function; None if nothing can be written there (numba goes on to the user's own)."""
+        with contextlib.suppress(OSError):
+            folder().mkdir(parents=True, exist_ok=True)
+        return cls(function) if _stamp().exists() or os.access(folder(), os.W_OK) else None
+
+    def ensure_cache_path(self) -> None:
+        """Do what `from_function` did."""
+
+    def get_cache_path(self) -> str:
+        """Return the folder."""
+        return str(folder())
+
+    def get_source_stamp(self) -> str:
+        """Return what a change of the code changes."""
+        return folder().name
+
+    def get_disambiguator(self) -> str:
+        """Return what tells functions of one name in one module apart."""
+        return str(self.line)
+
+
 def _compile(function: _Function, **options: bool) -> _Function:
     """Compile on first use; results stay on disk."""
     import numba
 
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    numba.config.CACHE_DIR = str(folder())  # type: ignore[attr-defined]
+    before = numba.config.CACHE_LOCATOR_CLASSES  # type: ignore[attr-defined]
+    numba.config.CACHE_LOCATOR_CLASSES = (  # type: ignore[attr-defined]
+        "nuisflow.compilation.ByContent,numba.core.caching.UserWideCacheLocator"
+    )
     try:
         jit: Any = numba.njit
         made: _Function = jit(**_OPTIONS | {"fastmath": set(_OPTIONS["fastmath"])}, **options)(function)
         return made
     finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+        numba.config.CACHE_LOCATOR_CLASSES = before  # type: ignore[attr-defined]
 
 
 def compiled(function: _Function) -> _Function:
@@ -95,15 +126,11 @@ def mark() -> None:
 
 @functools.cache
 def _stamp() -> Path:
-    """Return the file that says: complete for this numba, processor and state of the sources.
-
-    These are what numba tells its files apart by: a copied or touched source is compiled again.
-    """
+    """Return the file that says: complete for this numba, on this processor (as numba itself tells its files apart)."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()
-    sources = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in _sources()]
-    key = f"{sys.version} {version('numba')} {version('llvmlite')} {binding.get_host_cpu_name()} {features} {sources}"
+    key = f"{sys.version} {version('numba')} {version('llvmlite')} {binding.get_host_cpu_name()} {features}"
     return folder() / f"complete-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
 
 
