@@ -11,7 +11,7 @@ def process_events(raw: Sequence[Path], output: Path, *, settings: dict[str, Any
     """Process the files *raw* and write the selected events to the Parquet file *output*."""
     chosen = slices.Processing.model_validate(settings)
     parts = events.process(raw, chosen, configuration.Dask.model_validate(dask))
-    files.write_event_parts(output, logs.progress(parts, "chunks"), {"region": list(chosen.events.regions)})
+    files.write_event_parts(output, parts, {"region": list(chosen.events.regions)})
 
 
 if __name__ == "__main__":

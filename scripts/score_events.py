@@ -25,7 +25,7 @@ def score_events(
     classifier.check(slices.Scoring.model_validate(settings))
     pieces = [(path, start) for path in events for start in range(0, files.count_rows(path), chosen.chunk_size)]
     work = functools.partial(score_piece, classifier=classifier, size=chosen.chunk_size, where=where)
-    scored = parallel.ordered_map(work, logs.progress(pieces, "pieces scored", len(pieces)), chosen)
+    scored = parallel.ordered_map(work, pieces, chosen)
     variations = list(dict.fromkeys(path.parent.name for path in events))
     samples = list(dict.fromkeys(path.stem for path in events))
     parts = (

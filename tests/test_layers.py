@@ -14,7 +14,7 @@ LAYERS = [
     "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
     "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
     "strategies",
-    "sections", "systematics", "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "checks", "slices", "shown", "reweightings", "bootstraps", "parallel",
+    "sections", "systematics", "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "dask_checks", "checks", "slices", "shown", "reweightings", "bootstraps", "clusters", "parallel",
     "conversion", "variations", "events",
     "batches", "training", "reweighting", "studies",
     "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",

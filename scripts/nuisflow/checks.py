@@ -15,6 +15,7 @@ import yaml
 from nuisflow import (
     benchmarks,
     conditioning,
+    dask_checks,
     datasets,
     downloads,
     expansions,
@@ -311,8 +312,7 @@ def _other_problems(settings: Configuration) -> Iterator[str]:
     signals = [name for name, process in settings.processes.items() if process.role == "signal"]
     if not any(sample.train and sample.process in signals for sample in settings.samples.values()):
         yield "samples: no signal sample has train: true"
-    if settings.dask.address is not None and settings.dask.scheduler != "distributed":
-        yield f"dask.address: is for scheduler distributed, not {settings.dask.scheduler!r}"
+    yield from dask_checks.problems(settings.dask)
 
 
 def _bootstrap_problems(settings: Configuration) -> Iterator[str]:

@@ -5,7 +5,7 @@ A configuration is plain data, frozen once checked. What must agree *between* se
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from nuisflow import strategies
 from nuisflow.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
@@ -307,6 +307,15 @@ class Dask(Section):
     workers: Count = Field(1, description="threads or processes of one job (Snakemake runs jobs side by side too)")
     chunk_size: Count = Field(100_000, description="events per task")
     address: str | None = Field(None, description="address of a running scheduler (distributed)")
+    cluster: Literal["local", "slurm", "htcondor"] = Field("local", description="where distributed starts its workers")
+    memory: str | int | None = Field(None, description="memory of one worker (distributed), such as 2GB")
+    walltime: str | int | None = Field(None, description="time of one job of SLURM, such as '02:00:00' (in quotes)")
+    options: dict[str, JsonValue] = Field({}, description="further arguments of dask-jobqueue: queue, account, …")
+
+    @property
+    def cores(self) -> int:
+        """The cores that the job itself takes: workers of a cluster run elsewhere."""
+        return 1 if self.address or self.cluster != "local" else self.workers
 
 
 class Plots(Section):

@@ -37,7 +37,7 @@ def job(snakemake: Any) -> Iterator[None]:
     A job that ends well leaves a record beside its log (`records`).
     """
     startup, started, began = records.age(), time.time(), time.monotonic()
-    _die_with_parent()
+    die_with_parent()
     start(snakemake.log[0])
     records.place(snakemake.log[0]).unlink(missing_ok=True)
     try:
@@ -50,7 +50,7 @@ def job(snakemake: Any) -> Iterator[None]:
     logging.info("%s: done in %.1f s", snakemake.rule, time.monotonic() - began)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process when its parent dies, so that no orphan goes on writing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -16,7 +16,7 @@ rule bootstrap_experiments:
         "<benchmarks>/bootstrap_experiments/{training}_seed{seed}.tsv"
     conda:
         "../../envs/bootstrap.yaml"
-    threads: settings.dask.workers
+    threads: settings.dask.cores
     resources:
         mem_mb=2000,
         runtime="12h",

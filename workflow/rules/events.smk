@@ -84,7 +84,7 @@ rule process_events:
         "<benchmarks>/process_events/{variation}_{sample}.tsv"
     conda:
         "../../envs/events.yaml"
-    threads: settings.dask.workers
+    threads: settings.dask.cores
     resources:
         mem_mb=1500,
         runtime="2h",

@@ -91,7 +91,7 @@ rule score_events:
         "<benchmarks>/score_events/{training}_seed{seed}.tsv"
     conda:
         "../../envs/training.yaml"
-    threads: settings.dask.workers
+    threads: settings.dask.cores
     resources:
         mem_mb=2000,
         runtime="4h",
