@@ -78,6 +78,21 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "fit", {"unblind": True}, "fit.unblind: there are no collision data"),
         (DITAU, "fit", {"bounds": [2, 3]}, "fit.bounds: must contain 1"),
         (DITAU, "dask", {"address": "tcp://a:1"}, "dask.address: is for scheduler distributed"),
+        (DITAU, "dask", {"cluster": "slurm"}, "dask.cluster: slurm is for scheduler distributed, not 'threads'"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "lsf"}, "dask.cluster: Input should be 'local', 'slurm' or 'htcondor' (got 'lsf')"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "address": "tcp://a:1"}, "dask.cluster: a running scheduler has its workers; remove cluster: slurm, or dask.address"),
+        (DITAU, "dask", {"scheduler": "processes", "memory": "2GB"}, "dask.memory: only workers of scheduler distributed have a limit, not 'processes'; choose a smaller dask.chunk_size there"),
+        (DITAU, "dask", {"scheduler": "distributed", "address": "tcp://a:1", "memory": "2GB"}, "dask.memory: workers of a running scheduler (dask.address) have their own limits; remove it"),
+        (DITAU, "dask", {"scheduler": "distributed", "memory": 2}, "dask.memory: 2 is no amount of memory; write it with its unit: 2GB or 500MB"),
+        (DITAU, "dask", {"scheduler": "distributed", "memory": "2 gigabytes"}, "dask.memory: '2 gigabytes' is no amount of memory"),
+        (DITAU, "dask", {"scheduler": "distributed", "walltime": "02:00:00"}, "dask.walltime: is for cluster slurm, not 'local'; remove it"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "htcondor", "walltime": "02:00:00"}, "dask.walltime: is for cluster slurm, not 'htcondor'; write what your site wants into dask.options, such as job_extra_directives: {+MaxRuntime: 7200}"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "walltime": 43200}, "dask.walltime: 43200 is no time; write it in quotes, as '02:00:00' or '1-12:00:00'"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "walltime": "2h"}, "dask.walltime: '2h' is no time"),
+        (DITAU, "dask", {"scheduler": "distributed", "options": {"queue": "long"}}, "dask.options: are for dask-jobqueue; choose dask.cluster slurm or htcondor, or remove them"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"memory": "2GB"}}, "dask.options.memory: is set by dask.memory; remove it"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"cores": 4}}, "dask.options.cores: a batch job is one worker with one core; choose their number by dask.workers"),
+        (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"scheduler_options": 3}}, "dask.options.scheduler_options: must be a mapping"),
         (DITAU, "analysis", "My Analysis", "analysis: String should match pattern"),
         (DITAU, "analysis", None, "analysis: is required"),
         (DITAU, "samples.Bad-Name", {"process": "ttbar"}, "samples.Bad-Name: a name has lower-case letters"),
@@ -94,6 +109,22 @@ def test_a_mistake_is_named_with_its_place_and_remedy(content, path, value, mess
     with pytest.raises(checks.ConfigurationError) as caught:
         checks.check(changed(content, (path, value)), "config.yaml")
     assert f"config.yaml: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dask", "cores"),
+    [
+        ({"scheduler": "distributed", "workers": 4, "memory": "1.5 GiB"}, 4),
+        ({"scheduler": "distributed", "workers": 4, "address": "tcp://host:8786"}, 1),
+        (
+            {"scheduler": "distributed", "workers": 4, "cluster": "slurm", "memory": "500MB", "walltime": "1-12:00:00"},
+            1,
+        ),
+        ({"scheduler": "distributed", "workers": 4, "cluster": "htcondor", "options": {"disk": "2GB"}}, 1),
+    ],
+)
+def test_a_job_takes_cores_for_the_workers_on_its_own_machine_only(dask, cores):
+    assert checks.check(changed(DITAU, ("dask", dask))).dask.cores == cores
 
 
 def test_all_mistakes_are_reported_at_once():

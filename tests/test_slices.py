@@ -73,6 +73,19 @@ AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report")
         ),
         (("samples.ttbar.events", 1000), ("simulate_events ttbar", "report")),
         (("dask", {"workers": 4, "scheduler": "processes"}), ()),
+        (
+            (
+                "dask",
+                {
+                    "scheduler": "distributed",
+                    "cluster": "slurm",
+                    "memory": "1GB",
+                    "walltime": "01:00:00",
+                    "options": {"queue": "long"},
+                },
+            ),
+            (),
+        ),
         (("learning.device", "cpu"), ()),
         (
             ("variations.tes.size", 0.05),

@@ -22,6 +22,8 @@ BATCH = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
 """The classes of dask-jobqueue."""
 _SCRIPTS = Path(__file__).resolve().parent.parent
 _IMPORTED = time.time()
+# A worker that pauses, the default at 80 % of its memory, may never go on; without, it is killed at 95 %.
+_PAUSE = "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE"
 _SECONDS_BETWEEN_LOOKS = 30.0
 _LOOKS_WITHOUT_WORKERS = 4
 
@@ -109,9 +111,13 @@ def _cluster(settings: Dask) -> Iterator[Any]:
         with _local_cluster(settings) as cluster:
             yield cluster
     else:
-        with _batch_cluster(settings) as cluster:
+        cluster = _batch_cluster(settings)
+        try:
             _submit(cluster, settings.workers)
             yield cluster
+        finally:
+            with contextlib.suppress(AssertionError):  # close does not expect jobs that could not be submitted
+                cluster.close()
 
 
 @contextlib.contextmanager
@@ -121,8 +127,7 @@ def _local_cluster(settings: Dask) -> Iterator[Any]:
 
     config: Any = importlib.import_module("dask").config
     options = {"memory_limit": settings.memory or "auto", "dashboard_address": "127.0.0.1:0"}
-    # A worker that pauses, the default at 80 % of its memory, may never go on; without, it is killed at 95 %.
-    with config.set({"distributed.worker.memory.pause": False}):
+    with config.set({"distributed.worker.memory.pause": False}):  # as _PAUSE
         cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=settings.workers, threads_per_worker=1, **options
         )
@@ -135,8 +140,8 @@ def _batch_cluster(settings: Dask) -> Any:
     import dask_jobqueue
 
     given: dict[str, Any] = dict(settings.options)
-    environment = f"PYTHONPATH={shlex.quote(str(_SCRIPTS))} OMP_NUM_THREADS=1"
-    environment += " DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False DASK_LOGGING__DISTRIBUTED=warning"
+    path = os.pathsep.join([str(_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = f"PYTHONPATH={shlex.quote(path)} OMP_NUM_THREADS=1 {_PAUSE}=False"
     options = {"log_directory": "results/dask", **({"disk": "1GB"} if settings.cluster == "htcondor" else {})} | given
     options |= {"cores": 1, "processes": 1, "memory": settings.memory or "2GB"}
     options |= {"python": f"env {environment} {given.get('python', sys.executable)}"}
@@ -159,7 +164,8 @@ def _submit(cluster: Any, jobs: int) -> None:
     try:
         cluster.sync(submit)
     except (RuntimeError, OSError) as error:
-        raise WorkerError(f"dask.cluster: a job cannot be submitted; correct dask.options: {error}") from error
+        reason = str(error).strip().splitlines()[-1]
+        raise WorkerError(f"dask.cluster: a job cannot be submitted ({reason}); correct dask.options") from error
 
 
 # --- workers that others started --------------------------------------------------------------------------------------
@@ -189,8 +195,10 @@ def _check_workers(client: Any) -> None:
         places = client.run(_place)
     except (TimeoutError, distributed.TimeoutError):
         raise WorkerError(f"dask.address: the scheduler has no worker; {remedy}") from None
-    except ImportError as error:
-        raise WorkerError(f"dask.address: a worker cannot import nuisflow ({error}); {remedy}") from None
+    except Exception as error:  # dask raises a plain one for what a worker cannot unpickle
+        if "No module named 'nuisflow'" not in str(error):
+            raise
+        raise WorkerError(f"dask.address: a worker cannot import nuisflow; {remedy}") from None
     for worker, (its_folder, its_scripts, fresh) in places.items():
         if (its_folder, its_scripts) != (folder, scripts):
             found = f"runs in {its_folder} and imports nuisflow from {its_scripts}"

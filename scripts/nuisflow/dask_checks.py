@@ -29,6 +29,8 @@ def problems(dask: Dask) -> Iterator[str]:
     for name in dask.options:
         if name in _SET_ELSEWHERE:
             yield f"dask.options.{name}: is set by {_SET_ELSEWHERE[name]}; remove it"
+        if name == "scheduler_options" and not isinstance(dask.options[name], dict):
+            yield f"dask.options.{name}: must be a mapping, such as {{interface: eth0}}"
         if name in _ONE_WORKER:
             yield f"dask.options.{name}: a batch job is one worker with one core; choose their number by dask.workers"
 

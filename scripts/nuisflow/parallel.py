@@ -77,5 +77,6 @@ def _compute(function: Callable[[Any], Any], window: Sequence[Any], scheduler: s
     library: Any = importlib.import_module("dask")
     delayed: Any = importlib.import_module("dask.delayed").delayed
     tasks = [delayed(function, pure=False)(piece) for piece in window]
-    results: Sequence[Any] = library.compute(*tasks, scheduler=scheduler, pool=pool)
+    # Without chunksize, one process would get six tasks at once while others wait.
+    results: Sequence[Any] = library.compute(*tasks, scheduler=scheduler, pool=pool, chunksize=1)
     return results
