@@ -64,6 +64,8 @@ def _compute(
     """Map *function* over *window*; look from time to time whether there are workers, and submit lost jobs again."""
     import distributed
 
+    if settings.cluster != "local":
+        _submit(cluster, settings.workers)
     futures, alone = client.map(function, window, pure=False), 0
     try:
         while not _done(futures):
@@ -113,7 +115,6 @@ def _cluster(settings: Dask) -> Iterator[Any]:
     else:
         cluster = _batch_cluster(settings)
         try:
-            _submit(cluster, settings.workers)
             yield cluster
         finally:
             with contextlib.suppress(AssertionError):  # close does not expect jobs that could not be submitted
@@ -156,6 +157,8 @@ def _batch_cluster(settings: Dask) -> Any:
 
 def _submit(cluster: Any, jobs: int) -> None:
     """Submit as many batch jobs as are missing of *jobs*; what the batch system refuses is an error here."""
+    if missing := jobs - len(cluster.workers):
+        logger.info("dask: submitting batch jobs, one worker each: %d", missing)
 
     async def submit() -> None:
         cluster.scale(jobs=jobs)
