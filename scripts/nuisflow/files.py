@@ -7,6 +7,7 @@ disk leaves no half file that could be taken for a result.
 import contextlib
 import difflib
 import functools
+import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nuisflow import disks
 
 if TYPE_CHECKING:
     import hist
@@ -40,15 +43,48 @@ def by_sample(paths: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[
 def replacing(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside *path* to write to; rename it to *path* when the block ends without an error."""
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{os.uname().nodename}-{os.getpid()}-{final.name}")
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(final)
         yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        _sync(temporary)
         temporary.replace(final)
+        _sync(final.parent)  # or a loss of power could bring back the old file after Snakemake noted the new one
+    except OSError as error:
+        if plain := disks.explained(error, final):
+            raise plain from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_left_over(final: Path) -> None:
+    """Remove what killed jobs had begun to write of *final*, also on other hosts: one job at a time makes a file."""
+    for path in final.parent.glob(f".*-{glob.escape(final.name)}"):
+        host, _, process = path.name.removesuffix(f"-{final.name}")[1:].rpartition("-")
+        if process.isdigit() and not (host == os.uname().nodename and _is_alive(int(process))):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -249,7 +285,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # readers raise zlib, struct, Arrow, uproot, … errors for damaged bytes
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        remedy = "truncated or damaged? compare its checksum and fetch it again"
+        remedy = "truncated or damaged? delete it and run again, or fetch it again if the workflow does not make it"
         raise FileError(f"{path}: cannot be read ({reason}); {remedy}") from error
 
 

@@ -3,30 +3,43 @@
 import contextlib
 import ctypes
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
+
+from nuisflow import disks
 
 from nuisflow import records
 
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_REPORTS = 5.0
+PARENT = "NUISFLOW_PARENT"
+"""The environment variable with the process that jobs must not outlive."""
 
 
 def start(path: Path | str | None) -> None:
     """Send logging, stdout and stderr of this process to the file *path* (None: to the terminal)."""
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handle = Path(path).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 (open until the process ends)
-        sys.stdout = sys.stderr = handle
+        sys.stdout = sys.stderr = _opened(Path(path))
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
     logging.captureWarnings(capture=True)
+
+
+def _opened(path: Path) -> TextIO:
+    """Open a log file; end with one line if the disk does not take it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        sys.stderr.write(f"\nERROR: {disks.explained(error, path) or error}\n")
+        raise SystemExit(1) from error
 
 
 @contextlib.contextmanager
@@ -54,6 +67,12 @@ def die_with_parent() -> None:
     """Ask the kernel (Linux) to kill this process when its parent dies, so that no orphan goes on writing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    try:
+        os.kill(int(os.environ.get(PARENT, os.getpid())), 0)
+    except ProcessLookupError:  # it died while this process started
+        raise SystemExit(1) from None
+    except PermissionError:
+        pass
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -1,64 +1,93 @@
 """Kill Snakemake and its jobs at random moments, resume, and compare: python tests/faults/kill_at_random.py [--kills 30].
 
-The toy analysis runs in a folder of its own; at a random moment the whole process group (or Snakemake alone, in turn) gets
-SIGKILL, the lock is taken off and the same command runs again, until it ends. Then everything it made must equal, byte
-for byte but for times, what a run that nobody disturbed made; and the next analysis begins anew. Prints a line per kill
-and one at the end.
+A small analysis runs in a folder of its own. Again and again SIGKILL hits Snakemake with all its jobs, Snakemake alone, or
+one job: after a random time, in the first seconds, while a file is being written, or just after one has appeared. The
+same command then runs again, without a word about locks, until it ends. After every kill each file that is there must
+equal that of a run that nobody disturbed; at the end all of them must be there, and the next analysis begins anew. Prints
+a line per kill and a table.
 """
 
 import argparse
+import collections
 import contextlib
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
+import uproot
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (
     *(sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/default"),
-    *("--configfile", "config.yaml", "--cores", "2", "--quiet", "all"),
+    *("--configfile", "config.yaml", "--cores", "2"),
 )
+RESULTS = Path("results") / "toy"
 TIMES = {"train_seconds", "seconds"}
 """Columns that say how long something took."""
+TARGETS = ("everything", "Snakemake", "a job")
+MOMENTS = ("any time", "first seconds", "writing", "written")
+LONGEST = 20.0
+"""Seconds that a run may take before it is hit; a start of Snakemake takes some of them."""
+
+
+class Kill(NamedTuple):
+    """What was hit, when, and which jobs were running."""
+
+    target: str
+    moment: str
+    seconds: float
+    jobs: tuple[str, ...]
+
+
+def configuration() -> dict[str, object]:
+    """Return the toy analysis with fewer jobs, but with all steps from the simulation to the report."""
+    config = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
+    del config["processes"]["ttbar"], config["samples"]["ttbar"], config["variations"]["ttbar_rate"]
+    config["variations"]["tilt"]["processes"] = ["ztautau"]
+    config["learning"]["events_seen"] = 20_000
+    config["trainings"] = {"augmentation": config["trainings"]["augmentation"]}
+    config["toys"] = {"number": 20, "displacements": {"up2": 2}, "displaced_number": 10}
+    config["toys"]["bootstrap"] = {"sets": 1, "number": 2}
+    return config
 
 
 def project(folder: Path) -> Path:
-    """Copy the project and the toy configuration to *folder*, with fewer pseudo-experiments."""
+    """Copy the project and the small configuration to *folder*, and compile the likelihood as `make install` does."""
     for name in ("workflow", "scripts", "envs"):
-        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
-    config = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, allow_unicode=True))
-    # As `make install` does. The process that compiles differs from those that find it compiled by the last digit.
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "config.yaml").write_text(yaml.safe_dump(configuration(), allow_unicode=True))
+    # The process that compiles differs by the last digit from those that find it compiled.
     subprocess.run([sys.executable, "scripts/compile_likelihood.py"], cwd=folder, check=True, capture_output=True)
     return folder
 
 
-def emptied(folder: Path) -> Path:
-    """Remove what an earlier analysis left in *folder*."""
-    for name in ("results", ".snakemake"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    return folder
-
-
 def fingerprints(folder: Path) -> dict[str, str]:
-    """Return a hash of every result; logs, timings, and the time stamps in ROOT files and the report are left out."""
+    """Return a hash of every result; logs, benchmarks, and the report, which tells the time, are left out."""
     found = {}
-    for path in sorted((folder / "results" / "toy").rglob("*")):
-        name = path.relative_to(folder / "results" / "toy").as_posix()
-        if path.is_file() and not name.startswith(("logs/", "benchmarks/", "raw/")) and path.name != "report.html":
-            found[name] = hashlib.sha256(_content(path)).hexdigest()
+    for path in sorted((folder / RESULTS).rglob("*")):
+        name = path.relative_to(folder / RESULTS).as_posix()
+        if path.is_file() and not path.name.startswith(".") and not name.startswith(("logs/", "benchmarks/")):
+            found[name] = "" if name == "report.html" else hashlib.sha256(_content(path)).hexdigest()
     return found
 
 
 def _content(path: Path) -> bytes:
+    if path.suffix == ".root":  # its bytes tell the time
+        with uproot.open(path) as root:
+            columns = root["events"].arrays(library="np")
+        return b"".join(name.encode() + values.tobytes() for name, values in sorted(columns.items()))
     if path.suffix != ".csv":
         return path.read_bytes()
     rows = [line.split(",") for line in path.read_text().splitlines()]
@@ -68,62 +97,129 @@ def _content(path: Path) -> bytes:
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
     """Start the workflow as the leader of a process group."""
-    return subprocess.Popen(
-        COMMAND, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with (folder / "run.log").open("wb") as log:
+        return subprocess.Popen(COMMAND, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
 
-def kill_after(process: "subprocess.Popen[bytes]", seconds: float, *, alone: bool) -> bool:
-    """Kill Snakemake, *alone* or with its jobs, after some time; return whether it was still running."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-        return False
-    if alone:
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(0.5)  # jobs notice that their parent is gone
-    return True
+def jobs(process: int) -> dict[int, str]:
+    """Return the processes of the jobs of a running Snakemake, and their scripts."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if script := re.search(r"scripts/tmp[^.]*\.(\w+)\.py", " ".join(child.cmdline())):
+                    found[child.pid] = script[1]
+    return found
 
 
-def resumed(folder: Path, moments: random.Random, longest: float, left: int) -> int:
-    """Run the workflow to its end, killed at most *left* times on the way; return how often."""
-    kills = 0
+def waiting(folder: Path, moment: str, chance: random.Random) -> Iterator[None]:
+    """Yield, every few milliseconds, until the moment has come."""
+    began, before = time.monotonic(), set(files(folder, hidden=False))
+    limit = chance.uniform(0.1, 6.0 if moment == "first seconds" else LONGEST)
+    watched: dict[str, Callable[[], bool]] = {
+        "writing": lambda: bool(files(folder, hidden=True)),
+        "written": lambda: bool(set(files(folder, hidden=False)) - before),
+    }
+    come = watched.get(moment, lambda: time.monotonic() - began > limit)
+    while not come() and time.monotonic() - began < 3 * LONGEST:
+        yield
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.02 if moment == "writing" else 0.5))
+
+
+def files(folder: Path, *, hidden: bool) -> list[str]:
+    """Return the results, or the temporary files of those being written."""
+    found = (os.path.join(at, name) for at, _, names in os.walk(folder / RESULTS) for name in names)  # noqa: PTH118
+    kept = (path for path in found if "/logs/" not in path and "/benchmarks/" not in path)
+    return [path for path in kept if os.path.basename(path).startswith(".") == hidden]  # noqa: PTH119
+
+
+def hit(folder: Path, process: "subprocess.Popen[bytes]", chance: random.Random, began: float) -> Kill | None:
+    """Wait for a random moment and kill something; None if the run had ended before."""
+    target, moment = chance.choice(TARGETS), chance.choice(MOMENTS)
+    for _ in waiting(folder, moment, chance):
+        if process.poll() is not None:
+            return None
+    running = jobs(process.pid)
+    if target == "a job" and not running:
+        target = "Snakemake"
+    seconds = time.monotonic() - began
+    if process.poll() is not None:
+        return None
+    victim = chance.choice(sorted(running)) if target == "a job" else process.pid
+    with contextlib.suppress(ProcessLookupError):  # a job may end meanwhile: the file it made is whole
+        os.killpg(victim, signal.SIGKILL) if target == "everything" else os.kill(victim, signal.SIGKILL)
+    if target != "a job":
+        process.wait()
+    names = (running[victim],) if target == "a job" else tuple(sorted(running.values()))
+    return Kill(target, moment, seconds, names)
+
+
+def compare(folder: Path, expected: dict[str, str], *, whole: bool) -> None:
+    """Stop if a file differs from what is *expected*; if *whole*, also if one is missing or left over."""
+    found = fingerprints(folder)
+    wrong = sorted(name for name in found if found[name] != expected.get(name))
+    if whole:
+        wrong += sorted(expected.keys() - found.keys()) + files(folder, hidden=True)
+    wrong = [name for name in wrong if not name.endswith(".snakemake_timestamp")]
+    if wrong:
+        raise SystemExit(f"FAILED: {len(wrong)} files differ, the first is {wrong[0]}; see {folder}")
+
+
+def analysis(folder: Path, expected: dict[str, str], chance: random.Random, left: int) -> list[Kill]:
+    """Run the workflow to its end, hit at most *left* times on the way."""
+    kills: list[Kill] = []
+    excused = False
+    process, began = start(folder), time.monotonic()
     while True:
-        process, moment, alone = start(folder), moments.uniform(1, longest), kills % 2 == 1
-        if kills >= left or not kill_after(process, moment, alone=alone):
-            if process.wait() != 0:
-                raise SystemExit(f"FAILED: the resumed run ended with {process.returncode}; see {folder}")
+        kill = hit(folder, process, chance, began) if len(kills) < left else None
+        if kill:
+            kills.append(kill)
+            print(f"    {kill.seconds:5.1f} s, {kill.moment}: {kill.target} ({', '.join(kill.jobs) or 'no job'})", flush=True)  # fmt: skip
+            excused = kill.target == "a job" or excused
+        if kill is None and process.wait() == 0:
             return kills
-        kills += 1
-        print(f"    killed {'Snakemake alone' if alone else 'everything'} after {moment:.1f} s", flush=True)
-        subprocess.run([*COMMAND, "--unlock"], cwd=folder, check=True, capture_output=True)
+        if kill is None and not excused:
+            log = (folder / "run.log").read_text()[-3000:]
+            raise SystemExit(f"FAILED: the resumed run ended with {process.returncode}; see {folder}\n{log}")
+        if process.poll() is not None:
+            compare(folder, expected, whole=False)
+            process, began, excused = start(folder), time.monotonic(), False
+
+
+def table(kills: list[Kill]) -> Iterator[str]:
+    """Yield how often what was hit, by moment, and which jobs were running."""
+    counts = collections.Counter((kill.target, kill.moment) for kill in kills)
+    yield f"{'killed':<12}" + "".join(f"{moment:>15}" for moment in MOMENTS)
+    for target in TARGETS:
+        yield f"{target:<12}" + "".join(f"{counts[target, moment]:>15}" for moment in MOMENTS)
+    running = collections.Counter(job for kill in kills for job in kill.jobs)
+    yield "jobs that were running: " + ", ".join(f"{name} {number}" for name, number in sorted(running.items()))
 
 
 def main() -> None:
-    """Kill until enough kills are done; compare after every analysis that ended."""
+    """Kill until enough kills are done; compare after every kill and after every analysis."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30, help="kills in total")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="of what is killed when")
     options = parser.parse_args()
-    moments, base = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kill-"))
-    folder = project(base / "project")
-    began = time.monotonic()
+    chance, base = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kill-"))
+    folder, began = project(base / "project"), time.monotonic()
     if start(folder).wait() != 0:
-        raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {folder}")
-    seconds = time.monotonic() - began
-    expected, kills, runs = fingerprints(folder), 0, 0
-    print(f"undisturbed: {seconds:.0f} s, {len(expected)} files", flush=True)
-    while kills < options.kills:
+        raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {folder}/run.log")
+    expected, runs = fingerprints(folder), 0
+    print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(expected)} files", flush=True)
+    kills: list[Kill] = []
+    while len(kills) < options.kills:
+        for name in ("results", ".snakemake"):
+            shutil.rmtree(folder / name)
+        kills += analysis(folder, expected, chance, options.kills - len(kills))
         runs += 1
-        kills += resumed(emptied(folder), moments, seconds, options.kills - kills)
-        found = fingerprints(folder)
-        if different := sorted(name for name in expected | found if expected.get(name) != found.get(name)):
-            raise SystemExit(f"FAILED: {len(different)} files differ, the first is {different[0]}; see {folder}")
-        print(f"run {runs}: the same {len(found)} files after {kills} kills in all", flush=True)
+        compare(folder, expected, whole=True)
+        print(f"analysis {runs}: the same {len(expected)} files after {len(kills)} kills in all", flush=True)
     shutil.rmtree(base)
-    print(f"{kills} of {kills} kills resumed to identical results, in {runs} runs", flush=True)
+    print("\n".join(table(kills)))
+    print(f"{len(kills)} of {len(kills)} kills resumed to identical results, {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Import the library, check the configuration and name what the rules fan out over."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ from nuisflow import (
     checks,
     conditioning,
     datasets,
+    logs,
     points,
     reweightings,
+    runs,
     shown,
     slices,
     sources,
@@ -34,6 +37,24 @@ try:
     missing_files = checks.missing_files(settings)
 except checks.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
+
+results_folder = Path("results") / settings.analysis
+outside_files = [path for paths in user_files.values() for path in paths]
+os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
+if workflow.is_main_process:
+    if "--unlock" in sys.argv and runs.is_busy(results_folder):
+        raise WorkflowError(runs.look_after(results_folder, outside_files))
+    if note := runs.look_after(results_folder, outside_files):
+        logger.warning(note)
+
+
+def begin_run() -> None:
+    """Hold the results until this process ends, or stop if another one does."""
+    try:
+        runs.begin(results_folder, outside_files, batch=workflow.non_local_exec)
+    except runs.RunError as error:
+        raise WorkflowError(str(error)) from None
+
 
 seeds = range(1, settings.learning.seeds + 1)
 gpus = int(settings.learning.device == "cuda")
