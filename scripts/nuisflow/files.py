@@ -7,9 +7,7 @@ disk leaves no half file that could be taken for a result.
 import contextlib
 import difflib
 import functools
-import glob
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Columns = dict[str, np.ndarray]
+replacing = disks.replacing
 
 TREE = "events"
 BASKET = 50_000
@@ -37,54 +36,6 @@ def by_sample(paths: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[
     """Return *paths*, which stand sample after sample as many as are *given* for each, by sample."""
     rest = map(Path, paths)
     return {sample: [next(rest) for _ in listed] for sample, listed in given.items()}
-
-
-@contextlib.contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside *path* to write to; rename it to *path* when the block ends without an error."""
-    final = Path(path)
-    temporary = final.with_name(f".{os.uname().nodename}-{os.getpid()}-{final.name}")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_over(final)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(final)
-        _sync(final.parent)  # or a loss of power could bring back the old file after Snakemake noted the new one
-    except OSError as error:
-        if plain := disks.explained(error, final):
-            raise plain from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove_left_over(final: Path) -> None:
-    """Remove what killed jobs had begun to write of *final*, also on other hosts: one job at a time makes a file."""
-    for path in final.parent.glob(f".*-{glob.escape(final.name)}"):
-        host, _, process = path.name.removesuffix(f"-{final.name}")[1:].rpartition("-")
-        if process.isdigit() and not (host == os.uname().nodename and _is_alive(int(process))):
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -115,7 +66,7 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not JSON ({error}); delete the file and run again") from None
 
 
@@ -125,7 +76,7 @@ def write_table(path: Path | str, table: "pd.DataFrame") -> None:
         if Path(path).suffix == ".csv":
             table.to_csv(temporary, index=False, lineterminator="\n")
         else:
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def read_table(path: Path | str) -> "pd.DataFrame":
@@ -133,8 +84,10 @@ def read_table(path: Path | str) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_csv(path) if Path(path).suffix == ".csv" else pd.read_parquet(path)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, OSError) as error:
+        if Path(path).suffix == ".csv":
+            return pd.read_csv(path)
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except (ValueError, OSError) as error:  # those of pandas and Arrow, and of text that is none
         raise FileError(f"{path}: cannot be read as a table ({error}); delete the file and run again") from error
 
 
@@ -159,9 +112,12 @@ def read_histograms(path: Path | str) -> "dict[str, hist.Hist[Any]]":
 
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=uhi.io.json.object_hook)
-    except json.JSONDecodeError as error:
+        return {name: hist.Hist(histogram) for name, histogram in content.items()}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not JSON ({error}); delete the file and run again") from None
-    return {name: hist.Hist(histogram) for name, histogram in content.items()}
+    except Exception as error:  # a damaged letter of a key or a kind; hist and uhi raise errors of many types
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise FileError(f"{path}: not histograms ({reason}); delete the file and run again") from error
 
 
 def write_root(path: Path | str, columns: Columns) -> None:
@@ -182,9 +138,7 @@ def count_rows(path: Path, tree: str = TREE) -> int:
             case "root":
                 return int(_opened(path, tree).num_entries)
             case "parquet":
-                import pyarrow.parquet as pq
-
-                return int(pq.ParquetFile(path).metadata.num_rows)
+                return int(_parquet(path).metadata.num_rows)
             case kind:
                 raise FileError(f"{path}: a {kind} file is read as a whole only (iterate_rows)")
 
@@ -242,9 +196,7 @@ def _iterate_root(path: Path, columns: Sequence[str], rows: int, tree: str) -> I
 
 
 def _iterate_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[Columns]:
-    import pyarrow.parquet as pq
-
-    source = pq.ParquetFile(path)
+    source = _parquet(path)
     _check_columns(path, columns, source.schema_arrow.names)
     for batch in source.iter_batches(rows, columns=list(columns)):
         yield {name: _array(batch.column(name)) for name in columns}
@@ -340,10 +292,15 @@ def read_jagged(path: Path, branches: Sequence[str], start: int, stop: int, tree
         return arrays
 
 
-def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
+def _parquet(path: Path, **options: Any) -> Any:
+    """Open a Parquet file; pages that have a checksum, as ours do, are compared with it when they are read."""
     import pyarrow.parquet as pq
 
-    source = pq.ParquetFile(path)
+    return pq.ParquetFile(path, page_checksum_verification=True, **options)
+
+
+def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
+    source = _parquet(path)
     _check_columns(path, columns, source.schema_arrow.names)
     groups: list[int] = []
     first = offset = 0
@@ -384,7 +341,7 @@ def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Ma
             table = pa.table({name: _arrow(values, categories.get(name)) for name, values in columns.items()})
             if writer is None:
                 texts: Any = list(categories) or False  # numbers hardly repeat: dictionaries cost time and space
-                options = {"compression": "zstd", "use_dictionary": texts}
+                options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
                 writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, **options))
             writer.write_table(table)
             rows += table.num_rows
@@ -433,10 +390,8 @@ def read_event_parts(
 
     Columns named in *categories* hold text and become indices (int64) into the given names.
     """
-    import pyarrow.parquet as pq
-
     with _naming(path):
-        source = pq.ParquetFile(path, read_dictionary=list(categories))
+        source = _parquet(path, read_dictionary=list(categories))
         _check_columns(path, [*columns, *categories], source.schema_arrow.names)
         for batch in source.iter_batches(rows, columns=[*columns, *categories]):
             numbers = {name: _flat(path, name, _array(batch.column(name))) for name in columns}

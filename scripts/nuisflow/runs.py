@@ -6,6 +6,7 @@ with the process, however it ends: whoever gets it knows that Snakemake's lock o
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -45,8 +46,9 @@ class Holder(NamedTuple):
 def look_after(results: Path, inputs: Sequence[str]) -> str:
     """Clean up after a killed run on *results* and return what the user should know; without effect on a living one.
 
-    *inputs*: files that are not made by the workflow.
+    *inputs*: files that are not made by the workflow. Raise `RunError` if Snakemake could not even note what it does.
     """
+    _try_writing(LOCKS)
     with contextlib.suppress(OSError), _lock(results) as (free, handle):
         holder = _read(handle)
         if not free:
@@ -61,7 +63,7 @@ def look_after(results: Path, inputs: Sequence[str]) -> str:
         for path in left:
             path.unlink()
         notes = [f"{results}: the last run was killed ({holder}); this one goes on"] if left and holder else []
-        return "\n".join([*notes, *_redated(results, inputs)])
+        return "\n".join([*notes, *_unwritable(results), *_redated(results, inputs)])
     return ""
 
 
@@ -78,6 +80,7 @@ def begin(results: Path, inputs: Sequence[str], *, batch: bool) -> None:
     if late:
         raise RunError(f"{late[0]} is dated in the future; set the clock of this machine, or: touch {late[0]}")
     _try_writing(results)
+    _try_writing(LOCKS)
     with contextlib.suppress(OSError):  # a file system without locks: Snakemake's own must do
         handle = os.open(_path(results), os.O_RDWR | os.O_CREAT, 0o664)
         if not _obtained(handle, seconds=2):  # another one may just be looking
@@ -96,18 +99,25 @@ def _end(handle: int, process: int) -> None:
         os.ftruncate(handle, 0)
 
 
-def _try_writing(results: Path) -> None:
-    """Write and remove a small file in *results* and where Snakemake keeps its own."""
-    for folder in (results, LOCKS):
-        path = folder / ".nuisflow-try"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bytes(1_000_000))
-        except OSError as error:
-            raise RunError(str(disks.explained(error, folder / "…") or error)) from error
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+def _try_writing(folder: Path) -> None:
+    """Write and remove a small file in *folder*."""
+    path = folder / ".nuisflow-try"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(100_000))
+    except OSError as error:
+        logging.raiseExceptions = False  # Snakemake's log is on that disk as well
+        raise RunError(str(disks.explained(error, folder) or error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _unwritable(results: Path) -> list[str]:
+    if not results.exists() or os.access(results, os.W_OK):
+        return []
+    code = errno.EROFS if os.statvfs(results).f_flag & os.ST_RDONLY else errno.EACCES
+    return [str(disks.explained(OSError(code, ""), results))]
 
 
 def _path(results: Path) -> Path:

@@ -11,6 +11,7 @@ import argparse
 import collections
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -134,9 +135,18 @@ def files(folder: Path, *, hidden: bool) -> list[str]:
     return [path for path in kept if os.path.basename(path).startswith(".") == hidden]  # noqa: PTH119
 
 
-def hit(folder: Path, process: "subprocess.Popen[bytes]", chance: random.Random, began: float) -> Kill | None:
+def plans(chance: random.Random) -> Iterator[tuple[str, str]]:
+    """Yield what to kill and when, without end: every pair equally often."""
+    pairs = list(itertools.product(TARGETS, MOMENTS))
+    while True:
+        yield from chance.sample(pairs, len(pairs))
+
+
+def hit(
+    folder: Path, process: "subprocess.Popen[bytes]", plan: tuple[str, str], chance: random.Random, began: float
+) -> Kill | None:
     """Wait for a random moment and kill something; None if the run had ended before."""
-    target, moment = chance.choice(TARGETS), chance.choice(MOMENTS)
+    target, moment = plan
     for _ in waiting(folder, moment, chance):
         if process.poll() is not None:
             return None
@@ -166,13 +176,15 @@ def compare(folder: Path, expected: dict[str, str], *, whole: bool) -> None:
         raise SystemExit(f"FAILED: {len(wrong)} files differ, the first is {wrong[0]}; see {folder}")
 
 
-def analysis(folder: Path, expected: dict[str, str], chance: random.Random, left: int) -> list[Kill]:
+def analysis(
+    folder: Path, expected: dict[str, str], planned: Iterator[tuple[str, str]], chance: random.Random, left: int
+) -> list[Kill]:
     """Run the workflow to its end, hit at most *left* times on the way."""
     kills: list[Kill] = []
     excused = False
     process, began = start(folder), time.monotonic()
     while True:
-        kill = hit(folder, process, chance, began) if len(kills) < left else None
+        kill = hit(folder, process, next(planned), chance, began) if len(kills) < left else None
         if kill:
             kills.append(kill)
             print(f"    {kill.seconds:5.1f} s, {kill.moment}: {kill.target} ({', '.join(kill.jobs) or 'no job'})", flush=True)  # fmt: skip
@@ -207,13 +219,13 @@ def main() -> None:
     folder, began = project(base / "project"), time.monotonic()
     if start(folder).wait() != 0:
         raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {folder}/run.log")
-    expected, runs = fingerprints(folder), 0
+    expected, runs, planned = fingerprints(folder), 0, plans(chance)
     print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(expected)} files", flush=True)
     kills: list[Kill] = []
     while len(kills) < options.kills:
         for name in ("results", ".snakemake"):
             shutil.rmtree(folder / name)
-        kills += analysis(folder, expected, chance, options.kills - len(kills))
+        kills += analysis(folder, expected, planned, chance, options.kills - len(kills))
         runs += 1
         compare(folder, expected, whole=True)
         print(f"analysis {runs}: the same {len(expected)} files after {len(kills)} kills in all", flush=True)

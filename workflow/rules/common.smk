@@ -42,9 +42,13 @@ results_folder = Path("results") / settings.analysis
 outside_files = [path for paths in user_files.values() for path in paths]
 os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
 if workflow.is_main_process:
-    if "--unlock" in sys.argv and runs.is_busy(results_folder):
-        raise WorkflowError(runs.look_after(results_folder, outside_files))
-    if note := runs.look_after(results_folder, outside_files):
+    try:
+        note = runs.look_after(results_folder, outside_files)
+    except runs.RunError as error:
+        raise WorkflowError(str(error)) from None
+    if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
+        raise WorkflowError(note)
+    if note:
         logger.warning(note)
 
 
