@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -213,3 +214,60 @@ with files.replacing({str(path)!r}) as temporary:
 """
     subprocess.run([sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, check=False)
     assert json.loads(path.read_text()) == {"mu": 1}
+
+
+@pytest.mark.parametrize("kind", ["events", "table"])
+def test_a_changed_bit_in_a_parquet_file_of_ours_is_never_read_as_a_number(tmp_path, kind):
+    path, random = tmp_path / "events.parquet", np.random.default_rng(1)
+    columns = {"weight": random.normal(size=500), "region": random.integers(0, 2, 500)}
+    if kind == "events":
+        files.write_event_parts(path, iter([columns]), {"region": ["signal", "control"]})
+    else:
+        files.write_table(path, pd.DataFrame(columns))
+    before, content, found = pd.read_parquet(path), path.read_bytes(), 0
+    for place in random.integers(0, len(content), 100):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(damaged)
+        try:
+            if kind == "events":
+                parts = list(files.read_event_parts(path, ["weight"], {"region": ["signal", "control"]}))
+                assert (
+                    np.concatenate([part["weight"] for part in parts]).tobytes()
+                    == before["weight"].to_numpy().tobytes()
+                )
+            else:
+                pd.testing.assert_frame_equal(files.read_table(path), before)
+        except files.FileError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            found += 1
+    assert found > 50
+
+
+def test_pages_of_parquet_that_others_wrote_need_no_checksum(tmp_path):
+    pd.DataFrame(COLUMNS).to_parquet(tmp_path / "events.parquet")
+    assert files.read_rows(tmp_path / "events.parquet", ["pt"], 0, 4)["pt"].tolist() == COLUMNS["pt"].tolist()
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n3,", b"a,b\n1,2\n\xff\xfe,1\n"], ids=["empty", "cut", "no text"])
+def test_a_damaged_table_says_what_to_do(tmp_path, content):
+    (tmp_path / "scan.csv").write_bytes(content)
+    with pytest.raises(files.FileError, match=r"scan\.csv: cannot be read as a table .*delete the file and run again"):
+        files.read_table(tmp_path / "scan.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": "\xff"}', b'{"a": {"uhi_schema": 1}}', b"[1]"])
+def test_damaged_histograms_say_what_to_do(tmp_path, content):
+    (tmp_path / "templates.json").write_bytes(content)
+    with pytest.raises(files.FileError, match=r"templates\.json: not .*delete the file and run again"):
+        files.read_histograms(tmp_path / "templates.json")
+
+
+def test_a_writer_removes_what_killed_ones_left_and_nothing_else(tmp_path):
+    host = os.uname().nodename
+    left = [f".{host}-999999999-fit.json", ".other-1-fit.json"]
+    kept = [f".{host}-{os.getppid()}-fit.json", f".{host}-999999999-a_fit.json", ".notes-fit.json", "a.json"]
+    for name in left + kept:
+        (tmp_path / name).write_text("{")
+    files.write_json(tmp_path / "fit.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "fit.json"])

@@ -77,6 +77,23 @@ def test_the_lock_of_a_killed_run_is_taken_off(folder):
     assert runs.look_after(RESULTS, []) == ""
 
 
+def test_after_a_kill_what_has_a_damaged_record_counts_as_unfinished(folder):
+    another_run(seconds=0).wait()
+    for name, text in {"whole": "{}", "empty": "", "@long/cut": '{"rule": '}.items():
+        write(folder / ".snakemake" / "metadata" / name, 0, text)
+    incomplete = folder / ".snakemake" / "incomplete"
+    runs.look_after(RESULTS, [])
+    assert not incomplete.exists()
+    process = another_run()
+    process.kill()
+    process.wait()
+    runs.look_after(RESULTS, [])
+    assert {str(path.relative_to(incomplete)) for path in incomplete.rglob("*") if path.is_file()} == {
+        "empty",
+        "@long/cut",
+    }
+
+
 def test_the_lock_of_another_analysis_stays(folder):
     write(Path(".snakemake/locks/1.output.lock"), 0, "results/toy2/report.html\n")
     another_run(seconds=0).wait()

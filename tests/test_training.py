@@ -1,3 +1,5 @@
+import zipfile
+
 import gaussians
 import numpy as np
 import pytest
@@ -190,6 +192,17 @@ def test_a_truncated_model_is_an_error(tmp_path):
     content = (tmp_path / "model.pt").read_bytes()
     (tmp_path / "model.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="train again"):
+        training.Classifier.load(tmp_path / "model.pt")
+
+
+def test_a_changed_bit_in_a_number_of_a_model_is_an_error(tmp_path):
+    trained(gaussians.pool(number=500, events_seen=500))[0].save(tmp_path / "model.pt")
+    with zipfile.ZipFile(tmp_path / "model.pt") as parts:
+        part = next(name for name in parts.namelist() if name.endswith("data/0"))
+        number = parts.read(part)
+    content = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(content.replace(number, bytes([number[0] ^ 1]) + number[1:], 1))
+    with pytest.raises(ValueError, match=r"model\.pt: .*data/0 is damaged.*train again"):
         training.Classifier.load(tmp_path / "model.pt")
 
 

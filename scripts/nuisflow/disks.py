@@ -70,7 +70,7 @@ def explained(error: OSError, path: Path) -> DiskError | None:
         case errno.EDQUOT:
             text = f"your quota on {disk} is used up; make room and run again: finished results are kept"
         case errno.EROFS:
-            text = f"{disk} is read-only; make it writable (mount -o remount,rw), or run in another folder"
+            text = "it lies on a read-only file system; make that writable, or run in another folder"
         case errno.EACCES | errno.EPERM if _about(error, path):
             text = f"no permission to write in {path.parent}; change its owner or mode, or run in another folder"
         case errno.EIO:

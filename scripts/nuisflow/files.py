@@ -27,6 +27,8 @@ TREE = "events"
 BASKET = 50_000
 """Events per basket of the ROOT files we write: small enough that a chunk reads whole baskets only."""
 
+REMEDY = "delete it and run again, or fetch it again if the workflow does not make it"
+
 
 class FileError(ValueError):
     """A file that is missing, damaged, or not what it should be."""
@@ -85,10 +87,13 @@ def read_table(path: Path | str) -> "pd.DataFrame":
 
     try:
         if Path(path).suffix == ".csv":
+            if not Path(path).read_bytes().endswith(b"\n"):
+                raise ValueError("it ends within a line")
             return pd.read_csv(path)
         return pd.read_parquet(path, page_checksum_verification=True)
-    except (ValueError, OSError) as error:  # those of pandas and Arrow, and of text that is none
-        raise FileError(f"{path}: cannot be read as a table ({error}); delete the file and run again") from error
+    except Exception as error:  # pandas and Arrow raise errors of many types for damaged bytes
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise FileError(f"{path}: cannot be read as a table ({reason}); delete the file and run again") from error
 
 
 def write_histograms(path: Path | str, histograms: "Mapping[str, hist.Hist[Any]]") -> None:
@@ -237,8 +242,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # readers raise zlib, struct, Arrow, uproot, … errors for damaged bytes
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        remedy = "truncated or damaged? delete it and run again, or fetch it again if the workflow does not make it"
-        raise FileError(f"{path}: cannot be read ({reason}); {remedy}") from error
+        raise FileError(f"{path}: cannot be read ({reason}); truncated or damaged? {REMEDY}") from error
 
 
 def _kind(path: Path) -> str:
@@ -258,7 +262,7 @@ def _check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> N
 
 def _tree(root: Any, path: Path, tree: str) -> Any:
     if path.stat().st_size < root.file.fEND:
-        raise FileError(f"{path}: truncated, {path.stat().st_size} of {root.file.fEND} bytes; fetch it again")
+        raise FileError(f"{path}: truncated, {path.stat().st_size} of {root.file.fEND} bytes; {REMEDY}")
     names = [name for name, kind in root.classnames(cycle=False).items() if kind == "TTree" or "RNTuple" in kind]
     if tree not in names:
         raise FileError(f"{path}: no tree {tree!r}; it has {', '.join(names) or 'none'} (set dataset.tree)")

@@ -62,6 +62,9 @@ def look_after(results: Path, inputs: Sequence[str]) -> str:
             )
         for path in left:
             path.unlink()
+        if holder:  # a run that ends by itself takes its name away
+            _forget_unreadable()
+            os.ftruncate(handle, 0)
         notes = [f"{results}: the last run was killed ({holder}); this one goes on"] if left and holder else []
         return "\n".join([*notes, *_unwritable(results), *_redated(results, inputs)])
     return ""
@@ -171,6 +174,17 @@ def _left_locks(results: Path) -> list[Path]:
         for path in sorted((LOCKS / "locks").glob("*.lock"))
         if any(line.startswith(folder) for line in path.read_text(encoding="utf-8").splitlines())
     ]
+
+
+def _forget_unreadable() -> None:
+    """Have Snakemake make again what it has only a damaged record of, as a loss of power can leave."""
+    for path in (LOCKS / "metadata").rglob("*"):
+        try:
+            path.is_file() and json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            marker = LOCKS / "incomplete" / path.relative_to(LOCKS / "metadata")
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.write_text('{"external_jobid": null}', encoding="utf-8")
 
 
 def _redated(results: Path, inputs: Sequence[str]) -> list[str]:

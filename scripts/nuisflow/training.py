@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -358,6 +359,9 @@ class Classifier:
         from nuisflow import strategies
 
         try:
+            with zipfile.ZipFile(path) as parts:  # torch does not look at the checksums
+                if damaged := parts.testzip():
+                    raise TrainingError(f"its part {damaged} is damaged")
             content = torch.load(path, map_location="cpu", weights_only=True)
             strategy = strategies.read(content["strategy"])
             architecture = networks.Architecture(**content["architecture"])

@@ -115,11 +115,12 @@ def jobs(process: int) -> dict[int, str]:
 
 def waiting(folder: Path, moment: str, chance: random.Random) -> Iterator[None]:
     """Yield, every few milliseconds, until the moment has come."""
-    began, before = time.monotonic(), set(files(folder, hidden=False))
+    began = time.monotonic()
+    before = {hidden: set(files(folder, hidden=hidden)) for hidden in (True, False)}
     limit = chance.uniform(0.1, 6.0 if moment == "first seconds" else LONGEST)
     watched: dict[str, Callable[[], bool]] = {
-        "writing": lambda: bool(files(folder, hidden=True)),
-        "written": lambda: bool(set(files(folder, hidden=False)) - before),
+        "writing": lambda: bool(set(files(folder, hidden=True)) - before[True]),
+        "written": lambda: bool(set(files(folder, hidden=False)) - before[False]),
     }
     come = watched.get(moment, lambda: time.monotonic() - began > limit)
     while not come() and time.monotonic() - began < 3 * LONGEST:
