@@ -39,8 +39,20 @@ TIMES = {"train_seconds", "seconds"}
 """Columns that say how long something took."""
 TARGETS = ("everything", "Snakemake", "a job")
 MOMENTS = ("any time", "first seconds", "writing", "written")
-LONGEST = 20.0
-"""Seconds that a run may take before it is hit; a start of Snakemake takes some of them."""
+SHARE = 0.6
+"""Of the time of an undisturbed run, how long a run may take before it is hit; a start of Snakemake takes some of it."""
+FILES = 8
+"""How many files may appear before one is waited for."""
+
+
+class Study(NamedTuple):
+    """Where the analysis runs, what it must give, how long it may be left alone, and what chance decides."""
+
+    folder: Path
+    expected: dict[str, str]
+    longest: float
+    chance: random.Random
+    plans: Iterator[tuple[str, str]]
 
 
 class Kill(NamedTuple):
@@ -61,7 +73,7 @@ def configuration() -> dict[str, object]:
     config["trainings"] = {"augmentation": config["trainings"]["augmentation"]}
     config["toys"] = {"number": 20, "displacements": {"up2": 2}, "displaced_number": 10}
     config["toys"]["bootstrap"] = {"sets": 1, "number": 2}
-    return config
+    return dict(config)
 
 
 def project(folder: Path) -> Path:
@@ -113,20 +125,24 @@ def jobs(process: int) -> dict[int, str]:
     return found
 
 
-def waiting(folder: Path, moment: str, chance: random.Random) -> Iterator[None]:
+def waiting(study: Study, moment: str) -> Iterator[None]:
     """Yield, every few milliseconds, until the moment has come."""
-    began = time.monotonic()
-    before = {hidden: set(files(folder, hidden=hidden)) for hidden in (True, False)}
-    limit = chance.uniform(0.1, 6.0 if moment == "first seconds" else LONGEST)
+    began, number = time.monotonic(), study.chance.randrange(FILES)
+    before = {hidden: set(files(study.folder, hidden=hidden)) for hidden in (True, False)}
+    limit = study.chance.uniform(0.1, 6.0 if moment == "first seconds" else study.longest)
+
+    def new(*, hidden: bool) -> int:
+        return len(set(files(study.folder, hidden=hidden)) - before[hidden])
+
     watched: dict[str, Callable[[], bool]] = {
-        "writing": lambda: bool(set(files(folder, hidden=True)) - before[True]),
-        "written": lambda: bool(set(files(folder, hidden=False)) - before[False]),
+        "writing": lambda: new(hidden=False) >= number and new(hidden=True) > 0,
+        "written": lambda: new(hidden=False) > number,
     }
     come = watched.get(moment, lambda: time.monotonic() - began > limit)
-    while not come() and time.monotonic() - began < 3 * LONGEST:
+    while not come() and time.monotonic() - began < 2 * study.longest:
         yield
         time.sleep(0.002)
-    time.sleep(chance.uniform(0, 0.02 if moment == "writing" else 0.5))
+    time.sleep(study.chance.uniform(0, 0.02 if moment == "writing" else 0.5))
 
 
 def files(folder: Path, *, hidden: bool) -> list[str]:
@@ -143,12 +159,10 @@ def plans(chance: random.Random) -> Iterator[tuple[str, str]]:
         yield from chance.sample(pairs, len(pairs))
 
 
-def hit(
-    folder: Path, process: "subprocess.Popen[bytes]", plan: tuple[str, str], chance: random.Random, began: float
-) -> Kill | None:
+def hit(study: Study, process: "subprocess.Popen[bytes]", began: float) -> Kill | None:
     """Wait for a random moment and kill something; None if the run had ended before."""
-    target, moment = plan
-    for _ in waiting(folder, moment, chance):
+    target, moment = next(study.plans)
+    for _ in waiting(study, moment):
         if process.poll() is not None:
             return None
     running = jobs(process.pid)
@@ -157,7 +171,7 @@ def hit(
     seconds = time.monotonic() - began
     if process.poll() is not None:
         return None
-    victim = chance.choice(sorted(running)) if target == "a job" else process.pid
+    victim = study.chance.choice(sorted(running)) if target == "a job" else process.pid
     with contextlib.suppress(ProcessLookupError):  # a job may end meanwhile: the file it made is whole
         os.killpg(victim, signal.SIGKILL) if target == "everything" else os.kill(victim, signal.SIGKILL)
     if target != "a job":
@@ -177,15 +191,13 @@ def compare(folder: Path, expected: dict[str, str], *, whole: bool) -> None:
         raise SystemExit(f"FAILED: {len(wrong)} files differ, the first is {wrong[0]}; see {folder}")
 
 
-def analysis(
-    folder: Path, expected: dict[str, str], planned: Iterator[tuple[str, str]], chance: random.Random, left: int
-) -> list[Kill]:
+def analysis(study: Study, left: int) -> list[Kill]:
     """Run the workflow to its end, hit at most *left* times on the way."""
     kills: list[Kill] = []
     excused = False
-    process, began = start(folder), time.monotonic()
+    process, began = start(study.folder), time.monotonic()
     while True:
-        kill = hit(folder, process, next(planned), chance, began) if len(kills) < left else None
+        kill = hit(study, process, began) if len(kills) < left else None
         if kill:
             kills.append(kill)
             print(f"    {kill.seconds:5.1f} s, {kill.moment}: {kill.target} ({', '.join(kill.jobs) or 'no job'})", flush=True)  # fmt: skip
@@ -193,11 +205,11 @@ def analysis(
         if kill is None and process.wait() == 0:
             return kills
         if kill is None and not excused:
-            log = (folder / "run.log").read_text()[-3000:]
-            raise SystemExit(f"FAILED: the resumed run ended with {process.returncode}; see {folder}\n{log}")
+            log = (study.folder / "run.log").read_text()[-3000:]
+            raise SystemExit(f"FAILED: the resumed run ended with {process.returncode}; see {study.folder}\n{log}")
         if process.poll() is not None:
-            compare(folder, expected, whole=False)
-            process, began, excused = start(folder), time.monotonic(), False
+            compare(study.folder, study.expected, whole=False)
+            process, began, excused = start(study.folder), time.monotonic(), False
 
 
 def table(kills: list[Kill]) -> Iterator[str]:
@@ -220,16 +232,16 @@ def main() -> None:
     folder, began = project(base / "project"), time.monotonic()
     if start(folder).wait() != 0:
         raise SystemExit(f"FAILED: the undisturbed run ended with an error; see {folder}/run.log")
-    expected, runs, planned = fingerprints(folder), 0, plans(chance)
-    print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(expected)} files", flush=True)
-    kills: list[Kill] = []
+    longest, kills, runs = SHARE * (time.monotonic() - began), list[Kill](), 0
+    study = Study(folder, fingerprints(folder), longest, chance, plans(chance))
+    print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(study.expected)} files", flush=True)
     while len(kills) < options.kills:
         for name in ("results", ".snakemake"):
             shutil.rmtree(folder / name)
-        kills += analysis(folder, expected, planned, chance, options.kills - len(kills))
+        kills += analysis(study, options.kills - len(kills))
         runs += 1
-        compare(folder, expected, whole=True)
-        print(f"analysis {runs}: the same {len(expected)} files after {len(kills)} kills in all", flush=True)
+        compare(folder, study.expected, whole=True)
+        print(f"analysis {runs}: the same {len(study.expected)} files after {len(kills)} kills in all", flush=True)
     shutil.rmtree(base)
     print("\n".join(table(kills)))
     print(f"{len(kills)} of {len(kills)} kills resumed to identical results, {time.monotonic() - began:.0f} s")
