@@ -1,3 +1,5 @@
+import functools
+import os
 import re
 import shutil
 import subprocess
@@ -75,3 +77,79 @@ def test_a_training_depends_on_its_own_strategy_and_no_other():
     names = {path.name for path in sources.of("train_network", "strategies/adversarial.py")}
     assert {"strategy.py", "adversarial.py", "training.py"} <= names
     assert "augmentation.py" not in names
+
+
+# --- the memory across processes --------------------------------------------------------------------------------------
+
+
+def parsed_files(memory, **environment):
+    """Return how many files a fresh process parses for the digest of a script, and that digest."""
+    code = (
+        "import ast\n"
+        "from nuisflow import sources\n"
+        f"sources.memory_file = lambda: sources.Path({str(memory)!r})\n"
+        "count, real = [], ast.parse\n"
+        "ast.parse = lambda *given, **named: count.append(1) or real(*given, **named)\n"
+        "print(len(count), sources.digest('fill_templates'), len(count))\n"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=sources.SCRIPTS,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, digest, number = done.stdout.split()
+    return int(number), digest
+
+
+def test_only_the_first_of_many_processes_parses_the_library_and_all_agree(tmp_path):
+    memory = tmp_path / "__pycache__" / "memory.json"
+    first, digest = parsed_files(memory)
+    assert first > 10
+    assert parsed_files(memory) == (0, digest)
+    assert [path.name for path in memory.parent.iterdir()] == ["memory.json"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"a": 1}', '{"a": ["b"]}', "\x00\x00"])
+def test_a_damaged_memory_is_made_anew(tmp_path, damage):
+    memory = tmp_path / "memory.json"
+    memory.write_text(damage)
+    first, digest = parsed_files(memory)
+    assert first > 10
+    assert parsed_files(memory) == (0, digest)
+
+
+def test_where_nothing_can_be_written_the_digest_is_the_same(tmp_path):
+    (tmp_path / "file").write_text("")
+    first, digest = parsed_files(tmp_path / "file" / "memory.json")
+    assert first > 10
+    assert parsed_files(tmp_path / "memory.json", PYTHONDONTWRITEBYTECODE="1") == (first, digest)
+    assert not (tmp_path / "memory.json").exists()
+
+
+def test_the_memory_forgets_what_another_version_of_this_module_found(tmp_path, monkeypatch):
+    path = tmp_path / "some.py"
+    path.write_text("import math\n")
+    monkeypatch.setattr(sources, "memory_file", lambda: tmp_path / "memory.json")
+    monkeypatch.setattr(sources, "_memory", functools.cache(dict))
+    sources._parsed.cache_clear()
+    before = sources._parsed(path)
+    monkeypatch.setattr(sources, "_own_code", lambda: b"another")
+    sources._parsed.cache_clear()
+    assert sources._parsed(path) == before
+    assert len(sources._memory()) == 2
+
+
+def test_reading_the_snakefile_imports_nothing_heavy():
+    """Every job of a cluster reads it anew: what the configuration needs must load in a fraction of a second."""
+    names = re.search(r"from nuisflow import \(([^)]*)\)", (ROOT / "workflow" / "rules" / "common.smk").read_text())[1]
+    code = f"import sys; from nuisflow import {' '.join(names.split()).rstrip(',')}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "pandas", "pyarrow", "scipy", "uproot", "awkward", "hist", "matplotlib", "dask", "numba", "pyhf"}
+    heavy |= {"xgboost", "numexpr", "sklearn", "distributed", "iminuit", "jsonschema"}
+    assert not heavy & {name.partition(".")[0] for name in loaded.stdout.split()}

@@ -7,11 +7,19 @@ values in the parameters of a rule, which Snakemake tracks itself.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import importlib.util
+import json
+import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = "nuisflow"
+REMEMBERED = 2000
+"""How many contents of files are remembered at most: a few hundred bytes each."""
 MODELS = frozenset(
     {
         "benchmarks.py",
@@ -49,36 +57,97 @@ def of(script: str, *modules: str, folder: Path = SCRIPTS) -> list[Path]:
 
 def digest(script: str, *modules: str, folder: Path = SCRIPTS) -> str:
     """Return a short hash of the code in the files `of` the same arguments."""
-    hashes = (_tree_hash(path) for path in of(script, *modules, folder=folder))
+    hashes = [_tree_hash(path) for path in of(script, *modules, folder=folder)]
+    _remember()
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
+class _Facts(NamedTuple):
+    """What is known of a file: a hash of its syntax tree without docstrings, and the modules that it imports."""
+
+    tree: str
+    modules: list[str]
+
+
 @functools.cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _parsed(path: Path) -> _Facts:
+    """Return what is known of *path*, from the memory of earlier runs if its content was met before."""
+    text = path.read_bytes()
+    key = hashlib.sha256(_own_code() + text).hexdigest()
+    if key not in _memory():
+        _memory()[key] = _facts(ast.parse(text, filename=str(path)))
+        _new.append(key)
+    return _memory()[key]
+
+
+def _facts(tree: ast.Module) -> _Facts:
+    """Return what is known of a file with the syntax tree *tree*, which loses its docstrings."""
+    modules: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        elif isinstance(node, ast.Import):
+            modules |= dict.fromkeys(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules |= dict.fromkeys([node.module, *(f"{node.module}.{name.name}" for name in node.names)])
+    return _Facts(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), list(modules))
+
+
+# --- a memory across processes: every job of a cluster reads the Snakefile, and parsing takes seconds ----------------
+
+_new: list[str] = []
+"""Keys that are not in the file of the memory yet."""
+
+
+@functools.cache
+def _own_code() -> bytes:
+    """Return a hash of this module: what another version of it remembers does not count."""
+    return hashlib.sha256(Path(__file__).read_bytes()).digest()
+
+
+def memory_file() -> Path:
+    """Return the file of the memory, beside Python's own of this module: they go and come together."""
+    return Path(importlib.util.cache_from_source(__file__)).with_suffix(".json")
+
+
+@functools.cache
+def _memory() -> dict[str, _Facts]:
+    """Return what earlier processes found, by the content of files; nothing if there is no such file, or a bad one."""
+    try:
+        return {key: _Facts(str(tree), list(modules)) for key, (tree, modules) in json.loads(_text()).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _text() -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return memory_file().read_text(encoding="utf-8")
+    return "{}"
+
+
+def _remember() -> None:
+    """Write what this process found beside what is known; where that is not possible, the next one parses again."""
+    if not _new or sys.dont_write_bytecode:
+        return
+    latest = dict(list(_memory().items())[-REMEMBERED:])
+    temporary = memory_file().with_name(f".{os.uname().nodename}-{os.getpid()}-{memory_file().name}")
+    with contextlib.suppress(OSError):
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(latest), encoding="utf-8")
+        temporary.replace(memory_file())
+    _new.clear()
 
 
 @functools.cache
 def _tree_hash(path: Path) -> str:
     """Return a hash of the syntax tree of *path* without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return _parsed(path).tree
 
 
 @functools.cache
 def _imports(path: Path, folder: Path) -> tuple[Path, ...]:
     """Return the library files that *path* imports, at any depth of its code."""
-    modules: set[str] = set()
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.Import):
-            modules.update(name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules.add(node.module)
-            modules.update(f"{node.module}.{name.name}" for name in node.names)
-    ours = {module for module in modules if module.split(".")[0] == PACKAGE}
+    ours = {module for module in _parsed(path).modules if module.split(".")[0] == PACKAGE}
     files: set[Path] = set()
     for module in ours:
         parts = module.split(".")
