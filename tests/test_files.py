@@ -271,3 +271,20 @@ def test_a_writer_removes_what_killed_ones_left_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("{")
     files.write_json(tmp_path / "fit.json", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "fit.json"])
+
+
+def test_pieces_of_a_parquet_file_are_those_of_the_whole_whatever_its_row_groups(tmp_path):
+    path = tmp_path / "events.parquet"
+    parts = np.split(np.arange(50, dtype=np.float32), [7, 7, 20, 21, 50])  # two row groups have no rows
+    files.write_event_parts(path, iter([{"x": part} for part in parts]), {})
+    for start in range(0, 51, 3):
+        for stop in range(start, 54, 4):
+            piece = files.read_rows(path, ["x"], start, stop)["x"]
+            assert piece.tolist() == list(range(start, min(stop, 50)))
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path):
+    path = tmp_path / "events.parquet"
+    for size in (10, 20):
+        files.write_event_parts(path, iter([{"x": np.arange(size, dtype=np.float32)}]), {})
+        assert len(files.read_rows(path, ["x"], 0, 100)["x"]) == size

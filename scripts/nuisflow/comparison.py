@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from nuisflow import files, metrics, shown
 
@@ -320,11 +319,13 @@ def difference(ours: np.ndarray, best: np.ndarray) -> Difference:
     if min(len(ours), len(best)) < 2:
         value = float(np.mean(ours) - np.mean(best)) if len(ours) and len(best) else np.nan
         return Difference(value, np.nan, np.nan)
+    from scipy import special  # here: a fifth of a second
+
     value = float(np.mean(ours) - np.mean(best))
     variances = np.array([np.var(sample, ddof=1) / len(sample) for sample in (ours, best)])
     error = float(np.sqrt(variances.sum()))
     if error == 0:
         return Difference(value, 0.0, np.inf * np.sign(value) if value else 0.0)
     freedom = variances.sum() ** 2 / np.sum(variances**2 / (np.array([len(ours), len(best)]) - 1))
-    p_value = 2 * scipy.special.stdtr(freedom, -abs(value) / error)
-    return Difference(value, error, float(-np.sign(value) * scipy.special.ndtri(p_value / 2)))
+    p_value = 2 * special.stdtr(freedom, -abs(value) / error)
+    return Difference(value, error, float(-np.sign(value) * special.ndtri(p_value / 2)))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from nuisflow.datasets import gaussian
 
@@ -71,6 +71,8 @@ def edges(rule: str, number: int, slope: float = SLOPE) -> np.ndarray:
     if rule == "uniform":
         inner = special.logit(shares) / slope
     else:
+        from scipy import optimize  # here: a quarter of a second
+
         inner = [optimize.brentq(lambda u, q=share: _mixture(u) - q, -8.0, 8.0, xtol=1e-14) for share in shares]
     return np.array([-np.inf, *inner, np.inf])
 

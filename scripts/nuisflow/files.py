@@ -304,18 +304,30 @@ def _parquet(path: Path, **options: Any) -> Any:
 
 
 def _read_parquet(path: Path, columns: Sequence[str], start: int, stop: int) -> Columns:
-    source = _parquet(path)
+    status = path.stat()
+    metadata, ends = _kept_footer(path.absolute(), (status.st_ino, status.st_size, status.st_mtime_ns))
+    source = _parquet(path, metadata=metadata)
     _check_columns(path, columns, source.schema_arrow.names)
-    groups: list[int] = []
-    first = offset = 0
-    for group in range(source.num_row_groups):
-        rows = source.metadata.row_group(group).num_rows
-        if first < stop and first + rows > start:
-            offset = first if not groups else offset
-            groups.append(group)
-        first += rows
-    table = source.read_row_groups(groups, columns=list(columns)).slice(start - offset, stop - start)
+    first = int(
+        np.searchsorted(ends, start, side="right")
+    )  # the row group of row start, and the one after row stop - 1
+    last = min(int(np.searchsorted(ends, stop, side="left")) + 1, len(ends))
+    table = source.read_row_groups(range(first, last), columns=list(columns))
+    table = table.slice(start - (int(ends[first - 1]) if first else 0), stop - start)
     return {name: _flat(path, name, _array(table.column(name).combine_chunks())) for name in columns}
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_footer(path: Path, _status: tuple[int, ...]) -> tuple[Any, np.ndarray]:
+    """Return what a Parquet file says of itself and the row after each row group, of a file that is as *_status* says.
+
+    Read once, not for every piece: in a file of a billion events it is as large as many pieces.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = pq.ParquetFile(path).metadata
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    return metadata, np.cumsum(rows, dtype=np.int64)
 
 
 def _flat(path: Path, name: str, values: np.ndarray) -> np.ndarray:

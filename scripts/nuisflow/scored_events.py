@@ -84,14 +84,12 @@ def part(path: Path, scores: Path | None, blocks: Blocks, scored_as: str | None 
 def rows(part: Part, regions: Regions, factors: Sequence[str] = ()) -> Iterator[tuple[str, Columns]]:
     """Yield the events of *part* region by region: ``value`` (score or observable), ``weight`` and *factors*."""
     columns, names = ("weight", "observable", *factors), {"region": regions.names}
-    score = np.empty(0)
-    if part.scores is not None:
-        score = files.read_rows(part.scores, ["score"], part.start, part.stop)["score"]
-    start = 0
+    start = part.start
     for events in files.read_event_parts(part.path, columns, names):
         events["value"] = events.pop("observable").astype(np.float64)
         if part.scores is not None:
-            _insert_scores(events, score[start : start + len(events["value"])], part.scores, regions)
+            score = files.read_rows(part.scores, ["score"], start, start + len(events["value"]))["score"]
+            _insert_scores(events, score, part.scores, regions)
         start += len(events["value"])
         for index, region in enumerate(regions.names):
             if np.any(inside := events["region"] == index):

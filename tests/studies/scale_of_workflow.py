@@ -127,8 +127,8 @@ def finish(folder: Path, made: dict[str, Any]) -> Used:
     return snakemake(folder, made, "--touch", "--forceall", "--quiet", "all")
 
 
-def measured(shape: Shape) -> list[dict[str, Any]]:
-    """Return one row per dry run of a workflow of this *shape*."""
+def measured(shape: Shape, *, fresh: bool = False) -> list[dict[str, Any]]:
+    """Return one row per dry run of a workflow of this *shape*; *fresh*: only of that in an empty folder."""
     made = content(shape)
     other = copy.deepcopy(made)
     other["trainings"]["training_0"]["variations"] = ["tes_1"]
@@ -136,8 +136,9 @@ def measured(shape: Shape) -> list[dict[str, Any]]:
         folder = Path(name)
         dry = ("--dry-run", "--quiet", "all")
         runs = {"everything": snakemake(folder, made, *dry)}
-        finish(folder, made)
-        runs |= {"nothing": snakemake(folder, made, *dry), "one training": snakemake(folder, other, *dry)}
+        if not fresh:
+            finish(folder, made)
+            runs |= {"nothing": snakemake(folder, made, *dry), "one training": snakemake(folder, other, *dry)}
     every = {"jobs": jobs(runs["everything"]), **shape._asdict(), "dependencies": dependencies(made)}
     return [
         {**every, "to_do": what, "listed": jobs(used), **{key: value for key, value in used._asdict().items() if key != "text"}}
@@ -151,13 +152,16 @@ def profile(shape: Shape) -> str:
         python = ("-m", "cProfile", "-o", "profile")
         snakemake(Path(name), content(shape), "--dry-run", "--quiet", "all", python=python)
         code = "import pstats; pstats.Stats('profile').sort_stats('cumulative').print_stats(60)"
-        return subprocess.run([sys.executable, "-c", code], cwd=name, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=name, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
 
 
 def main() -> None:
     """Run the study and write its table."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="default: all")
+    parser.add_argument("--fresh", action="store_true", help="only the dry runs in empty folders")
     parser.add_argument("--profile", choices=SHAPES, help="print a profile of one dry run instead")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "studies", help="folder (%(default)s)")
     options = parser.parse_args()
@@ -166,7 +170,7 @@ def main() -> None:
         return
     rows = []
     for shape in options.shapes:
-        for row in measured(SHAPES[shape]):
+        for row in measured(SHAPES[shape], fresh=options.fresh):
             rows.append({"shape": shape, **row})
             print(", ".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in rows[-1].items()), flush=True)  # fmt: skip
     import pandas as pd

@@ -39,7 +39,9 @@ def scripts() -> list[str]:
 def preamble() -> str:
     """Return the lines that Snakemake puts before a script."""
     empty = iocontainers.InputFiles(), iocontainers.OutputFiles(), iocontainers.Params(), iocontainers.Wildcards()
-    job = iocontainers.Snakemake(*empty, 1, iocontainers.ResourceList(), iocontainers.Log(), {}, "rule", None, "scripts")
+    job = iocontainers.Snakemake(
+        *empty, 1, iocontainers.ResourceList(), iocontainers.Log(), {}, "rule", None, "scripts"
+    )
     pickled = pickle.dumps(job, protocol=4)
     return (
         f"import sys; sys.path.append({str(ROOT / 'scripts')!r}); import pickle; snakemake = pickle.loads({pickled!r}); "
