@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from nuisflow import disks
-
-from nuisflow import records
+from nuisflow import disks, records
 
 T = TypeVar("T")
 
