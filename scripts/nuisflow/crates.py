@@ -4,7 +4,6 @@ It follows RO-Crate 1.1 with the profile Process Run Crate 0.5 (https://w3id.org
 CreateAction from files (object) to files (result) by a script of a commit (instrument).
 """
 
-import functools
 import hashlib
 import importlib.metadata
 import json
@@ -130,7 +129,6 @@ def _single(values: list[dict[str, str]]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-@functools.lru_cache(maxsize=100_000)
 def _identifier(folder: Path, path: str) -> str:
     """Return the place of a file relative to the crate, or its URI if it lies elsewhere."""
     whole = Path(os.path.abspath(path))  # noqa: PTH100 (a link stays the name that the user gave)
