@@ -142,10 +142,11 @@ def _batch_cluster(settings: Dask) -> Any:
 
     given: dict[str, Any] = dict(settings.options)
     path = os.pathsep.join([str(_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = f"PYTHONPATH={shlex.quote(path)} OMP_NUM_THREADS=1 {_PAUSE}=False"
+    folder, path = shlex.quote(str(Path.cwd())), shlex.quote(path)
+    environment = f"env --chdir={folder} PYTHONPATH={path} OMP_NUM_THREADS=1 {_PAUSE}=False"
     options = {"log_directory": "results/dask", **({"disk": "1GB"} if settings.cluster == "htcondor" else {})} | given
     options |= {"cores": 1, "processes": 1, "memory": settings.memory or "2GB"}
-    options |= {"python": f"env {environment} {given.get('python', sys.executable)}"}
+    options |= {"python": f"{environment} {given.get('python', sys.executable)}"}
     options |= {"scheduler_options": {"dashboard_address": ":0"} | given.get("scheduler_options", {})}
     if settings.walltime:
         options["walltime"] = settings.walltime
