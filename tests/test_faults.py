@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 RESULTS = Path("results") / "toy"
 RAW = str(RESULTS / "raw" / "ztautau.root")
 WORKSPACE = str(RESULTS / "trainings" / "augmentation" / "seed1" / "workspace.json")
+SCORES = WORKSPACE.replace("workspace.json", "scores.parquet")
 COMMAND = (
     *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")),
     *("--workflow-profile", str(ROOT / "workflow" / "profiles" / "default")),
@@ -165,7 +166,7 @@ def test_after_a_kill_the_same_command_goes_on_and_clears_what_was_half_written(
     (copied / WORKSPACE).unlink()
     half = (copied / WORKSPACE).with_name(f".{os.uname().nodename}-999999999-workspace.json")
     half.write_text("{")
-    scores = base64.urlsafe_b64encode(WORKSPACE.replace("workspace.json", "scores.parquet").encode()).decode()
+    scores = base64.urlsafe_b64encode(SCORES.encode()).decode()
     assert (copied / ".snakemake" / "metadata" / scores).stat().st_size > 0
     (copied / ".snakemake" / "metadata" / scores).write_text("")
     process = begun(copied, "--", WORKSPACE)
@@ -220,11 +221,11 @@ def test_a_damaged_file_is_named_and_after_its_removal_all_is_as_before(copied):
     before, content = fingerprints(copied), bytearray((copied / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copied / name).write_bytes(content)
-    done = snakemake(copied, "--", WORKSPACE)
+    done = snakemake(copied, "--", SCORES, WORKSPACE)
     assert done.returncode == 1
     assert re.search(rf"ERROR in score_events: {name}: cannot be read .*delete it and run again", done.stdout)
     (copied / name).unlink()
-    done = snakemake(copied, "--", WORKSPACE)
+    done = snakemake(copied, "--", SCORES, WORKSPACE)
     assert done.returncode == 0
     assert "Train" not in done.stdout
     assert fingerprints(copied) == before
