@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,8 @@ LIBEXEC = /usr/libexec/condor
 SHARE = /usr/share/condor
 DAEMON_LIST = MASTER SHARED_PORT COLLECTOR NEGOTIATOR SCHEDD STARTD
 CONDOR_HOST = 127.0.0.1
-COLLECTOR_HOST = 127.0.0.1:16819
-SHARED_PORT_PORT = 16819
+COLLECTOR_HOST = 127.0.0.1:{port}
+SHARED_PORT_PORT = {port}
 NETWORK_INTERFACE = 127.0.0.1
 BIND_ALL_INTERFACES = false
 ENABLE_IPV6 = false
@@ -125,33 +126,42 @@ def unpack(system: Path) -> None:
     os.chown(home, UID, UID)
 
 
-def entered(system: Path, folder: Path, *arguments: str) -> list[str]:
-    """Return the command that runs this script inside *system* as the user, with what it needs at the same paths."""
+def entered(system: Path, folder: Path, script: Path) -> list[str]:
+    """Return the command that runs *script* inside *system* as the user, with what it needs at the same paths."""
     environment = Path(sys.prefix).resolve()
     shown = [Path("/dev"), Path(sys.base_prefix), ROOT, environment, folder]
-    inside = {path: shlex.quote(f"{system}{path}") for path in shown}
-    lines = [f"mkdir -p {there} && mount --rbind {shlex.quote(str(path))} {there}" for path, there in inside.items()]
+    mounts = [["mount", "--rbind", str(path), str(_place(system, path))] for path in shown]
+    mounts += [["mount", "-t", "proc", "proc", str(system / "proc")]]
     variables = {"PATH": f"{environment}/bin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": f"/home/{USER}", "USER": USER}
     variables |= {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "CONDOR_CONFIG": f"{folder}/daemons/condor_config"}
     start = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-    start += [f"{environment}/bin/python", str(Path(__file__).resolve()), "--inside", str(folder), *arguments]
-    lines += [
-        f"mount -t proc proc {shlex.quote(f'{system}/proc')}",
-        f"exec chroot --userspec={UID}:{UID} {shlex.quote(str(system))} {shlex.join(start)}",
-    ]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-ec", "\n".join(lines)]
+    start += [f"{environment}/bin/python", str(script), "--inside", str(folder)]
+    change = ["chroot", f"--userspec={UID}:{UID}", str(system), *start]
+    lines = [*map(shlex.join, mounts), f"exec {shlex.join(change)}"]
+    return ["unshare", "--mount", "--pid", "--fork", "bash", "-ec", "\n".join(lines)]
 
 
-def outside(system: Path, folder: Path) -> int:
-    """Run the test inside *system*; end all its processes, and with them its mounts, if this one is ended."""
+def _place(system: Path, path: Path) -> Path:
+    """Return a folder in *system* to mount *path* on; all users may pass through those above it (not so /root)."""
+    place = system.joinpath(*path.parts[1:])
+    place.mkdir(parents=True, exist_ok=True)
+    for above in place.parents[: len(path.parts) - 1]:
+        above.chmod(above.stat().st_mode | 0o555)
+    return place
+
+
+def outside(system: Path, folder: Path, script: Path) -> int:
+    """Run *script* inside *system*; end all its processes, and with them its mounts, if this one is ended."""
     unpack(system)
     os.chown(folder, UID, UID)
     folder.chmod(0o755)
-    process = subprocess.Popen(entered(system, folder))
+    process = subprocess.Popen(entered(system, folder, script), start_new_session=True)
     try:
         return process.wait()
     finally:
-        process.kill()  # unshare; its child, the first process of the name space, dies with it, and all others with that
+        with contextlib.suppress(OSError, IndexError):  # there is none any more
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(children[0]), signal.SIGKILL)  # with the first process of the name space all others end
         process.wait()
 
 
@@ -163,7 +173,9 @@ def private_condor(folder: Path) -> Iterator[None]:
     """Run HTCondor's daemons for the time of the block."""
     for name in ("log", "spool", "execute", "lock", "run"):
         (folder / name).mkdir(parents=True)
-    (folder / "condor_config").write_text(CONFIG.format(folder=folder, user=USER))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "condor_config").write_text(CONFIG.format(folder=folder, user=USER, port=port))
     with (folder / "daemons.log").open("wb") as log:
         master = subprocess.Popen(["condor_master", "-f"], stdout=log, stderr=log, start_new_session=True)
     try:
@@ -304,28 +316,27 @@ def inside(folder: Path) -> None:
         check_failures(place, config)
 
 
-def main() -> None:
-    """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(script: Path, test: Callable[[Path], None], words: str | None) -> int:
+    """Run *script* inside a Debian with HTCondor, where it runs *test* with a folder."""
+    parser = argparse.ArgumentParser(description=(words or "").partition("\n")[0])
     parser.add_argument("--install", action="store_true", help="install debootstrap (apt-get) and the plugin (pip)")
     parser.add_argument("--system", type=Path, help="folder for the Debian with HTCondor, to keep it for the next time")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that what was started is stopped
     if options.inside:
-        inside(options.inside)
-        return
+        test(options.inside)
+        return 0
     try:
         prepare(install=options.install)
         with tempfile.TemporaryDirectory(prefix="condor-") as name:
             folder = Path(name) / "test"
             folder.mkdir()
-            code = outside((options.system or Path(name) / "system").resolve(), folder)
+            return outside((options.system or Path(name) / "system").resolve(), folder, script)
     except Unavailable as reason:
         say(f"HTCondor is not tested here: {reason}")
-        return
-    sys.exit(code)
+        return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(Path(__file__).resolve(), inside, __doc__))
