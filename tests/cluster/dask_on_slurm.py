@@ -58,6 +58,16 @@ def log(folder: Path) -> str:
     return (folder / LOG).read_text() if (folder / LOG).exists() else ""
 
 
+def registered(folder: Path) -> int:
+    """Return how many workers have ever reached the scheduler: one that is lost before is not submitted again."""
+    return sum("Registered to:" in path.read_text() for path in (folder / "results" / "dask").glob("*.err"))
+
+
+def at_work(folder: Path) -> bool:
+    """Return whether some chunks are done."""
+    return " of " in log(folder).partition("dashboard")[2]
+
+
 def made(folder: Path, config: dict[str, Any]) -> bytes:
     """Return the bytes of the target, made without dask."""
     process = start(folder, config | {"dask": {"scheduler": "synchronous", "chunk_size": config["dask"]["chunk_size"]}})
@@ -68,10 +78,8 @@ def made(folder: Path, config: dict[str, Any]) -> bytes:
 def cancelled_while_running(folder: Path, config: dict[str, Any]) -> bytes:
     """Make the target, cancel one worker when both are at work, and return the bytes."""
     process = start(folder, config)
-    wait(lambda: len(running()) == 2, "two workers run")
-    first = running()
-    wait(lambda: " of " in log(folder).partition("dashboard")[2], "some chunks are done")
-    lost = min(first)
+    wait(lambda: registered(folder) == 2 and at_work(folder), "two workers have done some chunks")
+    lost = min(running())
     subprocess.run(["scancel", lost], check=True)
     slurm.say(f"job {lost} is cancelled while the job is at: {log(folder).splitlines()[-1]}")
     slurm.check(process.wait(slurm.TIMEOUT) == 0, "the job ends well although a worker was cancelled", log(folder))
@@ -87,7 +95,7 @@ def killed(folder: Path, config: dict[str, Any]) -> None:
     (folder / TARGET).unlink()
     (folder / LOG).unlink()
     process = start(folder, config)
-    wait(lambda: len(running()) == 2 and " of " in log(folder).partition("dashboard")[2], "some chunks are done")
+    wait(lambda: len(running()) == 2 and at_work(folder), "some chunks are done")
     process.kill()  # the job dies with Snakemake
     process.wait()
     begun = time.monotonic()
