@@ -75,6 +75,7 @@ def running(tmp_path):
     file = tmp_path / "scheduler.json"
     with (tmp_path / "log").open("wb") as log:
         start("scheduler", "--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
+        workers.scheduler = processes[0].pid
         wait_until(file.exists)
         yield workers
         for process in processes:
@@ -251,6 +252,17 @@ def test_an_address_where_nobody_answers_is_named():
         pytest.raises(clusters.WorkerError, match=r"dask.address: no scheduler answers at tcp://127.0.0.1:9"),
     ):
         run("tcp://127.0.0.1:9")
+
+
+def kill(identifier):
+    os.kill(identifier, signal.SIGKILL)
+    time.sleep(5)
+
+
+def test_a_scheduler_that_is_lost_is_an_error(running):
+    settings = Dask(scheduler="distributed", address=running(1))
+    with pytest.raises(clusters.WorkerError, match=r"dask: the connection to the scheduler at tcp.* is lost"):
+        list(parallel.ordered_map(kill, [running.scheduler], settings))
 
 
 def test_a_scheduler_without_workers_is_an_error(running, monkeypatch):

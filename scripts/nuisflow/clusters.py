@@ -1,5 +1,6 @@
 """The workers of dask.distributed: on this machine, as jobs of a batch system, or those of a running scheduler."""
 
+import concurrent.futures
 import contextlib
 import functools
 import importlib
@@ -80,6 +81,9 @@ def _compute(
         results: Sequence[Any] = client.gather(futures)
     except distributed.KilledWorker as error:
         raise died(settings, 1 + int(error.allowed_failures)) from error
+    except concurrent.futures.CancelledError as error:
+        where = f" at {settings.address}" if settings.address else ""
+        raise WorkerError(f"dask: the connection to the scheduler{where} is lost; start it and run again") from error
     return results
 
 
