@@ -12,10 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from analyses import ROOT
 from faults.kill_at_random import configuration, fingerprints
+
+from nuisflow import disks, files
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 RESULTS = Path("results") / "toy"
@@ -97,6 +101,36 @@ def test_a_full_disk_stops_with_one_clear_line_and_the_next_run_ends_like_an_und
     mounted("-o", "remount,size=20m", at=folder / "results")
     assert snakemake(folder, "--", RAW).returncode == 0
     assert fingerprints(folder).items() <= fingerprints(finished).items()
+
+
+NUMBERS = np.random.default_rng(1).normal(size=20_000)
+
+
+def drawn(path):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot(NUMBERS)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="svg")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("events.root", lambda path: files.write_root(path, {"x": NUMBERS})),
+        ("events.parquet", lambda path: files.write_event_parts(path, iter([{"x": NUMBERS}]), {})),
+        ("toys.parquet", lambda path: files.write_table(path, pd.DataFrame({"x": NUMBERS}))),
+        ("scan.csv", lambda path: files.write_table(path, pd.DataFrame({"x": NUMBERS}))),
+        ("fit.json", lambda path: files.write_json(path, NUMBERS)),
+        ("figure.svg", drawn),
+    ],
+)
+def test_every_kind_of_file_that_a_full_disk_does_not_take_is_named_and_none_is_left(tmp_path, mounted, name, write):
+    mounted("-t", "tmpfs", "-o", "size=64k", "tmpfs", at=tmp_path / "small")
+    with pytest.raises(disks.DiskError, match=f"{name}: cannot be written: the disk .*small is full"):
+        write(tmp_path / "small" / name)
+    assert not list((tmp_path / "small").iterdir())
 
 
 def test_a_disk_that_is_full_from_the_start_is_named_before_any_work(copied, mounted):

@@ -42,3 +42,21 @@ def test_progress_reports_and_passes_everything_on(caplog, monkeypatch):
     with caplog.at_level(logging.INFO):
         assert list(logs.progress("abc", "letters", 3)) == ["a", "b", "c"]
     assert "letters: 3 of 3" in caplog.text
+
+
+def test_a_job_whose_snakemake_died_while_it_started_does_nothing(tmp_path, monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setenv(logs.PARENT, str(gone.pid))
+    done = run("print('made')", tmp_path)
+    assert done.returncode == 1
+    assert f"Snakemake (process {gone.pid}) is gone" in done.stderr
+    assert not (tmp_path / "job.log").exists()
+
+
+def test_a_log_that_cannot_be_opened_is_one_line(tmp_path):
+    (tmp_path / "job.log").mkdir()
+    done = run("pass", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("\nERROR: ")
+    assert "Traceback" not in done.stderr

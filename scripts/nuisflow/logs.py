@@ -68,6 +68,7 @@ def die_with_parent() -> None:
     try:
         os.kill(int(os.environ.get(PARENT, os.getpid())), 0)
     except ProcessLookupError:  # it died while this process started
+        sys.stderr.write(f"\nERROR: Snakemake (process {os.environ[PARENT]}) is gone, and with it this job\n")
         raise SystemExit(1) from None
     except PermissionError:
         pass
