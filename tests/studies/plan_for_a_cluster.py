@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import optimize
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS_OF_JOBS = 8
@@ -36,6 +37,7 @@ class Plan:
     seen: float = 100e6  # events that a network sees
     folds: int = 2
     cores: int = 1000
+    workers: int = 16  # dask.workers: cores of one job that processes or scores
     price: float = 0.04  # per core hour
     price_of_space: float = 20.0  # per terabyte and month
 
@@ -85,7 +87,7 @@ def seconds_of_dag(scale: pd.DataFrame, jobs: float, dependencies: float) -> flo
     fresh = scale[scale["to_do"] == "everything"]
     known = np.stack([np.ones(len(fresh)), fresh["jobs"], fresh["dependencies"]], axis=1)
     relative = 1 / fresh["cpu_seconds"].to_numpy()
-    fitted = np.linalg.lstsq(known * relative[:, None], np.ones(len(fresh)), rcond=None)[0]
+    fitted, _ = optimize.nnls(known * relative[:, None], np.ones(len(fresh)))  # relative deviations, none negative
     return float(fitted @ [1, jobs, dependencies])
 
 
@@ -103,9 +105,9 @@ def plan(chosen: Plan, measured: Rates, scale: pd.DataFrame) -> dict[str, float]
         "fill": repetitions * kept * chosen.passes * measured.fill / 3600,
     }
     longest = {
-        "process": chosen.largest * million * measured.process / 3600,
+        "process": chosen.largest * million * measured.process / 3600 / chosen.workers,
         "train": hours["train"] / repetitions,
-        "score": hours["score"] / repetitions,
+        "score": hours["score"] / repetitions / chosen.workers,
         "fill": hours["fill"] / repetitions,
     }
     space = {
@@ -122,7 +124,7 @@ def plan(chosen: Plan, measured: Rates, scale: pd.DataFrame) -> dict[str, float]
         "dry run [s]": seconds_of_dag(scale, jobs, dependencies),
         "files made": jobs * FILES_PER_JOB,
         **{f"{stage} [core hours]": value for stage, value in hours.items()},
-        **{f"longest {stage} [hours on one core]": value for stage, value in longest.items()},
+        **{f"longest {stage} [hours]": value for stage, value in longest.items()},
         **{f"{what} [TB]": value for what, value in space.items()},
         "largest file of events [GB]": chosen.largest * kept * measured.events_mb / 1e3,
         "a file of scores [GB]": space["scores"] / repetitions * 1e3,

@@ -42,6 +42,7 @@ SHAPES = {
     "100": Shape(4, 3, 3, 2),
     "1000_trainings": Shape(4, 3, 60, 2),
     "1000_variations": Shape(20, 10, 5, 2),
+    "1500_both": Shape(20, 10, 20, 4),
     "10000_trainings": Shape(4, 3, 300, 4),
     "10000_variations": Shape(60, 40, 5, 2),
 }
