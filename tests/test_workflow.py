@@ -173,7 +173,7 @@ def test_template_sums_are_the_selected_weights(project):
 def test_the_crate_describes_every_result_and_every_checksum_holds(project, monkeypatch):
     monkeypatch.chdir(project)
     results = Path("results") / "toy"
-    described = {path for path, _, _ in crates.files_of(results)}
+    described = {path for path, _, _ in crates.files_of(results) if not path.is_absolute()}  # not what others made
     made = {path for path in results.rglob("*") if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")}  # fmt: skip
     assert described == {path for path in made if path.name not in (crates.METADATA, ".snakemake_timestamp")}
     assert verify_results.verify_results(results) == []
