@@ -117,12 +117,8 @@ def _cluster(settings: Dask) -> Iterator[Any]:
         with _local_cluster(settings) as cluster:
             yield cluster
     else:
-        cluster = _batch_cluster(settings)
-        try:
+        with _batch_cluster(settings) as cluster:
             yield cluster
-        finally:
-            with contextlib.suppress(AssertionError):  # close does not expect jobs that could not be submitted
-                cluster.close()
 
 
 @contextlib.contextmanager
@@ -162,6 +158,8 @@ def _batch_cluster(settings: Dask) -> Any:
 
 def _submit(cluster: Any, jobs: int) -> None:
     """Submit as many batch jobs as are missing of *jobs*; what the batch system refuses is an error here."""
+    import distributed
+
     if missing := jobs - len(cluster.workers):
         logger.info("dask: submitting batch jobs, one worker each: %d", missing)
 
@@ -172,6 +170,8 @@ def _submit(cluster: Any, jobs: int) -> None:
     try:
         cluster.sync(submit)
     except (RuntimeError, OSError) as error:
+        for job in cluster.workers.values():  # else the cluster cannot be closed
+            job.status = distributed.Status.failed if job.job_id is None else job.status
         reason = str(error).strip().splitlines()[-1]
         raise WorkerError(f"dask.cluster: a job cannot be submitted ({reason}); correct dask.options") from error
 
