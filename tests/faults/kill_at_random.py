@@ -37,6 +37,8 @@ COMMAND = (
 RESULTS = Path("results") / "toy"
 TIMES = {"train_seconds", "seconds"}
 """Columns that say how long something took."""
+DATED = {"report.html", "ro-crate-metadata.json"}
+"""Files that say when they were made."""
 TARGETS = ("everything", "Snakemake", "a job")
 MOMENTS = ("any time", "first seconds", "writing", "written")
 SHARE = 0.6
@@ -79,7 +81,7 @@ def configuration() -> dict[str, object]:
 def project(folder: Path) -> Path:
     """Copy the project and the small configuration to *folder*, and compile the likelihood as `make install` does."""
     for name in ("workflow", "scripts", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # with what is compiled
     (folder / "config.yaml").write_text(yaml.safe_dump(configuration(), allow_unicode=True))
     # The process that compiles differs by the last digit from those that find it compiled.
     subprocess.run([sys.executable, "scripts/compile_likelihood.py"], cwd=folder, check=True, capture_output=True)
@@ -87,12 +89,12 @@ def project(folder: Path) -> Path:
 
 
 def fingerprints(folder: Path) -> dict[str, str]:
-    """Return a hash of every result; logs, benchmarks, and the report, which tells the time, are left out."""
+    """Return a hash of every result; logs, benchmarks, and what tells the time are left out."""
     found = {}
     for path in sorted((folder / RESULTS).rglob("*")):
         name = path.relative_to(folder / RESULTS).as_posix()
         if path.is_file() and not path.name.startswith(".") and not name.startswith(("logs/", "benchmarks/")):
-            found[name] = "" if name == "report.html" else hashlib.sha256(_content(path)).hexdigest()
+            found[name] = "" if name in DATED else hashlib.sha256(_content(path)).hexdigest()
     return found
 
 
@@ -191,6 +193,14 @@ def compare(folder: Path, expected: dict[str, str], *, whole: bool) -> None:
         raise SystemExit(f"FAILED: {len(wrong)} files differ, the first is {wrong[0]}; see {folder}")
 
 
+def verify(folder: Path) -> None:
+    """Stop if the RO-Crate describes a file otherwise than it is."""
+    command = [sys.executable, "scripts/verify_results.py", str(RESULTS)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"FAILED: {done.stdout}{done.stderr}; see {folder}")
+
+
 def analysis(study: Study, left: int) -> list[Kill]:
     """Run the workflow to its end, hit at most *left* times on the way."""
     kills: list[Kill] = []
@@ -241,6 +251,7 @@ def main() -> None:
         kills += analysis(study, options.kills - len(kills))
         runs += 1
         compare(folder, study.expected, whole=True)
+        verify(folder)
         print(f"analysis {runs}: the same {len(study.expected)} files after {len(kills)} kills in all", flush=True)
     shutil.rmtree(base)
     print("\n".join(table(kills)))
