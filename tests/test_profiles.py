@@ -44,6 +44,17 @@ def test_htcondor_is_asked_for_the_memory_and_the_time_that_a_rule_needs(rule, n
     assert eval(asked[names[0]], {"attempt": 2}) == 2 * memory
 
 
+@pytest.mark.parametrize(("rule", "need"), needs().items(), ids=lambda value: value if isinstance(value, str) else "")
+def test_slurm_is_asked_for_the_memory_and_the_time_that_a_rule_needs_and_for_more_after_a_failure(rule, need):
+    read = profile("slurm")
+    asked = read["default-resources"] | read["set-resources"].get(rule, {})
+    memory, minutes = (eval(asked[name], {"attempt": 1}) for name in ("mem_mb", "runtime"))
+    assert memory >= need[0]
+    assert 60 * minutes >= need[1]
+    assert [eval(asked[name], {"attempt": 2}) for name in ("mem_mb", "runtime")] == [2 * memory, 2 * minutes]
+    assert rule in read["set-resources"] or need == (0, 0)  # a value in a rule beats a default: it would stay the same
+
+
 def test_profiles_name_only_rules_that_there_are():
     for name in ("slurm", "htcondor"):
         read = profile(name)
