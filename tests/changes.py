@@ -44,9 +44,17 @@ def jobs(printed):
 
 
 def rules(printed):
-    """Return how many jobs of each rule a dry run lists, in the order in which they would first run."""
-    names = re.findall(r"^(?:local)?rule (\w+):$", printed, re.MULTILINE)
-    return collections.Counter(name for name in names if name != "all")
+    """Return how many jobs of each rule a dry run lists, in the order in which the Snakefile has the rules."""
+    listed = printed.partition("Job stats:")[2].partition("total")[0]
+    counts = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", listed, re.MULTILINE)}
+    return collections.Counter({name: counts[name] for name in _in_order() if name in counts})
+
+
+def _in_order():
+    workflow = ROOT / "workflow"
+    for name in re.findall(r'^include: "(.*)"$', (workflow / "Snakefile").read_text(), re.MULTILINE):
+        text = (workflow / name).read_text()
+        yield from re.findall(r"^(?:rule (?=\w+:)|use rule \w+ as )(\w+)", text, re.MULTILINE)
 
 
 def row(words, counts, total):
