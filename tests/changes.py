@@ -57,20 +57,20 @@ def _in_order():
         yield from re.findall(r"^(?:rule (?=\w+:)|use rule \w+ as )(\w+)", text, re.MULTILINE)
 
 
-def row(words, counts, total):
+def row(words, counts, whole):
     """Return one row of the table."""
     if not counts:
         return f"| {words} | nothing |"
-    if sum(counts.values()) == total:
+    if counts == whole:
         return f"| {words} | everything |"
     named = [f"`{name}`" + (f" × {number}" if number > 1 else "") for name, number in counts.items()]
     return f"| {words} | {sum(counts.values())}: {', '.join(named)} |"
 
 
-def table(listings, total):
-    """Return the table of {case: counts of rules}; *total*: the jobs of the whole analysis."""
+def table(listings, whole):
+    """Return the table of {case: counts of rules}; *whole*: those of the whole analysis."""
     head = ["| change | jobs that run again |", "|---|---|"]
-    return "\n".join([*head, *(row(CASES[case][0], counts, total) for case, counts in listings.items())])
+    return "\n".join([*head, *(row(CASES[case][0], counts, whole) for case, counts in listings.items())])
 
 
 def documented():
