@@ -7,6 +7,16 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+FLAT: dict[str, Any] = {
+    "analysis": "flat",
+    "dataset": {"kind": "flat", "path": "data", "columns": ["x", "w"]},
+    "processes": {"s": {"role": "signal"}, "b": {}},
+    "samples": {name: {"process": name, "files": [f"{name}.csv"], "weight": "w"} for name in ("s", "b")},
+    "regions": {"signal": {}},
+    "features": ["x"],
+    "trainings": {"nominal": {"strategy": "nominal"}},
+}
+"""An analysis of two CSV files."""
 
 
 def shipped(name: str) -> dict[str, Any]:

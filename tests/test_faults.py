@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from analyses import ROOT
+from analyses import FLAT, ROOT
 from faults.kill_at_random import configuration, fingerprints
 
 from nuisflow import disks, files
@@ -224,19 +224,8 @@ def test_results_from_the_future_are_not_made_again(copied):
     assert "Nothing to be done" in done.stdout
 
 
-FLAT = {
-    "analysis": "toy",
-    "dataset": {"kind": "flat", "path": "data", "columns": ["x", "w"]},
-    "processes": {"s": {"role": "signal"}, "b": {}},
-    "samples": {name: {"process": name, "files": [f"{name}.csv"], "weight": "w"} for name in ("s", "b")},
-    "regions": {"signal": {}},
-    "features": ["x"],
-    "trainings": {"nominal": {"strategy": "nominal"}},
-}
-
-
 def test_an_input_that_changed_while_the_clock_was_back_is_not_taken_for_known(tmp_path):
-    folder = configured(tmp_path / "flat", FLAT)
+    folder = configured(tmp_path / "flat", FLAT | {"analysis": "toy"})
     (folder / "data").mkdir()
     for name in ("s", "b"):
         (folder / "data" / f"{name}.csv").write_text("x,w\n1.0,1.0\n2.0,1.0\n")

@@ -14,7 +14,7 @@ import pandas as pd
 import pyhf
 import pytest
 import yaml
-from analyses import ROOT, changed
+from analyses import FLAT, ROOT, changed
 from rocrate.rocrate import ROCrate
 
 import verify_results
@@ -328,17 +328,6 @@ def test_a_wrong_configuration_stops_before_any_work_with_one_clear_line(project
         in done.stdout
     )
     assert "Traceback" not in done.stdout
-
-
-FLAT = {
-    "analysis": "flat",
-    "dataset": {"kind": "flat", "path": "data", "columns": ["x", "w"]},
-    "processes": {"s": {"role": "signal"}, "b": {}},
-    "samples": {name: {"process": name, "files": [f"{name}.csv"], "weight": "w"} for name in ("s", "b")},
-    "regions": {"signal": {}},
-    "features": ["x"],
-    "trainings": {"nominal": {"strategy": "nominal"}},
-}
 
 
 @pytest.mark.parametrize(
