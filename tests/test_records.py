@@ -29,7 +29,7 @@ def run(folder, body="Path('out.json').write_text('{}')"):
     from nuisflow import logs
     snakemake = types.SimpleNamespace(
         rule="fit_workspace", log=["logs/fit/a.log"], input=["raw.root"], output=["out.json"],
-        params={{"settings": {{"seed": 5}}}}, wildcards={{"training": "a"}}, threads=1,
+        params={{"settings": {{"seed": 5, "high": float("inf")}}}}, wildcards={{"training": "a"}}, threads=1,
     )
     with logs.job(snakemake):
         {body}
@@ -45,7 +45,7 @@ def test_a_job_leaves_a_record_of_files_settings_software_and_times(tmp_path):
     assert record["rule"] == "fit_workspace"
     assert record["inputs"] == ["raw.root"]
     assert record["outputs"] == [{"path": "out.json", "size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}]
-    assert record["params"] == {"settings": {"seed": 5}}
+    assert record["params"] == {"settings": {"seed": 5, "high": "Infinity"}}
     assert record["wildcards"] == {"training": "a"}
     assert record["host"] == platform.node()
     assert record["packages"]["numpy"] == np.__version__

@@ -68,7 +68,7 @@ def write(snakemake: Any, started: float, startup: float | None) -> None:
         wildcards=dict(snakemake.wildcards.items()),
         inputs=list(map(str, snakemake.input)),
         outputs=[made(path) for path in map(str, snakemake.output)],
-        params=json.loads(json.dumps(dict(snakemake.params.items()), default=str)),
+        params=json.loads(json.dumps(dict(snakemake.params.items()), default=str), parse_constant=str),
         threads=snakemake.threads,
         host=platform.node(),
         python=platform.python_version(),
@@ -94,7 +94,8 @@ def checksum(path: Path | str) -> str:
 
 def loaded() -> dict[str, str]:
     """Return the versions of the packages that this process has imported."""
-    found = {name: vars(module).get("__version__") for name, module in list(sys.modules.items()) if "." not in name}
+    modules = {name: module for name, module in list(sys.modules.items()) if "." not in name}
+    found = {name: getattr(module, "__dict__", {}).get("__version__") for name, module in modules.items()}
     kept = {name: version for name, version in sorted(found.items()) if name not in sys.stdlib_module_names}
     return {name: version for name, version in kept.items() if isinstance(version, str)}
 
