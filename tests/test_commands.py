@@ -304,7 +304,7 @@ def test_missing_files_folders_and_binary_files_are_refused(capsys, tmp_path):
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00\x80")
     assert "nowhere.json: no such file" in refused(capsys, "fit", tmp_path / "nowhere.json")
     assert "a folder, not a file" in refused(capsys, "fit", tmp_path)
-    assert "not JSON (not even text" in refused(capsys, "fit", tmp_path / "binary.json")
+    assert "not JSON ('utf-8' codec can't decode" in refused(capsys, "fit", tmp_path / "binary.json")
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,6 @@ def read(path: Path) -> dict[str, Any]:
         raise IsADirectoryError(f"{path}: a folder, not a file")
     try:
         content = files.read_json(path)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not JSON (not even text in UTF-8)") from None
     except files.FileError as error:
         raise ValueError(f"{path}: not JSON ({error.__context__})") from None
     if not isinstance(content, dict):
