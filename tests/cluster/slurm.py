@@ -141,7 +141,7 @@ def _wait_until_idle() -> None:
         if done.stdout.strip() == "idle":
             return
         time.sleep(1)
-    raise RuntimeError(f"SLURM does not come up: sinfo says {done.stdout.strip() or done.stderr.strip()!r}")
+    raise Unavailable(f"it does not come up: sinfo says {done.stdout.strip() or done.stderr.strip()!r}")
 
 
 # --- the analysis -----------------------------------------------------------------------------------------------------
@@ -250,33 +250,34 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that what was started is stopped
     try:
         prepare(install=install)
+        with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as stack:
+            folder = Path(name)
+            for part in ("daemons", "slurm", "local"):
+                (folder / part).mkdir()
+            stack.enter_context(private_slurm(folder / "daemons"))
+            say("a private SLURM is up")
+            compare(folder)
     except Unavailable as reason:
         say(f"SLURM is not tested here: {reason}")
-        return
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
-        for part in ("daemons", "slurm", "local"):
-            (folder / part).mkdir()
-        stack.enter_context(private_slurm(folder / "daemons"))
-        say("a private SLURM is up")
-        config = project(folder / "slurm")
-        begun = time.monotonic()
-        identifier, printed = cancelled_while_running(folder / "slurm", config)
-        check(bool(identifier) and "Trying to restart job" in printed, "the cancelled job was tried again", printed)
-        say(f"{time.monotonic() - begun:.0f} s with SLURM")
-        project(folder / "local")
-        done = run(folder / "local", config, "default", "--cores", "2")
-        check(done.returncode == 0, "the same runs without SLURM", done.stdout + done.stderr)
-        check(results(folder / "slurm") == results(folder / "local"), "workspace and summary are the same as without")
-        (folder / "slurm" / "broken.py").write_text(BROKEN)
-        config["trainings"]["broken"] = {"strategy": "user", "file": "broken.py"}
-        failed = run(folder / "slurm", config, "slurm", *ON_SLURM, "--retries", "1")
-        text = failed.stdout + failed.stderr
-        check(
-            failed.returncode != 0 and "broken on purpose" in text,
-            "a job that always fails is shown with its log",
-            text,
-        )
+
+
+def compare(folder: Path) -> None:
+    """Run the analysis with and without SLURM, disturb it, and stop if anything is not as it must be."""
+    config = project(folder / "slurm")
+    begun = time.monotonic()
+    identifier, printed = cancelled_while_running(folder / "slurm", config)
+    check(bool(identifier) and "Trying to restart job" in printed, "the cancelled job was tried again", printed)
+    say(f"{time.monotonic() - begun:.0f} s with SLURM")
+    project(folder / "local")
+    done = run(folder / "local", config, "default", "--cores", "2")
+    check(done.returncode == 0, "the same runs without SLURM", done.stdout + done.stderr)
+    check(results(folder / "slurm") == results(folder / "local"), "workspace and summary are the same as without")
+    (folder / "slurm" / "broken.py").write_text(BROKEN)
+    config["trainings"]["broken"] = {"strategy": "user", "file": "broken.py"}
+    failed = run(folder / "slurm", config, "slurm", *ON_SLURM, "--retries", "1")
+    text = failed.stdout + failed.stderr
+    shown = failed.returncode != 0 and "broken on purpose" in text
+    check(shown, "a job that always fails is shown with its log", text)
 
 
 if __name__ == "__main__":
