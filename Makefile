@@ -54,7 +54,6 @@ test: $(TESTS) ## Run all tests
 test-slurm: $(TESTS) ## Run the toy analysis on a private SLURM (root; installs SLURM where apt-get can)
 	@$(MAKE) --no-print-directory PROFILE=slurm plugin
 	$(BIN)/python tests/cluster/slurm.py --install
-	$(BIN)/python tests/cluster/dask_on_slurm.py
 
 plugin: $(READY) $(PLUGIN)
 
