@@ -7,7 +7,7 @@ import pytest
 from nuisflow import sources
 
 LAYERS = [
-    "seeds", "sources", "names", "metrics", "expressions", "disks", "runs", "files", "records", "logs", "plugins",
+    "seeds", "disks", "sources", "names", "metrics", "expressions", "runs", "files", "records", "logs", "plugins",
     "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets.records", "datasets.nanoaod", "datasets",
     "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
     "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",

@@ -12,10 +12,11 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+from nuisflow import disks
 
 PACKAGE = "nuisflow"
 REMEMBERED = 2000
@@ -130,11 +131,8 @@ def _remember() -> None:
     if not _new or sys.dont_write_bytecode:
         return
     latest = dict(list(_memory().items())[-REMEMBERED:])
-    temporary = memory_file().with_name(f".{os.uname().nodename}-{os.getpid()}-{memory_file().name}")
-    with contextlib.suppress(OSError):
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError), disks.replacing(memory_file()) as temporary:
         temporary.write_text(json.dumps(latest), encoding="utf-8")
-        temporary.replace(memory_file())
     _new.clear()
 
 
