@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import bootstraps, configuration, files, interval_scores, likelihood, logs, pseudo_experiments, slices
-from nuisflow import training as trainings
+from nuisflow.inference import bootstrap, interval_scores
+from nuisflow.learning import classifier as trainings
+from nuisflow.learning.classifier import Classifier
+from nuisflow.likelihood.model import Model
+from nuisflow.settings import configuration
+from nuisflow.slices.bootstrap import BootstrapSettings
+from nuisflow.slices.training import Scoring
+from nuisflow.storage import files, logs
 
 
 def bootstrap_experiments(
@@ -21,17 +27,17 @@ def bootstrap_experiments(
     device: str = "auto",
 ) -> None:
     """Draw events of the *raw* files of every sample, score, bin and fit them; write each experiment and the scores."""
-    chosen = bootstraps.BootstrapSettings.model_validate(settings)
+    chosen = BootstrapSettings.model_validate(settings)
     where = trainings.device(device)
-    classifier = trainings.Classifier.load(model).to(where)
-    classifier.check(slices.Scoring(features=chosen.events.features, folds=chosen.folds))
-    fitted = likelihood.Model(files.read_json(workspace))
-    filler = pseudo_experiments.filler(classifier, files.read_histograms(templates), fitted, chosen.events, where)
-    data = pseudo_experiments.fill(raw, filler, chosen, configuration.Dask.model_validate(dask))
-    table = pseudo_experiments.table(chosen, pseudo_experiments.measure(fitted, data[1:], chosen.poi))
-    expected = {"expectation": pseudo_experiments.expectation(fitted, data[0], chosen.poi)}
+    classifier = Classifier.load(model).to(where)
+    classifier.check(Scoring(features=chosen.events.features, folds=chosen.folds))
+    fitted = Model(files.read_json(workspace))
+    filler = bootstrap.filler(classifier, files.read_histograms(templates), fitted, chosen.events, where)
+    data = bootstrap.fill(raw, filler, chosen, configuration.Dask.model_validate(dask))
+    table = bootstrap.table(chosen, bootstrap.measure(fitted, data[1:], chosen.poi))
+    expected = {"expectation": bootstrap.expectation(fitted, data[0], chosen.poi)}
     files.write_table(experiments, table)
-    files.write_json(summary, interval_scores.summary(pseudo_experiments.scored(table)) | expected)
+    files.write_json(summary, interval_scores.summary(bootstrap.scored(table)) | expected)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import bootstrap_tables, comparison, files, logs, shown
-from nuisflow.plots import bootstrap, style
+from nuisflow.comparison import trainings
+from nuisflow.report import bootstrap as bootstrap_tables
+from nuisflow.report.plots import bootstrap, style
+from nuisflow.slices.report import PlotSettings
+from nuisflow.storage import files, logs
 
 
 def compare_bootstrap(
     summaries: Sequence[Path], table: Path, figures: Sequence[Path], *, settings: dict[str, Any]
 ) -> None:
     """Write the scores of all *summaries* to *table*, and draw coverage, width and bias."""
-    chosen = shown.PlotSettings.model_validate(settings)
-    found = {run: files.read_json(path) for run, path in comparison.by_run(summaries).items()}
+    chosen = PlotSettings.model_validate(settings)
+    found = {run: files.read_json(path) for run, path in trainings.by_run(summaries).items()}
     files.write_table(table, bootstrap_tables.table(found, chosen))
     style.draw({"bootstrap": lambda: bootstrap.figure(files.read_table(table), chosen)}, figures)
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, held_out, logs, robustness, shown
+from nuisflow.comparison import held_out, robustness, trainings
+from nuisflow.progress import progress
+from nuisflow.slices.report import ComparisonSettings
+from nuisflow.storage import files, logs
 
 
 def compare_trainings(
@@ -20,28 +23,28 @@ def compare_trainings(
     settings: dict[str, Any],
 ) -> None:
     """Write the tables named in *outputs* (summary, trainings, …) to its paths; *coverages* may be empty."""
-    chosen = shown.ComparisonSettings.model_validate(settings)
-    results = {run: files.read_json(path) for run, path in comparison.by_run(fits).items()}
-    toys = {run: files.read_json(path) for run, path in comparison.by_run(coverages).items()}
-    budgets = {run: comparison.budget(files.read_table(path)) for run, path in comparison.by_run(histories).items()}
-    moved = {run: files.read_table(path) for run, path in comparison.by_run(impacts).items()}
-    answers = {run: files.read_table(path) for run, path in comparison.by_run(members).items()}
-    samples = comparison.read_weights(events, chosen)
+    chosen = ComparisonSettings.model_validate(settings)
+    results = {run: files.read_json(path) for run, path in trainings.by_run(fits).items()}
+    toys = {run: files.read_json(path) for run, path in trainings.by_run(coverages).items()}
+    budgets = {run: trainings.budget(files.read_table(path)) for run, path in trainings.by_run(histories).items()}
+    moved = {run: files.read_table(path) for run, path in trainings.by_run(impacts).items()}
+    answers = {run: files.read_table(path) for run, path in trainings.by_run(members).items()}
+    samples = trainings.read_weights(events, chosen)
     aucs = {
-        run: comparison.auc(path, samples, chosen)
-        for run, path in logs.progress(comparison.by_run(scores).items(), "AUC", len(scores))
+        run: trainings.auc(path, samples, chosen)
+        for run, path in progress(trainings.by_run(scores).items(), "AUC", len(scores))
     }
-    summary = comparison.summarise(results, budgets, aucs, toys, chosen)
-    covered = comparison.coverage(toys, chosen)
+    summary = trainings.summarise(results, budgets, aucs, toys, chosen)
+    covered = trainings.coverage(toys, chosen)
     tables = {
         "summary": summary,
-        "trainings": comparison.rank(summary, chosen),
-        "breakdown": comparison.breakdown(results, chosen, answers),
-        "limits": comparison.limits(results, chosen),
-        "impacts": comparison.impacts(moved, chosen),
+        "trainings": trainings.rank(summary, chosen),
+        "breakdown": trainings.breakdown(results, chosen, answers),
+        "limits": trainings.limits(results, chosen),
+        "impacts": trainings.impacts(moved, chosen),
         "coverage": covered,
         "robustness": robustness.table(covered, chosen),
-        "held_out": held_out.table(comparison.impacts(moved, chosen), covered, chosen),
+        "held_out": held_out.table(trainings.impacts(moved, chosen), covered, chosen),
     }
     for name, path in outputs.items():
         files.write_table(path, tables[name])

@@ -3,7 +3,9 @@
 import concurrent.futures
 from typing import Any
 
-from nuisflow import compilation, likelihood, measurements, toys
+from nuisflow.likelihood import measurements, toys
+from nuisflow.likelihood.kernels import compilation
+from nuisflow.likelihood.model import FEW, Model
 
 
 def counting_experiment() -> dict[str, Any]:
@@ -23,7 +25,7 @@ def counting_experiment() -> dict[str, Any]:
 
 def compile_side_by_side() -> None:
     """Compile fits and intervals of many data sets."""
-    model, data = likelihood.Model(counting_experiment()), [[55.0]] * likelihood.FEW
+    model, data = Model(counting_experiment()), [[55.0]] * FEW
     minima = model.minimise(data)
     model.errors(minima, data)
     model.intervals(minima, model.poi, data)
@@ -31,7 +33,7 @@ def compile_side_by_side() -> None:
 
 def compile_one_by_one() -> None:
     """Compile the fits of one data set, intervals and derivatives."""
-    model = likelihood.Model(counting_experiment())
+    model = Model(counting_experiment())
     model.intervals(model.minimise(), model.poi)
 
 
@@ -40,11 +42,11 @@ def compile_everything() -> None:
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         for job in [pool.submit(compile_side_by_side), pool.submit(compile_one_by_one)]:
             job.result()
-    model = likelihood.Model(counting_experiment())
+    model = Model(counting_experiment())
     measurements.measure(model, "observed", {}, {"bin": [0.0, 1.0]})
     measurements.impact_rows(model, "asimov")
     measurements.scan_rows(model, "asimov")
-    toys.run(model, None, 2 * likelihood.FEW, 1)
+    toys.run(model, None, 2 * FEW, 1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import exact_toys, files, logs
+from nuisflow.comparison import exact_toys
+from nuisflow.storage import files, logs
 
 
 def compute_exact(table: Path, *, settings: dict[str, Any]) -> None:

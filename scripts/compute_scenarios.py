@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import benchmarks, comparison, files, logs, references, scenarios
+from nuisflow.comparison import references, scenarios, trainings
+from nuisflow.slices.scenarios import ScenarioSettings
+from nuisflow.storage import files, logs
 
 
 def compute_scenarios(
@@ -14,9 +16,9 @@ def compute_scenarios(
 
     *displaced* are the histograms at displaced points; there are none if no derivative needs them.
     """
-    chosen = benchmarks.ScenarioSettings.model_validate(settings)
+    chosen = ScenarioSettings.model_validate(settings)
     filled, points = (
-        {run: files.read_histograms(path) for run, path in comparison.by_run(paths).items()}
+        {run: files.read_histograms(path) for run, path in trainings.by_run(paths).items()}
         for paths in (templates, displaced)
     )
     found = scenarios.table(filled, points, chosen)

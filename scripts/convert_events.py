@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import conversion, files, logs, slices
+from nuisflow.events import ingestion
+from nuisflow.progress import progress
+from nuisflow.slices.events import Conversion
+from nuisflow.storage import event_files, logs
 
 
 def convert_events(raw: Sequence[Path], events: Path, *, settings: dict[str, Any]) -> None:
     """Write the rows of the files *raw* that belong to the sample to the Parquet file *events*."""
-    parts = conversion.convert(raw, slices.Conversion.model_validate(settings))
-    files.write_event_parts(events, logs.progress(parts, "pieces"), {})
+    parts = ingestion.convert(raw, Conversion.model_validate(settings))
+    event_files.write_event_parts(events, progress(parts, "pieces"), {})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nuisflow import checks, files
+from nuisflow.settings.checks import reading
+from nuisflow.storage import files
 
 if __name__ == "__main__":
-    files.write_json(Path(__file__).parent.parent / "config" / "schema.json", checks.schema())
+    files.write_json(Path(__file__).parent.parent / "config" / "schema.json", reading.schema())

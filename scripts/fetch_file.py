@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from nuisflow import configuration, downloads, logs
+from nuisflow.settings import configuration
+from nuisflow.settings.checks import downloads
+from nuisflow.storage import logs
 
 
 def fetch_file(file: Path, *, settings: dict[str, Any]) -> None:

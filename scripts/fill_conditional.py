@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 
-from nuisflow import conditioning, files, logs, rescoring, slices, training
+from nuisflow.learning import classifier as training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.progress import progress
+from nuisflow.slices.conditional import Rescoring
+from nuisflow.slices.training import Scoring
+from nuisflow.storage import files, logs
+from nuisflow.templates import conditional
 
 
 def fill_conditional(
@@ -21,17 +27,17 @@ def fill_conditional(
 ) -> None:
     """Fill *events* in the bins of *templates*, scored at every z, into *output*, and *patterns* for toys."""
     torch.set_num_threads(1)  # jobs run side by side
-    chosen, where = conditioning.Rescoring.model_validate(settings), training.device(device)
-    classifier = training.Classifier.load(model).to(where)
-    classifier.check(slices.Scoring(features=chosen.features, folds=chosen.folds))
-    edges = rescoring.edges(files.read_histograms(templates))
-    score = rescoring.scorer(classifier, chosen.grid, where)
-    paths = rescoring.needed(events, chosen)
+    chosen, where = Rescoring.model_validate(settings), training.device(device)
+    classifier = Classifier.load(model).to(where)
+    classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+    edges = conditional.edges(files.read_histograms(templates))
+    score = conditional.scorer(classifier, chosen.grid, where)
+    paths = conditional.needed(events, chosen)
     moving = (
-        part for path in logs.progress(paths, "files scored", len(paths))
-        for part in rescoring.move(path, chosen, edges, score)
+        part for path in progress(paths, "files scored", len(paths))
+        for part in conditional.move(path, chosen, edges, score)
     )  # fmt: skip
-    filled = rescoring.fill(moving, edges, chosen)
+    filled = conditional.fill(moving, edges, chosen)
     files.write_table(patterns, filled.patterns)
     files.write_histograms(output, filled.histograms)
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import displacements, files, logs, slices
+from nuisflow.slices.inference import DisplacedFilling
+from nuisflow.storage import files, logs
+from nuisflow.templates import displacements
 
 
 def fill_displaced(
@@ -17,7 +19,7 @@ def fill_displaced(
     settings: dict[str, Any],
 ) -> None:
     """Fill *events* at displaced points into *output*; *rescored*: scores of those that *scores* does not have."""
-    chosen = slices.DisplacedFilling.model_validate(settings)
+    chosen = DisplacedFilling.model_validate(settings)
     histograms = files.read_histograms(templates)
     files.write_histograms(output, displacements.fill(histograms, events, scores, rescored, chosen))
 

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import files, logs, slices, templates
+from nuisflow.slices.inference import Filling
+from nuisflow.storage import files, logs
+from nuisflow.templates import filling
 
 
 def fill_templates(
     events: Sequence[Path], scores: Path, output: Path, notes: Path, *, settings: dict[str, Any]
 ) -> None:
     """Fill the templates from *events* and their *scores*; write them to *output*, and what was merged to *notes*."""
-    filled = templates.fill(events, scores, slices.Filling.model_validate(settings))
+    filled = filling.fill(events, scores, Filling.model_validate(settings))
     files.write_json(notes, [note._asdict() for note in filled.notes])
     files.write_histograms(output, filled.histograms)
 

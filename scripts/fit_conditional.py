@@ -5,7 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import conditioning, files, grid_measurements, grid_toys, hypotheses, logs, scarcity, slices
+from nuisflow.inference.conditional import hypotheses, measurements, toys
+from nuisflow.settings.conditional import NOMINAL, Grid
+from nuisflow.slices.inference import FitSettings, ToySettings, WorkspaceSettings
+from nuisflow.storage import files, logs
+from nuisflow.templates import scarcity
 
 
 def fit_conditional(
@@ -15,29 +19,29 @@ def fit_conditional(
 
     *templates*: those of the score at z = 0, whose bins are used; few simulated events are remarked upon there.
     """
-    grid = conditioning.Grid.model_validate(settings["grid"])
-    chosen = slices.FitSettings.model_validate(settings["fit"])
+    grid = Grid.model_validate(settings["grid"])
+    chosen = FitSettings.model_validate(settings["fit"])
     histograms = files.read_histograms(conditional)
-    spaces = hypotheses.build(histograms, grid, slices.WorkspaceSettings.model_validate(settings["workspace"]))
+    spaces = hypotheses.build(histograms, grid, WorkspaceSettings.model_validate(settings["workspace"]))
     model = hypotheses.model(spaces, grid)
     expected = hypotheses.Expected(histograms, model.nominal.channels, settings["workspace"]["signal"])
     nominal = files.read_histograms(templates)
     edges = {name: histogram.axes["score"].edges for name, histogram in nominal.items()}
-    data = {"asimov": model.data(expected.at(conditioning.NOMINAL))}
+    data = {"asimov": model.data(expected.at(NOMINAL))}
     data |= {"observed": model.data(expected.observed())} if chosen.observed else {}
     results = {
-        kind: grid_measurements.measure(model, one, chosen.groups, edges, asimov=kind == "asimov")
+        kind: measurements.measure(model, one, chosen.groups, edges, asimov=kind == "asimov")
         for kind, one in data.items()
     }
-    rows = [row for kind, one in data.items() for row in grid_measurements.impact_rows(model, one, kind)]
+    rows = [row for kind, one in data.items() for row in measurements.impact_rows(model, one, kind)]
     files.write_table(outputs["impacts"], pd.DataFrame(rows))
-    rows = [row for kind, one in data.items() for row in grid_measurements.scan_rows(model, one, kind)]
+    rows = [row for kind, one in data.items() for row in measurements.scan_rows(model, one, kind)]
     files.write_table(outputs["scan"], pd.DataFrame(rows))
-    thrown = grid_toys.throw(
+    thrown = toys.throw(
         model,
         expected,
         files.read_table(patterns),
-        slices.ToySettings.model_validate(settings["toys"]),
+        ToySettings.model_validate(settings["toys"]),
         settings["thrown"],
     )
     files.write_table(outputs["toys"], thrown.experiments)

@@ -7,15 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import files, likelihood, logs, measurements, scarcity, slices
+from nuisflow.likelihood import measurements
+from nuisflow.likelihood.model import Model
+from nuisflow.slices.inference import FitSettings
+from nuisflow.storage import files, logs
+from nuisflow.templates import scarcity
 
 
 def fit_workspace(
     workspace: Path, templates: Path, fit: Path, impacts: Path, scan: Path, *, settings: dict[str, Any]
 ) -> None:
     """Fit *workspace* to Asimov data, and to the observed data if they may be looked at."""
-    chosen = slices.FitSettings.model_validate(settings)
-    model = likelihood.Model(files.read_json(workspace))
+    chosen = FitSettings.model_validate(settings)
+    model = Model(files.read_json(workspace))
     histograms = files.read_histograms(templates)
     edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     kinds = ["asimov", "observed"] if chosen.observed else ["asimov"]
@@ -41,4 +45,4 @@ if __name__ == "__main__":
             )
     else:
         # Loaded by name: what the rule makes does not depend on the commands, so neither does the hash of its code.
-        sys.exit(importlib.import_module("nuisflow.commands").main())
+        sys.exit(importlib.import_module("nuisflow.likelihood.commands").main())

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, logs, shown
-from nuisflow.plots import fits, style, templates, trainings
+from nuisflow.comparison.trainings import by_run
+from nuisflow.report.plots import fits, style, templates, trainings
+from nuisflow.slices.report import PlotSettings
+from nuisflow.storage import files, logs
 
 
 def plot_training(
@@ -20,8 +22,8 @@ def plot_training(
     settings: dict[str, Any],
 ) -> None:
     """Draw *figures*, whose stems name the figure: the history of all seeds, and the fit of one of them."""
-    chosen = shown.PlotSettings.model_validate(settings)
-    seeds = {run.seed: files.read_table(path) for run, path in comparison.by_run(histories).items()}
+    chosen = PlotSettings.model_validate(settings)
+    seeds = {run.seed: files.read_table(path) for run, path in by_run(histories).items()}
     result, ranked = files.read_json(fit), files.read_table(impacts)
     importance = (
         ranked.set_index("parameter")[["impact_up", "impact_down"]].abs().max(axis=1).groupby(level=0).max().to_dict()

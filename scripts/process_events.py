@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import configuration, events, files, logs, slices
+from nuisflow.events import selection
+from nuisflow.settings import configuration
+from nuisflow.slices.events import Processing
+from nuisflow.storage import event_files, logs
 
 
 def process_events(raw: Sequence[Path], output: Path, *, settings: dict[str, Any], dask: dict[str, Any]) -> None:
     """Process the files *raw* and write the selected events to the Parquet file *output*."""
-    chosen = slices.Processing.model_validate(settings)
-    parts = events.process(raw, chosen, configuration.Dask.model_validate(dask))
-    files.write_event_parts(output, parts, {"region": list(chosen.events.regions)})
+    chosen = Processing.model_validate(settings)
+    parts = selection.process(raw, chosen, configuration.Dask.model_validate(dask))
+    event_files.write_event_parts(output, parts, {"region": list(chosen.events.regions)})
 
 
 if __name__ == "__main__":

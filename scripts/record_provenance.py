@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nuisflow import crates, files, logs
+from nuisflow.storage import crates, files, logs
 
 
 def record_provenance(report: Path, crate: Path, configuration: Path, *, content: dict[str, Any], title: str) -> None:

@@ -6,7 +6,11 @@ from typing import Any
 
 import torch
 
-from nuisflow import files, logs, reweighting, reweightings, training
+from nuisflow.learning import reweighting
+from nuisflow.learning.classifier import Classifier
+from nuisflow.progress import progress
+from nuisflow.slices.reweighting import Reweighting
+from nuisflow.storage import event_files, files, logs
 
 
 def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path, *, settings: dict[str, Any]) -> None:
@@ -15,9 +19,9 @@ def reweight_events(raw: Mapping[str, Sequence[Path]], model: Path, ratios: Path
     *raw*: the files of all samples that *model* compares.
     """
     torch.set_num_threads(1)
-    classifier = training.Classifier.load(model)
-    parts = reweighting.ratios(raw, classifier, reweightings.Reweighting.model_validate(settings))
-    files.write_event_parts(ratios, logs.progress(parts, "chunks"), {})
+    classifier = Classifier.load(model)
+    parts = reweighting.ratios(raw, classifier, Reweighting.model_validate(settings))
+    event_files.write_event_parts(ratios, progress(parts, "chunks"), {})
 
 
 if __name__ == "__main__":

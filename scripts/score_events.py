@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow import configuration, files, logs, parallel, slices, training
+from nuisflow.events import parallel
+from nuisflow.learning import classifier as training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.settings import configuration
+from nuisflow.slices.training import Scoring
+from nuisflow.storage import event_files, logs
 
 
 def score_events(
@@ -21,9 +26,9 @@ def score_events(
 ) -> None:
     """Score the files *events*, ``<variation>/<sample>.parquet``, in their order and that of their rows."""
     chosen, where = configuration.Dask.model_validate(dask), training.device(device)
-    classifier = training.Classifier.load(model).to(where)
-    classifier.check(slices.Scoring.model_validate(settings))
-    pieces = [(path, start) for path in events for start in range(0, files.count_rows(path), chosen.chunk_size)]
+    classifier = Classifier.load(model).to(where)
+    classifier.check(Scoring.model_validate(settings))
+    pieces = [(path, start) for path in events for start in range(0, event_files.count_rows(path), chosen.chunk_size)]
     work = functools.partial(score_piece, classifier=classifier, size=chosen.chunk_size, where=where)
     scored = parallel.ordered_map(work, pieces, chosen)
     variations = list(dict.fromkeys(path.parent.name for path in events))
@@ -36,14 +41,14 @@ def score_events(
         }
         for (path, _), values in zip(pieces, scored, strict=True)
     )
-    files.write_event_parts(scores, parts, {"variation": variations, "sample": samples})
+    event_files.write_event_parts(scores, parts, {"variation": variations, "sample": samples})
 
 
-def score_piece(piece: tuple[Path, int], classifier: training.Classifier, size: int, where: str) -> np.ndarray:
+def score_piece(piece: tuple[Path, int], classifier: Classifier, size: int, where: str) -> np.ndarray:
     """Return the scores of at most *size* rows, reading only the columns that the classifier needs."""
     torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
     path, start = piece
-    columns = files.read_rows(path, [*classifier.features, "entry"], start, start + size)
+    columns = event_files.read_rows(path, [*classifier.features, "entry"], start, start + size)
     return classifier.score(columns, where)
 
 

@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import datasets, files, logs, seeds, slices
+from nuisflow import datasets, seeds
+from nuisflow.slices.events import Simulation
+from nuisflow.storage import event_files, logs
 
 
 def simulate_events(events: Path, *, settings: dict[str, Any]) -> None:
     """Simulate a sample and write it to the ROOT file *events*; each event weighs expected / events."""
-    chosen = slices.Simulation.model_validate(settings)
+    chosen = Simulation.model_validate(settings)
     generator = seeds.generator(chosen.seed, "simulate_events", chosen.sample)
     options = {"variant": chosen.variant} if chosen.variant else {}
     columns = datasets.MODULES[chosen.dataset.kind].simulate(chosen.process, chosen.events, generator, **options)
     columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
-    files.write_root(events, columns)
+    event_files.write_root(events, columns)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,12 @@ from typing import Any
 
 import torch
 
-from nuisflow import files, likelihood, logs, slices, spreads, training
+from nuisflow.inference import spreads
+from nuisflow.learning import classifier as training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.likelihood.model import Model
+from nuisflow.slices.inference import Filling
+from nuisflow.storage import files, logs
 
 
 def spread_members(
@@ -22,10 +27,10 @@ def spread_members(
     """Compare the answers of all members in the nominal *events* of all simulated samples; write one row per member."""
     torch.set_num_threads(1)
     where = training.device(device)
-    classifier = training.Classifier.load(model).to(where)
-    chosen, histograms = slices.Filling.model_validate(settings), files.read_histograms(templates)
+    classifier = Classifier.load(model).to(where)
+    chosen, histograms = Filling.model_validate(settings), files.read_histograms(templates)
     scored = spreads.score(classifier, events, chosen, where)
-    fitted = likelihood.Model(files.read_json(workspace))
+    fitted = Model(files.read_json(workspace))
     files.write_table(output, spreads.table(fitted, scored, histograms, chosen))
 
 

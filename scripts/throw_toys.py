@@ -5,7 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow import files, likelihood, logs, slices, truths
+from nuisflow.inference import truths
+from nuisflow.likelihood.model import Model
+from nuisflow.progress import progress
+from nuisflow.slices.inference import ToySettings
+from nuisflow.storage import files, logs
 
 
 def throw_toys(
@@ -15,11 +19,11 @@ def throw_toys(
 
     *displaced*: the expected events at displaced points; None if there are none.
     """
-    chosen = slices.ToySettings.model_validate(settings)
-    model = likelihood.Model(files.read_json(workspace))
+    chosen = ToySettings.model_validate(settings)
+    model = Model(files.read_json(workspace))
     listed = truths.listed(model, files.read_histograms(displaced) if displaced else {}, chosen)
     tables, summaries = [], []
-    for truth in logs.progress(listed, "true points", len(listed)):
+    for truth in progress(listed, "true points", len(listed)):
         thrown = truths.throw(model, truth, chosen)
         summaries.append(truths.summary(model, truth, thrown))
         if thrown is not None:

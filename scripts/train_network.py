@@ -7,7 +7,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nuisflow import batches, files, logs, slices, training
+from nuisflow.learning import batches, loop
+from nuisflow.learning import classifier as training
+from nuisflow.slices.training import TrainingSamples
+from nuisflow.storage import files, logs
 
 
 def train_network(
@@ -26,10 +29,10 @@ def train_network(
     One thread: jobs run side by side, and small networks lose by more.
     """
     torch.set_num_threads(1)
-    chosen = slices.TrainingSamples.model_validate(settings)
+    chosen = TrainingSamples.model_validate(settings)
     pool = batches.Pool.load(raw, chosen)
     options = files.read_json(tuned) if tuned else ()
-    classifier, rows = training.train(pool, chosen.training, training.device(device), options)
+    classifier, rows = loop.train(pool, chosen.training, training.device(device), options)
     files.write_table(history, pd.DataFrame(rows))
     classifier.save(model)
 

@@ -7,7 +7,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nuisflow import batches, files, logs, slices, studies, training, tuning
+from nuisflow.learning import batches, classifier
+from nuisflow.learning.trials import search
+from nuisflow.settings import tuning
+from nuisflow.slices.training import TrainingSamples
+from nuisflow.storage import files, logs
 
 
 def tune_training(
@@ -21,8 +25,8 @@ def tune_training(
 ) -> None:
     """Try options on the *raw* files of every sample; write the best ones of every fold, and all *trials*."""
     torch.set_num_threads(1)
-    pool = batches.Pool.load(raw, slices.TrainingSamples.model_validate(settings))
-    options, rows = studies.search(pool, tuning.Study.model_validate(study), training.device(device))
+    pool = batches.Pool.load(raw, TrainingSamples.model_validate(settings))
+    options, rows = search(pool, tuning.Study.model_validate(study), classifier.device(device))
     files.write_table(trials, pd.DataFrame(rows))
     files.write_json(tuned, options)
 

@@ -5,13 +5,14 @@ import logging
 import sys
 from pathlib import Path
 
-from nuisflow import crates, files, logs
+from nuisflow.progress import progress
+from nuisflow.storage import crates, files
 
 
 def verify_results(folder: Path) -> list[crates.Difference]:
     """Return the files that are not what the crate in *folder* says."""
     described = crates.files_of(folder)
-    found = (crates.difference(*one) for one in logs.progress(described, "files", len(described)))
+    found = (crates.difference(*one) for one in progress(described, "files", len(described)))
     return [difference for difference in found if difference is not None]
 
 

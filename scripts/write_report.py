@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow import comparison, files, known_answers, logs, report, shown
+from nuisflow.comparison import trainings
+from nuisflow.report import known_answers, page
+from nuisflow.report.page import TABLES, Material
+from nuisflow.slices.report import ReportSettings
+from nuisflow.storage import files, logs
 
 
 def write_report(
@@ -19,22 +23,22 @@ def write_report(
     settings: dict[str, Any],
 ) -> None:
     """Fill *template* with the tables of compare_trainings, the *fits*, *notes*, SVG *figures* and *trials*."""
-    chosen = shown.ReportSettings.model_validate(settings)
-    material = report.Material(
+    chosen = ReportSettings.model_validate(settings)
+    material = Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
-        fits={run: files.read_json(path) for run, path in comparison.by_run(fits).items()},
-        notes=[(comparison.run_of(path), note) for path in notes for note in files.read_json(path)],
-        figures={report.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
+        fits={run: files.read_json(path) for run, path in trainings.by_run(fits).items()},
+        notes=[(trainings.run_of(path), note) for path in notes for note in files.read_json(path)],
+        figures={page.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
         trials={path.parent.name: files.read_table(path) for path in trials},
     )
-    files.write_text(output, report.render(template.read_text(encoding="utf-8"), material, chosen))
+    files.write_text(output, page.render(template.read_text(encoding="utf-8"), material, chosen))
 
 
 if __name__ == "__main__":
     with logs.job(snakemake):
         write_report(
             Path(snakemake.input.template),
-            {name: Path(snakemake.input[name]) for name in report.TABLES}
+            {name: Path(snakemake.input[name]) for name in TABLES}
             | known_answers.by_name(Path(path) for path in snakemake.input.answers),
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
             trials=[Path(path) for path in snakemake.input.trials],

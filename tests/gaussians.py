@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import batches, networks, slices, training
+from nuisflow.learning import batches, loop
+from nuisflow.slices.training import TrainingSamples
+from nuisflow.strategies import networks
 
 SHIFT = {"kind": "shift", "columns": {"y": "y + z"}, "processes": ["signal"]}
 RATE = {"kind": "rate", "size": 0.1, "processes": ["background"]}
@@ -22,12 +24,10 @@ def columns(number: int, mean: tuple[float, float], seed: int, weight: float = 1
     }
 
 
-def settings(
-    training: dict[str, Any], *, events: dict[str, Any] | None = None, **learning: Any
-) -> slices.TrainingSamples:
+def settings(training: dict[str, Any], *, events: dict[str, Any] | None = None, **learning: Any) -> TrainingSamples:
     """Return what a training on the two classes depends on; *training* may name the variations of this module."""
     known = {"shift": SHIFT, "rate": RATE, "weight": WEIGHT}
-    return slices.TrainingSamples.model_validate(
+    return TrainingSamples.model_validate(
         {
             "events": {
                 "dataset": {"kind": "flat", "columns": ("x", "y", "w"), "missing": -999},
@@ -68,7 +68,7 @@ def pool(
 def batch_for(strategy: Any, **options: Any) -> Any:
     """Return the training events of the first fold, at all points that *strategy* needs, as tensors."""
     events = pool({"strategy": strategy.strategy, "variations": strategy.variations}, **options)
-    return training.to_device(batches.fold_events(events, 0, points=strategy.points()).train(), "cpu")
+    return loop.to_device(batches.fold_events(events, 0, points=strategy.points()).train(), "cpu")
 
 
 def networks_for(strategy: Any, seed: int = 1) -> Any:

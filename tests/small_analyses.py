@@ -13,8 +13,11 @@ import process_events
 import score_events
 import simulate_events
 import train_network
-from nuisflow import checks, slices
-from nuisflow.configuration import Configuration
+from nuisflow.settings import sections
+from nuisflow.settings.checks import reading
+from nuisflow.settings.configuration import Configuration
+from nuisflow.slices import inference, training
+from nuisflow.slices.events import processing, shifted_names, simulation
 
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
 BOOTSTRAP = ("toys", {"displacements": {}, "bootstrap": {"sets": 2, "number": 20, "share": 0.5}})
@@ -38,31 +41,31 @@ class Small(NamedTuple):
 
 def configured(*changes: tuple[str, Any]) -> Configuration:
     """Return the toy analysis with one quick training and a bootstrap."""
-    return checks.check(changed(TOY, *copy.deepcopy(TRAININGS_AND_BOOTSTRAP), *changes), "toy.yaml")
+    return reading.check(changed(TOY, *copy.deepcopy(TRAININGS_AND_BOOTSTRAP), *changes), "toy.yaml")
 
 
 def make(folder: Path, settings: Configuration) -> Small:
     """Simulate, process, train, score, fill and build, as the workflow does."""
     small, dask = Small(folder, settings), {}
     for sample, (path,) in small.raw().items():
-        simulate_events.simulate_events(path, settings=slices.plain(slices.simulation(settings, sample)))
+        simulate_events.simulate_events(path, settings=sections.plain(simulation(settings, sample)))
     events = []
     for sample, raw in small.raw().items():
-        for variation in slices.shifted_names(settings, sample):
+        for variation in shifted_names(settings, sample):
             events.append(folder / "events" / variation / f"{sample}.parquet")
-            chosen = slices.plain(slices.processing(settings, sample, variation))
+            chosen = sections.plain(processing(settings, sample, variation))
             process_events.process_events(raw, events[-1], settings=chosen, dask=dask)
     name = next(iter(settings.trainings))
     model, scores, templates = (small.of(file) for file in ("model.pt", "scores.parquet", "templates.json"))
     raw = {sample: small.raw()[sample] for sample in settings.trained_samples}
-    chosen = slices.plain(slices.training(settings, name, 1))
+    chosen = sections.plain(training.training(settings, name, 1))
     train_network.train_network(raw, model, small.of("history.csv"), settings=chosen, device="cpu")
     score_events.score_events(
-        model, events, scores, settings=slices.plain(slices.scoring(settings)), dask=dask, device="cpu"
+        model, events, scores, settings=sections.plain(training.scoring(settings)), dask=dask, device="cpu"
     )
-    chosen = slices.plain(slices.filling(settings, name))
+    chosen = sections.plain(inference.filling(settings, name))
     fill_templates.fill_templates(events, scores, templates, small.of("templates_notes.json"), settings=chosen)
-    chosen = slices.plain(slices.workspace(settings, name))
+    chosen = sections.plain(inference.workspace(settings, name))
     build_workspace.build_workspace(
         templates, small.of("workspace.json"), small.of("workspace_notes.json"), settings=chosen
     )

@@ -8,7 +8,8 @@ import hist
 import numpy as np
 import pandas as pd
 
-from nuisflow import configuration, files, points
+from nuisflow.settings import configuration, points
+from nuisflow.storage import event_files, files
 
 TRAININGS = {
     "nominal": {"strategy": "nominal"},
@@ -126,7 +127,7 @@ def _write_events(analysis: Analysis) -> dict[str, int]:
             "region": generator.integers(0, len(regions), number).astype(np.int8),
             "weight": generator.uniform(0.5, 1.5, number),
         }
-        files.write_event_parts(path, iter([columns]), {"region": regions})
+        event_files.write_event_parts(path, iter([columns]), {"region": regions})
     return sizes
 
 
@@ -141,7 +142,7 @@ def _write_scores(analysis: Analysis, training: str, seed: int, quality: float, 
             same = np.ones(number, np.int8)
             blocks.append({"variation": variation * same, "sample": index * same, "score": scores})
     categories = {"variation": ["nominal", "energy_1_up"], "sample": names}
-    files.write_event_parts(analysis.of(training, "scores.parquet", seed), iter(blocks), categories)
+    event_files.write_event_parts(analysis.of(training, "scores.parquet", seed), iter(blocks), categories)
 
 
 # --- the linear model -----------------------------------------------------------------------------------------------

@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
-import test_displacements
-import test_rescoring
-import test_templates
 from analyses import changed, shipped
+from tests.templates import test_conditional as test_rescoring
+from tests.templates import test_displacements
+from tests.templates import test_filling as test_templates
 
-from nuisflow import checks, conditioning, displacements, files, rescoring, slices, templates
+from nuisflow.settings.checks import reading
+from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.settings.conditional import grid
+from nuisflow.slices import inference, training
+from nuisflow.slices.conditional import rescoring
+from nuisflow.slices.events import processing
+from nuisflow.storage import event_files
+from nuisflow.templates import displacements, filling
+from nuisflow.templates import histograms as templates
+from nuisflow.templates.conditional import fill, move, needed
 
 MOVED = [("higgs", side) for side in ("up", "down")] + [("z", side) for side in ("up", "down")]
 
@@ -26,7 +35,7 @@ def filled(tmp_path_factory):
     points = {name: point | {"variation": name.rpartition("_")[0]} for name, point in test_displacements.POINTS.items()}
     for name, renormalised in {"kept": (), "renormalised": ("tes",)}.items():
         settings = test_templates.filling(renormalised=renormalised)
-        found = templates.fill(nominal, scores, settings).histograms
+        found = filling.fill(nominal, scores, settings).histograms
         displaced = test_displacements.filling(renormalised=renormalised, displaced=points)
         results[name] = found, displacements.fill(found, paths, scores, rescored, displaced)
     return results
@@ -82,7 +91,7 @@ def test_a_process_without_events_at_the_variation_stays_without(filled):
     for histogram in found.values():
         for field in ("value", "variance"):
             histogram.view(flow=True)[field][0, histogram.axes["variation"].index("tes_up")] = 0
-    templates.renormalise(found, found, ["higgs"], "tes_up")
+    filling.renormalise(found, found, ["higgs"], "tes_up")
     assert sum(totals(found, "higgs", "tes_up").values()) == 0
 
 
@@ -94,23 +103,23 @@ def conditional(tmp_path_factory):
     settings = settings.model_copy(
         update={"variations": settings.variations | {"rotation": settings.variations["rotation"].model_validate(shift)}}
     )
-    folder, rules = tmp_path_factory.mktemp("conditional"), conditioning.rescoring(settings, "aware")
+    folder, rules = tmp_path_factory.mktemp("conditional"), rescoring(settings, "aware")
     rules = rules.model_copy(update={"thrown": (*rules.thrown, "rotation_up2")})
     for name in ("nominal", "rotation_up", "rotation_down", "rotation_up2", "rotation_down2", "tilt_up2", "tilt_down2"):
         for sample in ("signal", "background"):
             path = folder / name / f"{sample}.parquet"
             events = test_rescoring.event_columns(sample, name, settings)
-            files.write_event_parts(path, iter([events]), {"region": ["main", "side"]})
-    paths = rescoring.needed(sorted(folder.glob("*/*.parquet")), rules)
-    moving = (part for path in paths for part in rescoring.move(path, rules, test_rescoring.BINS, test_rescoring.score))
-    return settings, rescoring.fill(moving, test_rescoring.BINS, rules)
+            event_files.write_event_parts(path, iter([events]), {"region": ["main", "side"]})
+    paths = needed(sorted(folder.glob("*/*.parquet")), rules)
+    moving = (part for path in paths for part in move(path, rules, test_rescoring.BINS, test_rescoring.score))
+    return settings, fill(moving, test_rescoring.BINS, rules)
 
 
 @pytest.mark.parametrize("point", ["rotation_up", "rotation_down", "rotation_up2", "rotation_down2"])
 @pytest.mark.parametrize("process", ["signal", "background"])
 def test_events_scored_at_every_hypothesised_z_have_the_nominal_yield(conditional, process, point):
     settings, filled = conditional
-    for at in conditioning.grid(settings, "aware").points:
+    for at in grid(settings, "aware").points:
         varied, nominal = (
             sum(h[{"process": process, "variation": name, "at": at}].values().sum() for h in filled.histograms.values())
             for name in (point, "nominal")
@@ -127,16 +136,16 @@ def test_pseudo_experiments_are_thrown_from_the_renormalised_yield(conditional):
 def test_the_default_keeps_the_acceptance_and_a_change_reruns_no_events_and_no_training():
     content = shipped("config")
     kept, found = (
-        checks.check(changed(content, *changes)) for changes in ((), [("variations.tes.acceptance", "renormalised")])
+        reading.check(changed(content, *changes)) for changes in ((), [("variations.tes.acceptance", "renormalised")])
     )
     assert kept.variations["tes"].acceptance == "kept"
-    assert slices.processing(kept, "ttbar", "tes_up") == slices.processing(found, "ttbar", "tes_up")
-    assert slices.training(kept, "augmentation", 1) == slices.training(found, "augmentation", 1)
-    assert slices.workspace(kept) == slices.workspace(found)
-    assert slices.filling(kept).renormalised == slices.displaced_filling(kept).renormalised == ()
-    assert slices.filling(found).renormalised == slices.displaced_filling(found).renormalised == ("tes",)
+    assert processing(kept, "ttbar", "tes_up") == processing(found, "ttbar", "tes_up")
+    assert training.training(kept, "augmentation", 1) == training.training(found, "augmentation", 1)
+    assert inference.workspace(kept) == inference.workspace(found)
+    assert inference.filling(kept).renormalised == inference.displaced_filling(kept).renormalised == ()
+    assert inference.filling(found).renormalised == inference.displaced_filling(found).renormalised == ("tes",)
 
 
 def test_another_word_than_kept_and_renormalised_is_refused():
-    with pytest.raises(checks.ConfigurationError, match=r"variations.tes.acceptance: .*'kept' or 'renormalised'"):
-        checks.check(changed(shipped("config"), ("variations.tes.acceptance", "dropped")))
+    with pytest.raises(ConfigurationError, match=r"variations.tes.acceptance: .*'kept' or 'renormalised'"):
+        reading.check(changed(shipped("config"), ("variations.tes.acceptance", "dropped")))

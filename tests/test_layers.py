@@ -1,64 +1,106 @@
-"""The library's modules, bottom to top: none imports one above it."""
+"""The rooms of the library: one table, in CONTRIBUTING.md, says who imports from whom; and what every room promises."""
 
 import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from nuisflow import sources
+from nuisflow.storage import sources
 
-LAYERS = [
-    "seeds", "disks", "sources", "names", "metrics", "expressions", "runs", "files", "records", "logs", "plugins",
-    "datasets.kinematics", "datasets.flat", "datasets.ditau", "datasets.higgsml", "datasets.fair_universe", "datasets.generated", "datasets.gaussian", "datasets.inferno", "datasets.pivot", "datasets.records", "datasets.nanoaod", "datasets",
-    "networks", "strategies.strategy", "strategies.nominal", "strategies.optimal", "strategies.boosted_trees", "strategies.augmentation",
-    "strategies.parametrised", "strategies.adversarial", "strategies.bayesian", "strategies.clairvoyant", "strategies.conditional", "strategies.decorrelation",
-    "strategies.domain_adaptation", "strategies.dropout", "strategies.ensemble", "strategies.tangent", "strategies.user",
-    "strategies.information", "strategies.inferno", "strategies.sensitivity_to_poi",
-    "strategies",
-    "sections", "systematics", "configuration", "expansions", "points", "conditioning", "benchmarks", "tuning", "downloads", "published", "variation_checks", "dask_checks", "checks", "slices", "shown", "reweightings", "bootstraps", "clusters", "parallel",
-    "conversion", "variations", "events",
-    "batches", "training", "reweighting", "studies",
-    "binning", "scored_events", "templates", "displacements", "scarcity", "rescoring", "workspaces",
-    "histfactory", "plans", "compilation", "rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings", "likelihood", "starts", "fits", "spreads", "limits", "toys", "interval_scores", "pseudo_experiments", "challenge", "truths", "measurements", "grids", "hypotheses", "grid_measurements", "grid_toys", "answers", "commands",
-    "comparison", "scenarios", "references", "exact_templates", "exact_toys", "robustness", "findings", "held_out", "known_answers", "departures", "tables", "bootstrap_tables", "plots", "report", "crates",
-]  # fmt: skip
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sources.SCRIPTS / "nuisflow"
+DOORS, LINES = 14, 400
+FILES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def module_name(path):
-    return path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+def rooms():
+    """Return the rooms in the order of the table, single modules by their file name."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("## The house", 1)[1]
+    rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", text, flags=re.MULTILINE)
+    return [[name.rstrip("/") for name in re.findall(r"`([^`]+)`", row)] for row in rows]
 
 
-def layer(name):
-    """Return the height of a module; the parts of a package that is not listed part by part are one layer."""
-    return LAYERS.index(name if name in LAYERS else name.split(".")[0])
-
-
-MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+HEIGHT = {name: height for height, names in enumerate(rooms()) for name in names}
 
 
 def imported(path):
+    """Yield what of the library the file *path* imports, as parts of a path."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nuisflow":
-            base = node.module.removeprefix("nuisflow").removeprefix(".")
-            for alias in node.names:
-                full = f"{base}.{alias.name}".removeprefix(".")
-                yield full if full in MODULES else base
+            parts = node.module.split(".")[1:]
+            yield from ([*parts, alias.name] for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (name.name.removeprefix("nuisflow.") for name in node.names if name.name.startswith("nuisflow."))
+            yield from (alias.name.split(".")[1:] for alias in node.names if alias.name.startswith("nuisflow."))
 
 
-def test_every_module_has_a_layer():
-    assert set(MODULES) | {name.split(".")[0] for name in MODULES} == set(LAYERS) | set(MODULES)
-    assert all(layer(name) >= 0 for name in MODULES)
+def room_of(parts):
+    """Return the room of a module given as parts of its path; a single module is its own."""
+    return parts[0] if parts[0] in HEIGHT else f"{parts[0]}.py"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_no_module_imports_one_above_it(name):
-    below = layer(name)
-    others = {other for other in imported(MODULES[name]) if other in MODULES or other in LAYERS}
-    assert not {other for other in others if layer(other) > below or (layer(other) == below and other in LAYERS)}
+INSIDE = [path for path in FILES if path != Path("__init__.py")]
+
+
+def test_the_table_lists_every_room_and_no_other():
+    found = {path.parts[0] for path in INSIDE}
+    assert found == set(HEIGHT)
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=str)
+def test_a_room_imports_only_rooms_above_it_in_the_table(path):
+    own = path.parts[0]
+    for parts in imported(FILES[path]):
+        if parts[0] == "__version__":
+            continue
+        other = room_of(parts)
+        assert other == own or HEIGHT[other] < HEIGHT[own], f"{path} imports {'.'.join(parts)}"
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=str)
+def test_a_module_has_at_most_400_lines(path):
+    assert len(FILES[path].read_text().splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("room", sorted({path.parent for path in INSIDE if path.parent != Path()}), ids=str)
+def test_a_room_says_what_it_knows_and_has_about_a_dozen_doors(room):
+    text = FILES[room / "__init__.py"].read_text()
+    assert len(ast.get_docstring(ast.parse(text)).split()) > 15
+    doors = [path for path in (PACKAGE / room).iterdir() if path.suffix == ".py" and path.name != "__init__.py"]
+    if room != Path("strategies"):  # one door per strategy
+        assert len(doors) <= DOORS, f"{room} has {len(doors)} doors"
+
+
+def test_the_rooms_of_the_tests_are_those_of_the_library():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))} - {"scripts"}
+    assert folders <= set(HEIGHT)
+
+
+def test_the_likelihood_is_a_library_by_itself():
+    """Importing it loads nothing of the other rooms and, of other packages, only numpy, numba, scipy and iminuit."""
+    code = "import sys; before = set(sys.modules); import nuisflow.likelihood.model, nuisflow.likelihood.fits, "
+    code += "nuisflow.likelihood.limits, nuisflow.likelihood.toys, nuisflow.likelihood.commands; "
+    code += "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)); "
+    code += "print(*sorted({name.split('.')[1] for name in sys.modules if name.startswith('nuisflow.')}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=True)
+    packages, rooms_loaded = map(str.split, done.stdout.splitlines())
+    assert {name for name in packages if not name.startswith(("_", "cython"))} <= {
+        "nuisflow",
+        "numpy",
+        "numba",
+        "llvmlite",
+        "scipy",
+        "iminuit",
+    }
+    assert set(rooms_loaded) <= {"likelihood", "names", "progress", "seeds"}
 
 
 def test_only_plots_import_matplotlib():
-    users = [name for name, path in MODULES.items() if "matplotlib" in path.read_text() and "plots" not in name]
-    assert [name for name in users if "import matplotlib" in MODULES[name].read_text()] == []
+    users = [
+        path
+        for path, file in FILES.items()
+        if re.search(r"^\s*(import|from) matplotlib", file.read_text(), re.MULTILINE)
+    ]
+    assert {path.parts[:2] for path in users} == {("report", "plots")}

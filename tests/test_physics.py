@@ -9,21 +9,17 @@ import pyhf
 import pytest
 from analyses import changed, shipped
 
-from nuisflow import (
-    checks,
-    datasets,
-    displacements,
-    events,
-    files,
-    fits,
-    likelihood,
-    measurements,
-    points,
-    seeds,
-    slices,
-    templates,
-    workspaces,
-)
+from nuisflow import datasets, seeds
+from nuisflow.events import selection
+from nuisflow.likelihood import fits, measurements, uncertainties
+from nuisflow.likelihood.model import Model
+from nuisflow.settings import points
+from nuisflow.settings.checks import reading
+from nuisflow.slices import inference
+from nuisflow.slices.events import processing, shifted_names, simulation
+from nuisflow.storage import event_files, files
+from nuisflow.templates import displacements, workspaces
+from nuisflow.templates.filling import fill
 
 VISIBLE = changed(
     shipped("config"),
@@ -39,20 +35,20 @@ VISIBLE = changed(
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
     """Simulate, process and fill; the score of every event is a stand-in that the tests do not use."""
-    settings = checks.check(VISIBLE)
+    settings = reading.check(VISIBLE)
     folder = tmp_path_factory.mktemp("chain")
     paths, scores = [], []
     for sample in settings.samples:
-        chosen = slices.simulation(settings, sample)
+        chosen = simulation(settings, sample)
         columns = datasets.ditau.simulate(chosen.process, chosen.events, seeds.generator(1, sample))
         columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
-        files.write_root(folder / f"{sample}.root", columns)
-        for variation in slices.shifted_names(settings, sample):
+        event_files.write_root(folder / f"{sample}.root", columns)
+        for variation in shifted_names(settings, sample):
             path = folder / variation / f"{sample}.parquet"
-            parts = events.process(
-                [folder / f"{sample}.root"], slices.processing(settings, sample, variation), settings.dask
+            parts = selection.process(
+                [folder / f"{sample}.root"], processing(settings, sample, variation), settings.dask
             )
-            rows = files.write_event_parts(path, parts, {"region": list(settings.regions)})
+            rows = event_files.write_event_parts(path, parts, {"region": list(settings.regions)})
             paths.append(path)
             scores.append((variation, sample, rows))
     names = {"variation": sorted({row[0] for row in scores}), "sample": list(settings.samples)}
@@ -60,8 +56,8 @@ def chain(tmp_path_factory):
         {"variation": np.full(rows, names["variation"].index(variation)), "sample": np.full(rows, names["sample"].index(sample)), "score": np.full(rows, 0.5, np.float32)}
         for variation, sample, rows in scores
     )  # fmt: skip
-    files.write_event_parts(folder / "scores.parquet", halves, names)
-    filled = templates.fill(paths, folder / "scores.parquet", slices.filling(settings))
+    event_files.write_event_parts(folder / "scores.parquet", halves, names)
+    filled = fill(paths, folder / "scores.parquet", inference.filling(settings))
     return settings, filled.histograms, folder
 
 
@@ -73,9 +69,11 @@ def displaced(chain, tmp_path_factory):
     for sample in settings.samples:
         for variation in points.folders(settings, sample):
             path = folder / variation / f"{sample}.parquet"
-            chosen = slices.processing(settings, sample, variation)
-            parts = events.process([folder / f"{sample}.root"], chosen, settings.dask)
-            rows.append((variation, sample, files.write_event_parts(path, parts, {"region": list(settings.regions)})))
+            chosen = processing(settings, sample, variation)
+            parts = selection.process([folder / f"{sample}.root"], chosen, settings.dask)
+            rows.append(
+                (variation, sample, event_files.write_event_parts(path, parts, {"region": list(settings.regions)}))
+            )
             paths.append(path)
     names = {"variation": list(points.displaced(settings)), "sample": list(settings.samples)}
     codes = (
@@ -84,13 +82,13 @@ def displaced(chain, tmp_path_factory):
     )
     halves = ({"variation": v, "sample": s, "score": np.full(len(s), 0.5, np.float32)} for v, s in codes)
     scores = tmp_path_factory.mktemp("displaced") / "displaced_scores.parquet"
-    files.write_event_parts(scores, halves, names)
-    filling = slices.displaced_filling(settings)
+    event_files.write_event_parts(scores, halves, names)
+    filling = inference.displaced_filling(settings)
     return displacements.fill(histograms, paths, folder / "scores.parquet", scores, filling)
 
 
 def model_of(settings, histograms):
-    return likelihood.Model(workspaces.build(histograms, slices.workspace(settings)).workspace)
+    return Model(workspaces.build(histograms, inference.workspace(settings)).workspace)
 
 
 def test_template_sums_are_the_selected_weights(chain):
@@ -168,8 +166,8 @@ def test_more_luminosity_never_widens_the_interval(chain):
 
 def test_the_fast_likelihood_is_that_of_pyhf(chain):
     settings, histograms, _ = chain
-    specification = workspaces.build(histograms, slices.workspace(settings)).workspace
-    model, workspace = likelihood.Model(specification), pyhf.Workspace(specification)
+    specification = workspaces.build(histograms, inference.workspace(settings)).workspace
+    model, workspace = Model(specification), pyhf.Workspace(specification)
     reference = workspace.model()
     generator = np.random.default_rng(5)
     for _ in range(20):
@@ -185,7 +183,7 @@ def test_a_variation_without_effect_is_left_out_and_does_not_disturb_the_fit(cha
     measured = measurements.measure(
         model,
         "asimov",
-        slices.fit(settings).groups,
+        inference.fit(settings).groups,
         {name: histogram.axes["score"].edges for name, histogram in histograms.items()},
     )
     assert measured["mu"] == pytest.approx(1, abs=1e-6)
@@ -194,8 +192,8 @@ def test_a_variation_without_effect_is_left_out_and_does_not_disturb_the_fit(cha
 def test_a_group_called_other_keeps_its_members(chain):
     settings, histograms, _ = chain
     model = model_of(settings, histograms)
-    some = fits.breakdown(model, model.asimov(), groups={"other": ["tes"]})
-    everything = fits.breakdown(
+    some = uncertainties.breakdown(model, model.asimov(), groups={"other": ["tes"]})
+    everything = uncertainties.breakdown(
         model, model.asimov(), groups={"other": [n for n in settings.variations if n in model.names]}
     )
     widths = [{source.group: source.frozen for source in parts.sources}["other"] for parts in (some, everything)]
@@ -205,6 +203,8 @@ def test_a_group_called_other_keeps_its_members(chain):
 def test_the_parts_of_the_uncertainty_are_within_the_total(chain):
     settings, histograms, _ = chain
     model = model_of(settings, histograms)
-    parts = fits.breakdown(model, model.asimov(), groups=measurements.present(model, slices.fit(settings).groups))
+    parts = uncertainties.breakdown(
+        model, model.asimov(), groups=measurements.present(model, inference.fit(settings).groups)
+    )
     assert 0 < parts.sigma_stat < parts.sigma_total
     assert all(0 <= source.frozen <= parts.sigma_total for source in parts.sources)

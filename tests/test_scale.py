@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from studies import plan_for_a_cluster, scale_of_workflow, stages_of_events, start_of_jobs
 
-from nuisflow import checks
+from nuisflow.settings.checks import reading
 
 RATES = plan_for_a_cluster.Rates(1.0, 2.0, 0.5, 60.0, 45.0, 6.0, 200.0, 4.0)
 SCALE = pd.DataFrame(
@@ -25,7 +25,7 @@ SCALE = pd.DataFrame(
 
 @pytest.mark.parametrize("shape", scale_of_workflow.SHAPES.values())
 def test_the_configurations_of_the_study_of_many_jobs_are_valid(shape):
-    settings = checks.check(scale_of_workflow.content(shape), "scale.yaml")
+    settings = reading.check(scale_of_workflow.content(shape), "scale.yaml")
     assert (len(settings.samples), len(settings.trainings), settings.learning.seeds) == (
         shape.samples,
         shape.trainings,

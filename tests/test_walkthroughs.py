@@ -12,7 +12,11 @@ import uproot
 import yaml
 from analyses import ROOT, changed
 
-from nuisflow import checks, configuration, datasets, files
+from nuisflow import datasets
+from nuisflow.settings import configuration
+from nuisflow.settings.checks import reading
+from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.storage import event_files, files
 
 README = (ROOT / "config" / "README.md").read_text()
 SHIPPED = (ROOT / "config" / "examples" / "my_ntuples.yaml").read_text()
@@ -55,7 +59,7 @@ def test_the_blocks_of_the_walk_through_are_the_shipped_example():
     assert [line for line in written if line] == [
         line for block in blocks("Bring your own ntuples", "yaml") for line in block.splitlines() if line
     ]
-    assert checks.check(CONTENT) == checks.load(ROOT / "config" / "examples" / "my_ntuples.yaml")
+    assert reading.check(CONTENT) == reading.load(ROOT / "config" / "examples" / "my_ntuples.yaml")
 
 
 @pytest.mark.parametrize(
@@ -70,17 +74,17 @@ def test_the_blocks_of_the_walk_through_are_the_shipped_example():
 )  # fmt: skip
 def test_the_messages_in_the_walk_through_are_those_of_a_wrong_configuration(path, value, message):
     assert message in WALK.replace("\\|", "|")
-    with pytest.raises(checks.ConfigurationError, match=re.escape(message)):
-        checks.check(changed(CONTENT, (path, value)))
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        reading.check(changed(CONTENT, (path, value)))
 
 
 def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_path):
     messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
     pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
     with pytest.raises(files.FileError, match=re.escape(messages[0])):
-        list(files.iterate_rows(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], 100))
+        list(event_files.iterate_rows(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], 100))
     with pytest.raises(files.FileError, match=re.escape(messages[1])):
-        files.count_rows(folder / "ntuples" / "signal.root", "events")
+        event_files.count_rows(folder / "ntuples" / "signal.root", "events")
     assert all(message in WALK for message in messages)
 
 

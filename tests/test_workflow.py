@@ -18,7 +18,7 @@ from analyses import FLAT, ROOT, changed
 from rocrate.rocrate import ROCrate
 
 import verify_results
-from nuisflow import crates
+from nuisflow.storage import crates
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
@@ -158,7 +158,7 @@ def test_the_workspace_is_one_for_pyhf_and_its_asimov_fit_gives_what_went_in(pro
 
 
 def test_template_sums_are_the_selected_weights(project):
-    from nuisflow import files
+    from nuisflow.storage import files
 
     results = project / "results" / "toy"
     histograms = files.read_histograms(results / "trainings/boosted_trees/seed1/templates.json")

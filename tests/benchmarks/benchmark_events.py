@@ -34,14 +34,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-import numpy as np  # noqa: E402
-from analyses import changed, shipped  # noqa: E402
-from benchmark_fits import COLUMNS, Row, one_core, seconds  # noqa: E402
+import numpy as np
+from analyses import changed, shipped
+from benchmark_fits import COLUMNS, Row, one_core, seconds
 
-from nuisflow import configuration, files, slices  # noqa: E402
-from nuisflow.datasets import kinematics  # noqa: E402
-from process_events import process_events  # noqa: E402
-from simulate_events import simulate_events  # noqa: E402
+from nuisflow.datasets import kinematics
+from nuisflow.settings import configuration, sections
+from nuisflow.slices import events
+from nuisflow.storage import event_files
+from process_events import process_events
+from simulate_events import simulate_events
 
 SAMPLE = "ztautau"
 SCALES = ("tes", "jes", "les")
@@ -58,16 +60,16 @@ def analysis() -> configuration.Configuration:
 
 def simulate(settings: configuration.Configuration, path: Path, number: int) -> Path:
     """Simulate *number* events."""
-    chosen = slices.simulation(settings, SAMPLE).model_copy(update={"events": number})
-    simulate_events(path, settings=slices.plain(chosen))
+    chosen = events.simulation(settings, SAMPLE).model_copy(update={"events": number})
+    simulate_events(path, settings=sections.plain(chosen))
     return path
 
 
 def sizes(settings: configuration.Configuration) -> dict[str, list[float]]:
     """Return what each variation does: relative changes of tau, jets and lepton, and GeV of soft noise."""
     found = {}
-    for name in slices.shifted_names(settings, SAMPLE):
-        job = slices.processing(settings, SAMPLE, name)
+    for name in events.shifted_names(settings, SAMPLE):
+        job = events.processing(settings, SAMPLE, name)
         known = {key: getattr(shift, "size", None) or 0.0 for key, shift in job.variations.items()}
         moved = {job.variation: job.z * known[job.variation]} if job.variation else {}
         noise = kinematics.soft_noise(moved.get("soft_met", 0.0), 1.0) - kinematics.soft_noise(0.0, 1.0)
@@ -77,8 +79,8 @@ def sizes(settings: configuration.Configuration) -> dict[str, list[float]]:
 
 def ours(settings: configuration.Configuration, raw: Path, folder: Path) -> None:
     """Do the job as the workflow does: one Parquet file after the other."""
-    for name in slices.shifted_names(settings, SAMPLE):
-        job = slices.plain(slices.processing(settings, SAMPLE, name))
+    for name in events.shifted_names(settings, SAMPLE):
+        job = sections.plain(events.processing(settings, SAMPLE, name))
         process_events([raw], folder / f"{name}.parquet", settings=job, dask={})
 
 
@@ -101,7 +103,7 @@ def theirs(python: str, peer: str, job: dict[str, Any], folder: Path) -> dict[st
 
 def read(paths: Sequence[Path], columns: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the columns of files that follow each other."""
-    parts = [files.read_rows(path, columns, 0, files.count_rows(path)) for path in paths]
+    parts = [event_files.read_rows(path, columns, 0, event_files.count_rows(path)) for path in paths]
     return {name: np.concatenate([part[name] for part in parts]) for name in columns}
 
 

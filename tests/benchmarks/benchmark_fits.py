@@ -25,9 +25,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
     os.environ.setdefault(variable, "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from nuisflow import fits, likelihood, toys  # noqa: E402
+from nuisflow.likelihood import toys, uncertainties
+from nuisflow.likelihood.model import Intervals, Model
 
 SEED = 1
 COLUMNS = ("benchmark", "peer", "ours_seconds", "peer_seconds", "ratio")
@@ -118,7 +119,7 @@ def peers(case: dict[str, Any], *, large: bool) -> Iterator[tuple[str, str, Call
 
 def benchmark_toys(name: str, case: dict[str, Any], number: int, repeats: int, *, large: bool = False) -> Iterator[Row]:
     """Time fits of pseudo-experiments."""
-    model = likelihood.Model(case)
+    model = Model(case)
     data = np.concatenate(list(toys.throw(model, None, number, SEED)))
     minima = model.minimise(data, workers=1)
     model.errors(minima, data, workers=1)
@@ -157,11 +158,11 @@ def benchmark_intervals(name: str, case: dict[str, Any], number: int, repeats: i
 
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())
     theirs, _ = cabinetry.model_utils.model_and_data(case)
-    model = likelihood.Model(case)
+    model = Model(case)
     data = np.concatenate(list(toys.throw(model, None, number, SEED)))
     rows = []
 
-    def ours() -> likelihood.Intervals:
+    def ours() -> Intervals:
         return model.intervals(model.minimise(data, workers=1), model.poi, data, workers=1)
 
     found = ours()
@@ -180,7 +181,7 @@ def benchmark_intervals(name: str, case: dict[str, Any], number: int, repeats: i
 
 def benchmark_threads(name: str, case: dict[str, Any], number: int, repeats: int) -> Iterator[Row]:
     """Time two threads against one (seconds by the clock)."""
-    model = likelihood.Model(case)
+    model = Model(case)
     data = np.concatenate(list(toys.throw(model, None, number, SEED)))
     model.minimise(data, workers=1)
     times: dict[int, list[float]] = {1: [], 2: []}
@@ -202,9 +203,9 @@ def benchmark_impacts(name: str, case: dict[str, Any], count: int) -> Iterator[R
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer())
     model, data = cabinetry.model_utils.model_and_data(case)
     result = cabinetry.fit.fit(model, data)
-    ours = likelihood.Model(case)
-    fits.impacts(ours)
-    mine, rows = seconds(lambda: fits.impacts(ours))
+    ours = Model(case)
+    uncertainties.impacts(ours)
+    mine, rows = seconds(lambda: uncertainties.impacts(ours))
     held, best = model.config.suggested_fixed(), [float(value) for value in result.bestfit]
     names = [row for row in result.labels if row != ours.poi][:count]
 

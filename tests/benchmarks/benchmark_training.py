@@ -16,7 +16,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from nuisflow import configuration, networks, strategies, training
+from nuisflow import strategies
+from nuisflow.learning import classifier, loop
+from nuisflow.settings import configuration
+from nuisflow.strategies import networks
 from nuisflow.strategies.strategy import Events, Task
 
 FEATURES = 28
@@ -54,7 +57,7 @@ def ours(memory: Memory, batch_size: int, device: str) -> None:
         batch_size=batch_size, events_seen=memory.train_size, hidden=HIDDEN, learning_rate=1e-3
     )
     task = Task("benchmark", networks.Architecture(FEATURES, HIDDEN, seed=1), memory, learning, 1, device)
-    training.loop(strategies.read({"strategy": "nominal"}), task)
+    loop.loop(strategies.read({"strategy": "nominal"}), task)
 
 
 def data_loader(memory: Memory, batch_size: int, device: str) -> None:
@@ -101,5 +104,5 @@ def rows(number: int = 200_000, repetitions: int = 5, device: str = "cpu") -> It
 
 if __name__ == "__main__":
     print("benchmark,peer,ours_seconds,peer_seconds,ratio")
-    for row in rows(device=training.device("auto")):
+    for row in rows(device=classifier.device("auto")):
         print(",".join(f'"{value}"' if isinstance(value, str) else str(value) for value in row.values()), flush=True)

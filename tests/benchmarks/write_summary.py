@@ -20,7 +20,8 @@ import benchmark_fits  # it limits numpy to one thread, as benchmark_events does
 import benchmark_training
 import torch
 
-from nuisflow import files, training
+from nuisflow.learning import classifier
+from nuisflow.storage import files
 
 Row = tuple[str, str, float, float, float]
 PACKAGES = ("numpy", "scipy", "numba", "iminuit", "pyhf", "cabinetry", "torch", "jax")
@@ -46,7 +47,7 @@ def trainings(*, quick: bool) -> Iterator[Row]:
     """Time the training loop."""
     torch.set_default_dtype(torch.float32)  # pyhf's backend leaves another one
     sizes = {"number": 20_000, "repetitions": 1} if quick else {}
-    for row in benchmark_training.rows(device=training.device("auto"), **sizes):
+    for row in benchmark_training.rows(device=classifier.device("auto"), **sizes):
         yield row["benchmark"], row["peer"], row["ours_seconds"], row["peer_seconds"], row["ratio"]
 
 

@@ -2,18 +2,20 @@
 
 import pyhf
 import pytest
-import test_templates
-import test_workspaces
+from tests.templates import test_filling as test_templates
+from tests.templates import test_workspaces
 
 from build_workspace import build_workspace
 from fill_templates import fill_templates
-from nuisflow import files, slices, workspaces
+from nuisflow.settings import sections
+from nuisflow.storage import files
+from nuisflow.templates import workspaces
 
 
 def run(folder, histograms, settings):
     output, notes = folder / "workspace.json", folder / "workspace_notes.json"
     files.write_histograms(folder / "templates.json", histograms)
-    build_workspace(folder / "templates.json", output, notes, settings=slices.plain(settings))
+    build_workspace(folder / "templates.json", output, notes, settings=sections.plain(settings))
     return output, notes
 
 
@@ -38,7 +40,7 @@ def test_after_an_error_nothing_is_written(tmp_path):
 def test_from_events_to_a_fit(tmp_path):
     """The two rules together: fill templates, build the workspace, fit it, and find the signal put in."""
     paths, scores = test_templates.write(tmp_path / "in")
-    filling = slices.plain(test_templates.filling())
+    filling = sections.plain(test_templates.filling())
     fill_templates(paths, scores, tmp_path / "templates.json", tmp_path / "notes.json", settings=filling)
     variations = {
         "tes": {"kind": "shift", "shift": "tes", "size": 0.01, "processes": ["higgs", "z"]},

@@ -4,7 +4,11 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import comparison, files, report, shown, slices
+from nuisflow.comparison.trainings import SUMMARY
+from nuisflow.report.page import TABLES
+from nuisflow.settings import sections
+from nuisflow.slices.report import comparison
+from nuisflow.storage import files
 
 
 @pytest.fixture(scope="module")
@@ -13,21 +17,21 @@ def analysis(tmp_path_factory):
 
 
 def run(analysis, folder, coverages=True):
-    outputs = {name: folder / f"{name}.csv" for name in report.TABLES}
+    outputs = {name: folder / f"{name}.csv" for name in TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json") if coverages else [],
         impacts=analysis.each("impacts.csv"),
         outputs=outputs,
-        settings=slices.plain(shown.comparison(analysis.settings)),
+        settings=sections.plain(comparison(analysis.settings)),
     )
     return {name: files.read_table(path) for name, path in outputs.items()}
 
 
 def test_it_writes_all_tables(analysis, tmp_path):
     tables = run(analysis, tmp_path)
-    assert list(tables["summary"].columns) == list(comparison.SUMMARY)
+    assert list(tables["summary"].columns) == list(SUMMARY)
     assert {name: len(table) for name, table in tables.items()} == {
         "summary": 10,
         "trainings": 5,
@@ -57,14 +61,14 @@ def test_coverage_is_optional(analysis, tmp_path):
 def test_it_writes_the_same_bytes_whatever_the_order_of_the_inputs(analysis, tmp_path):
     run(analysis, tmp_path / "a")
     run(analysis._replace(folder=analysis.folder), tmp_path / "b")
-    paths = {name: tmp_path / "c" / f"{name}.csv" for name in report.TABLES}
+    paths = {name: tmp_path / "c" / f"{name}.csv" for name in TABLES}
     compare_trainings(
         *(analysis.each(name)[::-1] for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events()[::-1],
         coverages=analysis.each("coverage.json")[::-1],
         impacts=analysis.each("impacts.csv")[::-1],
         outputs=paths,
-        settings=slices.plain(shown.comparison(analysis.settings)),
+        settings=sections.plain(comparison(analysis.settings)),
     )
     for name, path in paths.items():
         assert path.read_bytes() == (tmp_path / "a" / f"{name}.csv").read_bytes()

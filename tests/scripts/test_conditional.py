@@ -6,20 +6,19 @@ import torch
 
 from fill_conditional import fill_conditional
 from fit_conditional import fit_conditional
-from nuisflow import (
-    batches,
-    checks,
-    comparison,
-    conditioning,
-    configuration,
-    events,
-    files,
-    points,
-    shown,
-    slices,
-    templates,
-    training,
-)
+from nuisflow.comparison import trainings
+from nuisflow.comparison.trainings import Run
+from nuisflow.events import selection
+from nuisflow.learning import batches, loop
+from nuisflow.settings import configuration, points, sections
+from nuisflow.settings.checks import reading
+from nuisflow.settings.conditional import grid, thrown
+from nuisflow.slices import conditional, inference, report
+from nuisflow.slices import training as slices
+from nuisflow.slices.events import processing, shifted_names, simulation
+from nuisflow.slices.training import training
+from nuisflow.storage import event_files, files
+from nuisflow.templates import filling, histograms
 from score_events import score_events
 from simulate_events import simulate_events
 
@@ -29,7 +28,7 @@ ONE = {"scheduler": "synchronous", "workers": 1}
 
 def configured(terms, **toys):
     """Return rotating Gaussian classes, and a rate that is profiled at every z."""
-    return checks.check(
+    return reading.check(
         {
             "analysis": "toy",
             "dataset": {"kind": "gaussian"},
@@ -65,17 +64,17 @@ def filled(tmp_path_factory):
     dask, raw, paths = configuration.Dask.model_validate(ONE), {}, {}
     for sample in settings.samples:
         raw[sample] = [folder / "raw" / f"{sample}.root"]
-        simulate_events(raw[sample][0], settings=slices.plain(slices.simulation(settings, sample)))
-        for name in [*slices.shifted_names(settings, sample), *points.folders(settings, sample)]:
+        simulate_events(raw[sample][0], settings=sections.plain(simulation(settings, sample)))
+        for name in [*shifted_names(settings, sample), *points.folders(settings, sample)]:
             paths[name, sample] = folder / "events" / name / f"{sample}.parquet"
-            parts = events.process(raw[sample], slices.processing(settings, sample, name), dask)
-            files.write_event_parts(paths[name, sample], parts, {"region": ["all"]})
-    chosen = slices.training(settings, "aware", 1)
-    training.train(batches.Pool.load(raw, chosen), chosen.training, "cpu")[0].save(folder / "model.pt")
+            parts = selection.process(raw[sample], processing(settings, sample, name), dask)
+            event_files.write_event_parts(paths[name, sample], parts, {"region": ["all"]})
+    chosen = training(settings, "aware", 1)
+    loop.train(batches.Pool.load(raw, chosen), chosen.training, "cpu")[0].save(folder / "model.pt")
     first = [path for (name, _), path in paths.items() if not name.endswith("3")]
-    scoring = slices.plain(slices.scoring(settings))
+    scoring = sections.plain(slices.scoring(settings))
     score_events(folder / "model.pt", first, folder / "scores.parquet", settings=scoring, dask=ONE, device="cpu")
-    made = templates.fill(first, folder / "scores.parquet", slices.filling(settings, "aware"))
+    made = filling.fill(first, folder / "scores.parquet", inference.filling(settings, "aware"))
     files.write_histograms(folder / "templates.json", made.histograms)
     fill_conditional(
         folder / "model.pt",
@@ -83,7 +82,7 @@ def filled(tmp_path_factory):
         list(paths.values()),
         folder / "conditional.json",
         folder / "patterns.parquet",
-        settings=slices.plain(conditioning.rescoring(settings, "aware")),
+        settings=sections.plain(conditional.rescoring(settings, "aware")),
         device="cpu",
     )
     return folder
@@ -101,11 +100,11 @@ def fit(filled, folder, settings):
         *(filled / name for name in ("conditional.json", "patterns.parquet", "templates.json")),
         outputs,
         settings={
-            "grid": slices.plain(conditioning.grid(settings, "aware")),
-            "thrown": conditioning.thrown(settings, "aware"),
-            "workspace": slices.plain(slices.workspace(settings, "aware")),
-            "fit": slices.plain(slices.fit(settings)),
-            "toys": slices.plain(slices.toys(settings, "aware", 1)),
+            "grid": sections.plain(grid(settings, "aware")),
+            "thrown": thrown(settings, "aware"),
+            "workspace": sections.plain(inference.workspace(settings, "aware")),
+            "fit": sections.plain(inference.fit(settings)),
+            "toys": sections.plain(inference.toys(settings, "aware", 1)),
         },
     )
     return settings, outputs
@@ -117,8 +116,8 @@ def test_at_nominal_z_it_has_the_templates_of_the_ordinary_fit(filled):
     for name in ("nominal", "rotation_up", "rotation_down"):
         for process in ("signal", "background"):
             here = found[{"process": process, "variation": name, "at": "nominal"}]
-            assert here.values() == pytest.approx(templates.content(ordinary, process, name).values)
-            assert here.variances() == pytest.approx(templates.content(ordinary, process, name).variances)
+            assert here.values() == pytest.approx(histograms.content(ordinary, process, name).values)
+            assert here.variances() == pytest.approx(histograms.content(ordinary, process, name).variances)
 
 
 def test_the_score_follows_the_hypothesised_z(filled):
@@ -134,7 +133,7 @@ def test_it_writes_what_the_comparison_reads(fitted):
     settings, paths = fitted
     fit = files.read_json(paths["fit"])
     assert fit["observed"] is None
-    row = comparison.fit_row(fit["asimov"])
+    row = trainings.fit_row(fit["asimov"])
     assert row["converged"]
     assert row["mu"] == pytest.approx(1.0, abs=0.05 * row["sigma"])
     parts = [row[f"sigma_{name}"] for name in ("stat", "syst", "mcstat")]
@@ -144,7 +143,7 @@ def test_it_writes_what_the_comparison_reads(fitted):
     assert {entry["point"] for entry in rows} == {
         None, *(f"{name}_{side}" for name in settings.variations for side in settings.toys.displacements)
     }  # fmt: skip
-    table = comparison.coverage({comparison.Run("aware", 1): rows}, shown.comparison(settings))
+    table = trainings.coverage({Run("aware", 1): rows}, report.comparison(settings))
     assert table["asimov_mu"].notna().all()
     assert (table["asimov_mu"] - 1).abs().max() < row["sigma"]
 

@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
-import test_templates
+from tests.templates import test_filling as test_templates
 
 from fill_templates import fill_templates
-from nuisflow import files, slices, templates
+from nuisflow.settings import sections
+from nuisflow.storage import files
+from nuisflow.templates import histograms as templates
+from nuisflow.templates.filling import TemplateError
 
 
 def run(folder, events=None, name="templates"):
     paths, scores = test_templates.write(folder / "in", events)
     output, notes = folder / f"{name}.json", folder / f"{name}_notes.json"
-    fill_templates(paths, scores, output, notes, settings=slices.plain(test_templates.filling()))
+    fill_templates(paths, scores, output, notes, settings=sections.plain(test_templates.filling()))
     return output, notes
 
 
@@ -45,6 +48,6 @@ def test_twice_the_same_events_are_the_same_bytes(tmp_path):
 def test_after_an_error_nothing_is_written(tmp_path):
     events = test_templates.all_events()
     events["tes_up", "z"]["weight"][3] = np.nan
-    with pytest.raises(templates.TemplateError, match=r"z.parquet: weight is NaN or infinite"):
+    with pytest.raises(TemplateError, match=r"z.parquet: weight is NaN or infinite"):
         run(tmp_path, events)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

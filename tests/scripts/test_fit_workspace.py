@@ -4,7 +4,11 @@ import pytest
 import synthetic_results
 
 from fit_workspace import fit_workspace
-from nuisflow import comparison, files, slices, workspaces
+from nuisflow.comparison.trainings import DATA, fewest_events, fit_row
+from nuisflow.settings import sections
+from nuisflow.slices import inference
+from nuisflow.storage import files
+from nuisflow.templates import workspaces
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["blinded", "observed"])
@@ -20,20 +24,20 @@ def fitted(request, tmp_path_factory):
     )
     templates = analysis.of("nominal", "templates.json")
     paths = {name: folder / name for name in ("workspace.json", "fit.json", "impacts.csv", "scan.csv")}
-    built = workspaces.build(files.read_histograms(templates), slices.workspace(settings))
+    built = workspaces.build(files.read_histograms(templates), inference.workspace(settings))
     files.write_json(paths["workspace.json"], built.workspace)
     outputs = (paths[name] for name in ("fit.json", "impacts.csv", "scan.csv"))
-    fit_workspace(paths["workspace.json"], templates, *outputs, settings=slices.plain(slices.fit(settings)))
+    fit_workspace(paths["workspace.json"], templates, *outputs, settings=sections.plain(inference.fit(settings)))
     return analysis.settings, {name: path for name, path in paths.items() if name != "workspace.json"}
 
 
 def test_it_writes_what_the_comparison_reads(fitted):
     settings, paths = fitted
     fit = files.read_json(paths["fit.json"])
-    kinds = [kind for kind in comparison.DATA if fit[kind]]
+    kinds = [kind for kind in DATA if fit[kind]]
     assert kinds == (["asimov", "observed"] if settings.fit.unblind else ["asimov"])
     for kind in kinds:
-        row = comparison.fit_row(fit[kind])
+        row = fit_row(fit[kind])
         assert row["converged"]
         assert row["significance"] > 0
         assert row["limit_expected"] > 0
@@ -47,4 +51,4 @@ def test_it_says_how_many_simulated_events_stand_behind_the_templates(fitted):
     nominal, varied = fit["simulation"]
     assert (nominal["region"], nominal["variation"]) == ("signal", "nominal")
     assert varied["variation"] != "nominal"
-    assert comparison.fewest_events(fit) == min(nominal["events"], varied["events"]) > 0
+    assert fewest_events(fit) == min(nominal["events"], varied["events"]) > 0

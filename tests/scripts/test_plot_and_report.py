@@ -6,12 +6,16 @@ import pytest
 import synthetic_results
 
 from compare_trainings import compare_trainings
-from nuisflow import report, shown, slices
+from nuisflow.report import page
+from nuisflow.report.page import TABLES
+from nuisflow.settings import sections
+from nuisflow.slices import report as shown
+from nuisflow.slices.report import COMPARISON_FIGURES, comparison, plots, report
 from plot_comparison import plot_comparison
 from plot_training import plot_training
 from write_report import write_report
 
-TEMPLATE = Path(report.__file__).with_name("report_template.html")
+TEMPLATE = Path(page.__file__).with_name("report_template.html")
 TRAININGS = {name: synthetic_results.TRAININGS[name] for name in ("nominal", "adversarial")}
 
 
@@ -24,14 +28,14 @@ def analysis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(analysis):
-    paths = {name: analysis.folder / "comparison" / f"{name}.csv" for name in report.TABLES}
+    paths = {name: analysis.folder / "comparison" / f"{name}.csv" for name in TABLES}
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
         coverages=analysis.each("coverage.json"),
         impacts=analysis.each("impacts.csv"),
         outputs=paths,
-        settings=slices.plain(shown.comparison(analysis.settings)),
+        settings=sections.plain(comparison(analysis.settings)),
     )
     return paths
 
@@ -39,14 +43,12 @@ def tables(analysis):
 @pytest.fixture(scope="module")
 def comparison_figures(analysis, tables):
     paths = [
-        analysis.folder / "comparison" / f"{name}.{suffix}"
-        for name in shown.COMPARISON_FIGURES
-        for suffix in ("svg", "pdf")
+        analysis.folder / "comparison" / f"{name}.{suffix}" for name in COMPARISON_FIGURES for suffix in ("svg", "pdf")
     ]
     plot_comparison(
         *(tables[name] for name in ("summary", "trainings", "coverage")),
         paths,
-        settings=slices.plain(shown.plots(analysis.settings)),
+        settings=sections.plain(plots(analysis.settings)),
     )
     return paths
 
@@ -62,7 +64,7 @@ def training_figures(analysis):
         [analysis.of("adversarial", "history.csv", seed) for seed in (1, 2)],
         *(analysis.of("adversarial", name) for name in ("templates.json", "fit.json", "impacts.csv", "scan.csv")),
         figures=paths,
-        settings=slices.plain(shown.plots(analysis.settings)),
+        settings=sections.plain(plots(analysis.settings)),
     )
     return paths
 
@@ -91,7 +93,7 @@ def test_the_report_shows_all_figures(analysis, tables, comparison_figures, trai
         analysis.each("templates_notes.json") + analysis.each("workspace_notes.json"),
         drawn,
         output=output,
-        settings=slices.plain(shown.report(analysis.settings)),
+        settings=sections.plain(report(analysis.settings)),
     )
     text = output.read_text()
     assert text.count("<svg") == len(drawn)

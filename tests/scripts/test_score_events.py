@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from nuisflow import files, training
+from nuisflow.learning import loop
+from nuisflow.learning.classifier import Classifier
+from nuisflow.storage import event_files
 from score_events import score_events
 
 ONE = {"scheduler": "synchronous", "workers": 1, "chunk_size": 700}
@@ -17,14 +19,14 @@ def made(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("events")
     pool = gaussians.pool(number=500, events_seen=3000)
-    training.train(pool, pool.settings.training, "cpu")[0].save(folder / "model.pt")
+    loop.train(pool, pool.settings.training, "cpu")[0].save(folder / "model.pt")
     for seed, (place, number) in enumerate({"nominal/s": 1500, "nominal/b": 2000, "shift_up/s": 1400}.items()):
         columns = gaussians.columns(number, (seed, 0), seed)
         columns["entry"] = np.sort(np.random.default_rng(seed).permutation(5000)[:number])
         columns["weight"] = np.ones(number)
         path = folder / f"{place}.parquet"
         parts = ({name: values[i : i + 1000] for name, values in columns.items()} for i in range(0, number, 1000))
-        files.write_event_parts(path, parts, {})
+        event_files.write_event_parts(path, parts, {})
     return folder
 
 
@@ -41,7 +43,7 @@ def test_scores_are_in_the_order_of_the_files_and_of_their_rows(made, tmp_path):
     table = pd.read_parquet(run(made, tmp_path / "scores.parquet"))
     assert list(table.columns) == ["variation", "sample", "score"]
     assert table["score"].dtype == np.float32
-    classifier = training.Classifier.load(made / "model.pt")
+    classifier = Classifier.load(made / "model.pt")
     for path in paths(made):
         chosen = table[(table["variation"] == path.parent.name) & (table["sample"] == path.stem)]
         events = {name: values.to_numpy() for name, values in pd.read_parquet(path).items()}

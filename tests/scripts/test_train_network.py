@@ -3,7 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nuisflow import slices, training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.settings import sections
 from train_network import train_network
 
 
@@ -19,7 +20,7 @@ def written(folder, number=600):
 
 
 def plain(training, **learning):
-    return slices.plain(gaussians.settings(training, **{"events_seen": 4000} | learning))
+    return sections.plain(gaussians.settings(training, **{"events_seen": 4000} | learning))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_the_history_has_one_row_per_fold_and_epoch(tmp_path):
     assert history.groupby("fold")["events_seen"].max().tolist() == [4000] * 3
     assert history.groupby("fold")["kept"].sum().tolist() == [1] * 3
     assert (history.groupby("fold")["seconds"].diff().dropna() > 0).all()
-    assert len(training.Classifier.load(tmp_path / "model.pt").folds) == 3
+    assert len(Classifier.load(tmp_path / "model.pt").folds) == 3
 
 
 def test_an_error_leaves_no_file_behind(tmp_path):

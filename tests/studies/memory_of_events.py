@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from analyses import shipped  # noqa: E402
+from analyses import shipped
 
-from nuisflow import configuration, files, logs, slices  # noqa: E402
-from process_events import process_events  # noqa: E402
-from simulate_events import simulate_events  # noqa: E402
+from nuisflow.progress import progress
+from nuisflow.settings import configuration, sections
+from nuisflow.slices.events import processing, simulation
+from nuisflow.storage import event_files, files
+from process_events import process_events
+from simulate_events import simulate_events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +46,8 @@ def peak() -> float:
 
 def simulate(path: Path, events: int) -> None:
     """Simulate *events* events."""
-    chosen = slices.simulation(settings(), SAMPLE).model_copy(update={"events": events})
-    simulate_events(path, settings=slices.plain(chosen))
+    chosen = simulation(settings(), SAMPLE).model_copy(update={"events": events})
+    simulate_events(path, settings=sections.plain(chosen))
 
 
 def settings() -> configuration.Configuration:
@@ -54,13 +57,13 @@ def settings() -> configuration.Configuration:
 
 def process(raw: Path, warm: Path, repeats: int, dask: dict[str, Any]) -> dict[str, float]:
     """Process the file *raw* several times over, after the small file *warm*, in this process."""
-    job = slices.plain(slices.processing(settings(), SAMPLE, VARIATION))
+    job = sections.plain(processing(settings(), SAMPLE, VARIATION))
     output = raw.with_suffix(".parquet")
     process_events([warm], output, settings=job, dask=dask)
     baseline, begin = peak(), time.process_time()
     process_events([raw] * repeats, output, settings=job, dask=dask)
     spent = time.process_time() - begin
-    rows = {"events": repeats * files.count_rows(raw), "selected": files.count_rows(output)}
+    rows = {"events": repeats * event_files.count_rows(raw), "selected": event_files.count_rows(output)}
     return rows | {"baseline_mb": baseline, "peak_mb": peak(), "cpu_seconds": spent}
 
 
@@ -81,7 +84,7 @@ def study(millions: tuple[int, ...], size: int = 1_000_000, dask: dict[str, Any]
         simulate(raw, size)
         simulate(warm, 1000)
         return pd.DataFrame(
-            [measured(raw, warm, repeats, dask) for repeats in logs.progress(millions, "sizes", len(millions))]
+            [measured(raw, warm, repeats, dask) for repeats in progress(millions, "sizes", len(millions))]
         )
 
 

@@ -24,9 +24,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from analyses import shipped  # noqa: E402
+from analyses import shipped
 
-from nuisflow import configuration, files, points, slices  # noqa: E402
+from nuisflow.settings import configuration, points
+from nuisflow.slices import events
+from nuisflow.storage import files
 
 
 class Shape(NamedTuple):
@@ -76,7 +78,7 @@ def dependencies(made: dict[str, Any]) -> int:
     """Return how many processed files all jobs that read such files read, together."""
     settings = configuration.Configuration.model_validate(made)
     each = sum(
-        2 * len(slices.shifted_names(settings, sample))
+        2 * len(events.shifted_names(settings, sample))
         + len(points.shifted_folders(settings, sample))
         + len(points.filled_folders(settings, sample))
         for sample in settings.samples

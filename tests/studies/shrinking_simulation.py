@@ -24,7 +24,13 @@ from scipy import special
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from nuisflow import binning, configuration, files, likelihood, logs, seeds, toys  # noqa: E402
+from nuisflow import seeds
+from nuisflow.likelihood import toys
+from nuisflow.likelihood.model import Model
+from nuisflow.progress import progress
+from nuisflow.settings import configuration
+from nuisflow.storage import files
+from nuisflow.templates import binning
 
 BINS = 15
 EVENTS = (3, 5, 10, 20, 30, 50, 100, 200, 500, 1000, 3000)
@@ -142,13 +148,11 @@ def experiment(problem: Ordinary | Degenerate, number: float, random: np.random.
     return rows + fitted(_model(problem, templates, merged), np.add.reduceat(data, merged[:-1]), thrown, ("merged",))
 
 
-def _model(problem: Ordinary | Degenerate, templates: Sequence[Template], kept: np.ndarray) -> likelihood.Model:
-    return likelihood.Model(workspace([template.grouped(kept) for template in templates], problem.free_rate))
+def _model(problem: Ordinary | Degenerate, templates: Sequence[Template], kept: np.ndarray) -> Model:
+    return Model(workspace([template.grouped(kept) for template in templates], problem.free_rate))
 
 
-def fitted(
-    model: likelihood.Model, main: np.ndarray, thrown: Mapping[str, float], names: Sequence[str]
-) -> list[dict[str, Any]]:
+def fitted(model: Model, main: np.ndarray, thrown: Mapping[str, float], names: Sequence[str]) -> list[dict[str, Any]]:
     """Fit pseudo-data in the bins of *model*; return one row per name of `MODELS`.
 
     *thrown*: fluctuations of what was measured beforehand. The simulation needs none: it fluctuates by itself.
@@ -159,7 +163,7 @@ def fitted(
     return [{"model": name, **_interval(model, sample, with_mc=name != "none"), **_expected(model)} for name in names]
 
 
-def _interval(model: likelihood.Model, data: np.ndarray, *, with_mc: bool) -> dict[str, Any]:
+def _interval(model: Model, data: np.ndarray, *, with_mc: bool) -> dict[str, Any]:
     """Return best fit and profile interval of mu; NaN where the fit failed."""
     held = model.fixed | (_gammas(model) & (not with_mc))
     minima = model.minimise(data, fixed=held)
@@ -169,11 +173,11 @@ def _interval(model: likelihood.Model, data: np.ndarray, *, with_mc: bool) -> di
     return dict(zip(("mu", "low", "high"), (value, low, high) if good else (np.nan,) * 3, strict=True))
 
 
-def _gammas(model: likelihood.Model) -> np.ndarray:
+def _gammas(model: Model) -> np.ndarray:
     return np.array([row.kind == "staterror" for row in model.parameters])
 
 
-def _expected(model: likelihood.Model) -> dict[str, float]:
+def _expected(model: Model) -> dict[str, float]:
     """Return what the analysis itself can see: MC statistics and the other parameters in the expected uncertainty."""
     hessian = 0.5 * model.derivatives(None, model.asimov()).hessian[0]
     poi, free = model.index("mu"), ~model.fixed
@@ -201,7 +205,7 @@ def study(
     """Return the coverage for every problem, number of simulated events per bin, and model."""
     points = [(problem, size) for problem in problems for size in events]
     rows = []
-    for problem, size in logs.progress(points, "points", len(points)):
+    for problem, size in progress(points, "points", len(points)):
         random = seeds.generator(seed, "shrinking_simulation", problem, str(size))
         found = pd.DataFrame([row for _ in range(number) for row in experiment(PROBLEMS[problem], size, random)])
         rows += [
@@ -247,7 +251,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     """Draw coverage (above) and the MC-statistical part of the uncertainty (below) against the simulated events."""
     from matplotlib.figure import Figure
 
-    from nuisflow.plots import style
+    from nuisflow.report.plots import style
 
     names = list(dict.fromkeys(table["problem"]))
     with style.applied():

@@ -27,11 +27,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "tests" / "studies")]
 
-from analyses import shipped  # noqa: E402
-from memory_of_events import peak  # noqa: E402
+from analyses import shipped
+from memory_of_events import peak
 
-from nuisflow import configuration, files, slices  # noqa: E402
-from simulate_events import simulate_events  # noqa: E402
+from nuisflow.settings import configuration, sections
+from nuisflow.slices import inference
+from nuisflow.slices import training as slices
+from nuisflow.slices.events import processing, simulation
+from nuisflow.slices.training import scoring
+from nuisflow.storage import event_files, files
+from simulate_events import simulate_events
 
 MILLIONS = (0.1, 0.3, 1, 3, 10, 30, 50)
 SIGNAL, BACKGROUND = "htautau", "ztautau"
@@ -56,8 +61,8 @@ def settings(seen: int = BUDGET) -> configuration.Configuration:
 def simulate(folder: Path, sample: str, events: int) -> Path:
     """Simulate *events* events of *sample*."""
     path = folder / f"{sample}_{events}.root"
-    chosen = slices.simulation(settings(), sample).model_copy(update={"events": events})
-    simulate_events(path, settings=slices.plain(chosen))
+    chosen = simulation(settings(), sample).model_copy(update={"events": events})
+    simulate_events(path, settings=sections.plain(chosen))
     return path
 
 
@@ -65,14 +70,14 @@ def process(raw: list[Path], output: Path, sample: str) -> None:
     """Run process_events."""
     from process_events import process_events
 
-    process_events(raw, output, settings=slices.plain(slices.processing(settings(), sample, "nominal")), dask={})
+    process_events(raw, output, settings=sections.plain(processing(settings(), sample, "nominal")), dask={})
 
 
 def train(raw: dict[str, list[Path]], model: Path, training: str) -> None:
     """Run train_network."""
     from train_network import train_network
 
-    chosen = slices.plain(slices.training(settings(), training, 1))
+    chosen = sections.plain(slices.training(settings(), training, 1))
     train_network(raw, model, model.with_suffix(".csv"), settings=chosen, device="cpu")
 
 
@@ -80,14 +85,14 @@ def score(model: Path, events: list[Path], output: Path) -> None:
     """Run score_events."""
     from score_events import score_events
 
-    score_events(model, events, output, settings=slices.plain(slices.scoring(settings())), dask={}, device="cpu")
+    score_events(model, events, output, settings=sections.plain(scoring(settings())), dask={}, device="cpu")
 
 
 def fill(events: list[Path], scores: Path, output: Path) -> None:
     """Run fill_templates."""
     from fill_templates import fill_templates
 
-    chosen = slices.plain(slices.filling(settings(), "network"))
+    chosen = sections.plain(inference.filling(settings(), "network"))
     fill_templates(events, scores, output, output.with_suffix(".notes"), settings=chosen)
 
 
@@ -154,7 +159,7 @@ def study(millions: tuple[float, ...], scored: float, trained: float) -> Iterato
 def sizes(folder: Path, raw: Path, repeats: float) -> dict[str, float]:
     """Return how many events were selected, and the size of what they are in, in MB."""
     events, scores = folder / "nominal" / f"{BACKGROUND}.parquet", folder / "scores.parquet"
-    found = {"selected_millions": files.count_rows(events) / 1e6, "raw_mb": repeats * raw.stat().st_size / 1e6}
+    found = {"selected_millions": event_files.count_rows(events) / 1e6, "raw_mb": repeats * raw.stat().st_size / 1e6}
     found |= {"events_mb": events.stat().st_size / 1e6}
     return found | ({"scores_mb": scores.stat().st_size / 1e6} if scores.exists() else {})
 

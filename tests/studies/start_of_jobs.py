@@ -24,7 +24,8 @@ from snakemake import iocontainers
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts")]
 
-from nuisflow import files, logs  # noqa: E402
+from nuisflow.progress import progress
+from nuisflow.storage import files
 
 LIMIT = 1.0
 """Seconds of CPU that a rule without torch may take to start."""
@@ -103,7 +104,7 @@ def main() -> None:
     import pandas as pd
 
     chosen = [None, *options.scripts]
-    table = pd.DataFrame([measured(script) for script in logs.progress(chosen, "scripts", len(chosen))])
+    table = pd.DataFrame([measured(script) for script in progress(chosen, "scripts", len(chosen))])
     options.output.mkdir(parents=True, exist_ok=True)
     files.write_table(options.output / "start_of_jobs.csv", table)
     print(table.round(2).to_csv(index=False, lineterminator="\n"), end="")

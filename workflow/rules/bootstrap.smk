@@ -21,7 +21,7 @@ rule bootstrap_experiments:
         mem_mb=2000,
         runtime="12h",
     params:
-        settings=lambda wildcards: slices.plain(bootstraps.slice_of(settings)),
+        settings=lambda wildcards: sections.plain(slices.bootstrap.slice_of(settings)),
         files={sample: raw_files(sample) for sample in settings.simulated},
         code=lambda wildcards: sources.digest(
             "bootstrap_experiments",
@@ -37,7 +37,7 @@ rule compare_bootstrap:
     input:
         summaries=collect(
             "<results>/trainings/{training}/seed{seed}/bootstrap.json",
-            training=bootstraps.trainings(settings),
+            training=slices.bootstrap.trainings(settings),
             seed=seeds,
         ),
     output:
@@ -59,7 +59,7 @@ rule compare_bootstrap:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(shown.plots(settings)),
+        settings=sections.plain(slices.report.plots(settings)),
         code=sources.digest("compare_bootstrap"),
     message:
         "Compare the bootstrap experiments"

@@ -9,33 +9,30 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from nuisflow import (
-    benchmarks,
-    bootstraps,
-    checks,
-    conditioning,
-    datasets,
-    logs,
-    points,
-    reweightings,
-    runs,
-    shown,
-    slices,
-    sources,
-    tuning,
-)
+import nuisflow.slices.bootstrap
+import nuisflow.slices.conditional
+import nuisflow.slices.events
+import nuisflow.slices.inference
+import nuisflow.slices.report
+import nuisflow.slices.reweighting
+import nuisflow.slices.scenarios
+import nuisflow.slices.training
+from nuisflow import datasets, slices
+from nuisflow.settings import conditional, points, sections, tuning
+from nuisflow.settings.checks import paths, reading
+from nuisflow.storage import logs, runs, sources
 
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 try:
     for path in workflow.configfiles:
-        checks.read(path)  # Snakemake itself drops a key that stands twice
-    settings = checks.check(config, place)
+        reading.read(path)  # Snakemake itself drops a key that stands twice
+    settings = reading.check(config, place)
     user_files = {
-        sample: checks.raw_files(settings, sample) for sample in settings.samples
+        sample: paths.raw_files(settings, sample) for sample in settings.samples
     }
-    data_folder = Path(checks.folder(settings))
-    missing_files = checks.missing_files(settings)
-except checks.ConfigurationError as error:
+    data_folder = Path(paths.folder(settings))
+    missing_files = paths.missing_files(settings)
+except reading.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
 
 results_folder = Path("results") / settings.analysis
@@ -75,14 +72,14 @@ wildcard_constraints:
 
 def raw_files(sample: str) -> list[str]:
     """Return the raw files of a sample: simulated or converted ones, or the user's."""
-    if user_files[sample] and checks.converted(settings, sample):
+    if user_files[sample] and paths.converted(settings, sample):
         return [f"<results>/raw/{sample}.parquet"]
     return user_files[sample] or [f"<results>/raw/{sample}.root"]
 
 
 def training_files(training: str) -> list[str]:
     """Return the raw files of all samples that a classifier is trained on."""
-    return files_of(slices.training_samples(settings, training))
+    return files_of(slices.training.training_samples(settings, training))
 
 
 def files_of(samples: list[str]) -> list[str]:
@@ -102,7 +99,7 @@ def tuned_files(training: str, name: str) -> list[str]:
     )
 
 
-def event_files(folders=slices.shifted_names) -> list[str]:
+def event_files(folders=slices.events.shifted_names) -> list[str]:
     """Return the processed events of all samples: nominal and every shift that acts on them, or other folders."""
     pairs = [(v, s) for s in settings.samples for v in folders(settings, s)]
     return [

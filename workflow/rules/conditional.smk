@@ -1,6 +1,6 @@
 """Trainings that are scored at every hypothesised z: their likelihood is not one workspace."""
 
-rescored = "|".join(conditioning.trainings(settings)) or "none_"
+rescored = "|".join(conditional.trainings(settings)) or "none_"
 
 
 rule fill_conditional:
@@ -23,8 +23,8 @@ rule fill_conditional:
         mem_mb=2000,
         runtime="4h",
     params:
-        settings=lambda wildcards: slices.plain(
-            conditioning.rescoring(settings, wildcards.training)
+        settings=lambda wildcards: sections.plain(
+            slices.conditional.rescoring(settings, wildcards.training)
         ),
         code=sources.digest("fill_conditional", "strategies/conditional.py"),
     message:
@@ -62,12 +62,16 @@ rule fit_conditional:
         runtime="4h",
     params:
         settings=lambda wildcards: {
-            "grid": slices.plain(conditioning.grid(settings, wildcards.training)),
-            "thrown": conditioning.thrown(settings, wildcards.training),
-            "workspace": slices.plain(slices.workspace(settings, wildcards.training)),
-            "fit": slices.plain(slices.fit(settings)),
-            "toys": slices.plain(
-                slices.toys(settings, wildcards.training, int(wildcards.seed))
+            "grid": sections.plain(conditional.grid(settings, wildcards.training)),
+            "thrown": conditional.thrown(settings, wildcards.training),
+            "workspace": sections.plain(
+                slices.inference.workspace(settings, wildcards.training)
+            ),
+            "fit": sections.plain(slices.inference.fit(settings)),
+            "toys": sections.plain(
+                slices.inference.toys(
+                    settings, wildcards.training, int(wildcards.seed)
+                )
             ),
         },
         code=sources.digest("fit_conditional"),

@@ -14,7 +14,7 @@ rule fetch_file:
     resources:
         runtime="4h",
     params:
-        settings=lambda wildcards: slices.plain(
+        settings=lambda wildcards: sections.plain(
             settings.dataset.download[wildcards.file]
         ),
         code=sources.digest("fetch_file"),
@@ -37,8 +37,8 @@ rule simulate_events:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.simulation(settings, wildcards.sample)
+        settings=lambda wildcards: sections.plain(
+            slices.events.simulation(settings, wildcards.sample)
         ),
         code=sources.digest("simulate_events"),
     message:
@@ -62,8 +62,8 @@ rule convert_events:
         mem_mb=1500,
         runtime="2h",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.conversion(settings, wildcards.sample)
+        settings=lambda wildcards: sections.plain(
+            slices.events.conversion(settings, wildcards.sample)
         ),
         code=sources.digest("convert_events"),
     message:
@@ -89,8 +89,8 @@ rule process_events:
         mem_mb=1500,
         runtime="2h",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.processing(settings, wildcards.sample, wildcards.variation)
+        settings=lambda wildcards: sections.plain(
+            slices.events.processing(settings, wildcards.sample, wildcards.variation)
         ),
         code=sources.digest("process_events", *datasets.code(settings.dataset)),
     message:

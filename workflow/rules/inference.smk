@@ -18,8 +18,8 @@ rule fill_templates:
         mem_mb=1000,
         runtime="1h",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.filling(settings, wildcards.training)
+        settings=lambda wildcards: sections.plain(
+            slices.inference.filling(settings, wildcards.training)
         ),
         code=sources.digest("fill_templates"),
     message:
@@ -44,8 +44,8 @@ rule build_workspace:
         mem_mb=500,
         runtime="30m",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.workspace(settings, wildcards.training)
+        settings=lambda wildcards: sections.plain(
+            slices.inference.workspace(settings, wildcards.training)
         ),
         code=sources.digest("build_workspace"),
     message:
@@ -72,7 +72,7 @@ rule fit_workspace:
         mem_mb=1000,
         runtime="1h",
     params:
-        settings=slices.plain(slices.fit(settings)),
+        settings=sections.plain(slices.inference.fit(settings)),
         code=sources.digest("fit_workspace"),
     message:
         "Fit {wildcards.training} (seed {wildcards.seed})"
@@ -101,8 +101,8 @@ rule spread_members:
         mem_mb=2000,
         runtime="1h",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.filling(settings, wildcards.training)
+        settings=lambda wildcards: sections.plain(
+            slices.inference.filling(settings, wildcards.training)
         ),
         code=lambda wildcards: sources.digest(
             "spread_members",
@@ -135,7 +135,7 @@ rule fill_displaced:
         mem_mb=1000,
         runtime="1h",
     params:
-        settings=slices.plain(slices.displaced_filling(settings)),
+        settings=sections.plain(slices.inference.displaced_filling(settings)),
         code=sources.digest("fill_displaced"),
     message:
         "Fill displaced points of {wildcards.training} (seed {wildcards.seed})"
@@ -163,8 +163,8 @@ rule throw_toys:
         mem_mb=1000,
         runtime="2h",
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.toys(settings, wildcards.training, int(wildcards.seed))
+        settings=lambda wildcards: sections.plain(
+            slices.inference.toys(settings, wildcards.training, int(wildcards.seed))
         ),
         code=sources.digest("throw_toys"),
     message:

@@ -32,7 +32,7 @@ rule compare_trainings:
         mem_mb=1500,
         runtime="30m",
     params:
-        settings=slices.plain(shown.comparison(settings)),
+        settings=sections.plain(slices.report.comparison(settings)),
         code=sources.digest("compare_trainings"),
     message:
         "Compare the trainings"
@@ -49,7 +49,7 @@ rule plot_comparison:
         figures=report(
             collect(
                 "<results>/comparison/{figure}.{format}",
-                figure=shown.COMPARISON_FIGURES,
+                figure=slices.report.COMPARISON_FIGURES,
                 format=["svg", "pdf"],
             ),
             category="Comparison",
@@ -64,7 +64,7 @@ rule plot_comparison:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(shown.plots(settings)),
+        settings=sections.plain(slices.report.plots(settings)),
         code=sources.digest("plot_comparison"),
     message:
         "Plot the comparison"
@@ -84,7 +84,7 @@ rule plot_training:
     output:
         figures=collect(
             "<results>/trainings/{{training}}/figures/{figure}.{format}",
-            figure=shown.training_figures(settings),
+            figure=slices.report.training_figures(settings),
             format=["svg", "pdf"],
         ),
     log:
@@ -97,7 +97,7 @@ rule plot_training:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=slices.plain(shown.plots(settings)),
+        settings=sections.plain(slices.report.plots(settings)),
         code=sources.digest("plot_training"),
     message:
         "Plot {wildcards.training}"
@@ -107,7 +107,7 @@ rule plot_training:
 
 rule write_report:
     input:
-        template=str(sources.SCRIPTS / "nuisflow" / "report_template.html"),
+        template=str(sources.SCRIPTS / "nuisflow" / "report" / "report_template.html"),
         summary="<results>/comparison/summary.csv",
         trainings="<results>/comparison/trainings.csv",
         breakdown="<results>/comparison/breakdown.csv",
@@ -121,14 +121,17 @@ rule write_report:
         + each_training("workspace_notes.json"),
         figures=collect(
             "<results>/comparison/{figure}.svg",
-            figure=[*shown.COMPARISON_FIGURES, *bootstraps.figures(settings)],
+            figure=[
+                *slices.report.COMPARISON_FIGURES,
+                *slices.bootstrap.figures(settings),
+            ],
         )
         + collect(
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
-            figure=shown.training_figures(settings),
+            figure=slices.report.training_figures(settings),
         ),
-        answers=benchmarks.answers(settings) + bootstraps.tables(settings),
+        answers=slices.scenarios.answers(settings) + slices.bootstrap.tables(settings),
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],
@@ -144,7 +147,7 @@ rule write_report:
         mem_mb=500,
         runtime="30m",
     params:
-        settings=slices.plain(shown.report(settings)),
+        settings=sections.plain(slices.report.report(settings)),
         code=sources.digest("write_report"),
     message:
         "Write the report"

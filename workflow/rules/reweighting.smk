@@ -4,7 +4,7 @@
 use rule train_network as train_reweighting with:
     input:
         raw=lambda wildcards: files_of(
-            reweightings.reweighted_samples(settings, wildcards.reweighting)
+            slices.reweighting.reweighted_samples(settings, wildcards.reweighting)
         ),
         ratios=[],
         tuned=[],
@@ -16,12 +16,12 @@ use rule train_network as train_reweighting with:
     benchmark:
         "<benchmarks>/train_reweighting/{reweighting}.tsv"
     params:
-        settings=lambda wildcards: slices.plain(
-            reweightings.reweighting_training(settings, wildcards.reweighting)
+        settings=lambda wildcards: sections.plain(
+            slices.reweighting.reweighting_training(settings, wildcards.reweighting)
         ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in reweightings.reweighted_samples(
+            for sample in slices.reweighting.reweighted_samples(
                 settings, wildcards.reweighting
             )
         },
@@ -33,7 +33,7 @@ use rule train_network as train_reweighting with:
 rule reweight_events:
     input:
         raw=lambda wildcards: files_of(
-            reweightings.reweighted_samples(settings, wildcards.reweighting)
+            slices.reweighting.reweighted_samples(settings, wildcards.reweighting)
         ),
         model="<results>/reweighting/{reweighting}/model.pt",
     output:
@@ -48,12 +48,14 @@ rule reweight_events:
         mem_mb=2000,
         runtime="2h",
     params:
-        settings=lambda wildcards: slices.plain(
-            reweightings.reweighting(settings, wildcards.reweighting, wildcards.sample)
+        settings=lambda wildcards: sections.plain(
+            slices.reweighting.reweighting(
+                settings, wildcards.reweighting, wildcards.sample
+            )
         ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in reweightings.reweighted_samples(
+            for sample in slices.reweighting.reweighted_samples(
                 settings, wildcards.reweighting
             )
         },

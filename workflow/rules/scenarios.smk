@@ -6,7 +6,7 @@ rule compute_scenarios:
         templates=each_training("templates.json"),
         displaced=(
             each_training("displaced.json")
-            if benchmarks.are_displaced(settings)
+            if slices.scenarios.are_displaced(settings)
             else []
         ),
     output:
@@ -22,7 +22,7 @@ rule compute_scenarios:
         mem_mb=1500,
         runtime="30m",
     params:
-        settings=slices.plain(benchmarks.slice_of(settings)),
+        settings=sections.plain(slices.scenarios.slice_of(settings)),
         code=sources.digest("compute_scenarios"),
     message:
         "Compute the scenarios"

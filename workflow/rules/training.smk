@@ -5,7 +5,7 @@ rule tune_training:
     input:
         raw=lambda wildcards: training_files(wildcards.training),
         ratios=lambda wildcards: ratio_files(
-            slices.training_samples(settings, wildcards.training)
+            slices.training.training_samples(settings, wildcards.training)
         ),
     output:
         tuned="<results>/trainings/{training}/tuned.json",
@@ -21,13 +21,17 @@ rule tune_training:
         runtime="12h",
         gpu=gpus,
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.training(settings, wildcards.training, 0)
+        settings=lambda wildcards: sections.plain(
+            slices.training.training(settings, wildcards.training, 0)
         ),
-        study=lambda wildcards: slices.plain(tuning.study(settings, wildcards.training)),
+        study=lambda wildcards: sections.plain(
+            tuning.study(settings, wildcards.training)
+        ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in slices.training_samples(settings, wildcards.training)
+            for sample in slices.training.training_samples(
+                settings, wildcards.training
+            )
         },
         code=lambda wildcards: sources.digest(
             "tune_training",
@@ -44,7 +48,7 @@ rule train_network:
     input:
         raw=lambda wildcards: training_files(wildcards.training),
         ratios=lambda wildcards: ratio_files(
-            slices.training_samples(settings, wildcards.training)
+            slices.training.training_samples(settings, wildcards.training)
         ),
         tuned=lambda wildcards: tuned_files(wildcards.training, "tuned.json"),
     output:
@@ -61,12 +65,14 @@ rule train_network:
         runtime="4h",
         gpu=gpus,
     params:
-        settings=lambda wildcards: slices.plain(
-            slices.training(settings, wildcards.training, int(wildcards.seed))
+        settings=lambda wildcards: sections.plain(
+            slices.training.training(settings, wildcards.training, int(wildcards.seed))
         ),
         files=lambda wildcards: {
             sample: raw_files(sample)
-            for sample in slices.training_samples(settings, wildcards.training)
+            for sample in slices.training.training_samples(
+                settings, wildcards.training
+            )
         },
         code=lambda wildcards: sources.digest(
             "train_network",
@@ -96,7 +102,7 @@ rule score_events:
         mem_mb=2000,
         runtime="4h",
     params:
-        settings=slices.plain(slices.scoring(settings)),
+        settings=sections.plain(slices.training.scoring(settings)),
         code=lambda wildcards: sources.digest(
             "score_events",
             *settings.trainings[wildcards.training].modules,

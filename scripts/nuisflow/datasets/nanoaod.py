@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import files, names, plugins
+from nuisflow import names
 from nuisflow.datasets import records
+from nuisflow.storage import event_files, plugins
 
 Columns = dict[str, Any]
 
@@ -46,7 +47,7 @@ class Objects:
     def read(self, path: Path, start: int, stop: int, *, simulated: bool) -> Columns:
         """Return rows *start* to *stop* of the file *path*: one column per collection and per number of an event."""
         branches = (*self.dataset.branches, *(self.dataset.generated if simulated else ()))
-        arrays = files.read_jagged(path, branches, start, stop, self.dataset.tree)
+        arrays = event_files.read_jagged(path, branches, start, stop, self.dataset.tree)
         return records.grouped(arrays, path)
 
     def shift(self, columns: Columns, changes: Mapping[str, tuple[Any, float]]) -> Columns:

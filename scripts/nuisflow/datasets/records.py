@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow import files
+from nuisflow.storage import files
 
 Columns = dict[str, Any]
 

@@ -10,7 +10,7 @@ from nuisflow.strategies.strategy import Events, Networks, Varied, cross_entropy
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class Adversarial(Varied):

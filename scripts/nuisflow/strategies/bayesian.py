@@ -10,7 +10,7 @@ from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Ta
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 START = 0.1
 """First standard deviation of the weights, in units of 1 / sqrt(inputs of the layer)."""
@@ -46,7 +46,8 @@ class Bayesian(Strategy):
 
     def networks(self, architecture: "Architecture") -> Networks:
         """Return the nominal network with a width per weight."""
-        from nuisflow import networks, seeds
+        from nuisflow import seeds
+        from nuisflow.strategies import networks
 
         network = architecture.network("classifier")
         seed = seeds.number(architecture.seed, "weights")
@@ -73,7 +74,7 @@ class Bayesian(Strategy):
         """Return the Kullback-Leibler divergence of the weights' posterior from their prior."""
         import torch
 
-        from nuisflow.networks import UncertainLinear
+        from nuisflow.strategies.networks import UncertainLinear
 
         layers = [layer for layer in networks["classifier"].children() if isinstance(layer, UncertainLinear)]
         return torch.stack([layer.divergence(self.prior) for layer in layers]).sum()
@@ -84,6 +85,6 @@ class Bayesian(Strategy):
 
     def member_scores(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
         """Return the score under every draw of the weights, shape (events, members)."""
-        from nuisflow.networks import sampled
+        from nuisflow.strategies.networks import sampled
 
         return sampled(networks["classifier"], features, self.samples).squeeze(2).T.sigmoid()

@@ -12,7 +12,7 @@ from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Ta
 if TYPE_CHECKING:
     import numpy as np
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class BoostedTrees(Strategy):
@@ -37,7 +37,7 @@ class BoostedTrees(Strategy):
 
     def networks(self, architecture: "Architecture") -> Networks:  # noqa: ARG002
         """Return the trees, not yet grown, behind the interface of a network."""
-        from nuisflow import networks
+        from nuisflow.strategies import networks
 
         return {"classifier": networks.Trees()}
 
@@ -45,7 +45,7 @@ class BoostedTrees(Strategy):
         """Grow the trees of *task*; a round counts as having seen every training event once."""
         import xgboost
 
-        from nuisflow import networks
+        from nuisflow.strategies import networks
 
         train = task.fold.train()
         matrix = _matrix(train, max_bin=self.max_bins)

@@ -9,7 +9,7 @@ from nuisflow.strategies.parametrised import Parametrised
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
     from nuisflow.strategies.strategy import Networks
 
 

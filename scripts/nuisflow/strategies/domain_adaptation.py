@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class DomainAdaptation(Varied):

@@ -9,7 +9,7 @@ from nuisflow.strategies.strategy import Networks, Strategy
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class Dropout(Strategy):
@@ -33,7 +33,8 @@ class Dropout(Strategy):
 
     def networks(self, architecture: "Architecture") -> Networks:
         """Return the nominal network with dropout after every hidden layer."""
-        from nuisflow import networks, seeds
+        from nuisflow import seeds
+        from nuisflow.strategies import networks
 
         network = architecture.network("classifier")
         seed = seeds.number(architecture.seed, "dropout")
@@ -45,6 +46,6 @@ class Dropout(Strategy):
 
     def member_scores(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
         """Return the score under every set of dropped units, shape (events, members)."""
-        from nuisflow.networks import sampled
+        from nuisflow.strategies.networks import sampled
 
         return sampled(networks["classifier"], features, self.samples).squeeze(2).T.sigmoid()

@@ -12,7 +12,7 @@ from nuisflow.strategies.strategy import History, Networks, Strategy, Task
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class Ensemble(Strategy):

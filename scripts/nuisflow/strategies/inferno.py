@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from nuisflow import metrics
-from nuisflow.strategies import information
+from nuisflow.strategies import information, metrics
 from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class Inferno(information.InferenceAware):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 
 class Optimal(Strategy):
@@ -49,7 +49,7 @@ class Optimal(Strategy):
         """Return no network, and one row of history with the loss on the validation events and no cost."""
         import torch
 
-        from nuisflow import metrics
+        from nuisflow.strategies import metrics
 
         events = task.fold.validation()
         batch: Events[torch.Tensor] = Events(*(torch.from_numpy(values) for values in events))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
     from nuisflow.strategies.strategy import Strategy
 
 Z = Annotated[float, Field(ge=-10, le=10)]

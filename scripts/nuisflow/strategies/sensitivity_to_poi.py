@@ -10,7 +10,7 @@ from nuisflow.strategies.strategy import Events, Networks
 if TYPE_CHECKING:
     import torch
 
-    from nuisflow.networks import Architecture
+    from nuisflow.strategies.networks import Architecture
 
 KNOTS = 100
 """Steps in which the scale of the score is measured: more would follow the fluctuations of the validation events."""

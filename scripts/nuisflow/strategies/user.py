@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from nuisflow import plugins
+from nuisflow.storage import plugins
 from nuisflow.strategies.strategy import Strategy
 
 

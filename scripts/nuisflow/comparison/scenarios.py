@@ -1,0 +1,123 @@
+"""Expected uncertainties of the parameter of interest while chosen nuisance parameters float, from the templates alone.
+
+Fisher information of the nominal Asimov data (Poisson bins, Gaussian priors) without the statistics of the simulation,
+as published for the benchmarks with known answers.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from nuisflow.comparison.trainings import Run
+from nuisflow.settings.configuration import Scenario
+from nuisflow.slices.scenarios import ScenarioSettings
+from nuisflow.templates.histograms import NOMINAL, Histogram, content
+
+COLUMNS = ("training", "seed", "scenario", "sigma", "sigma_events")
+POI = ""
+"""The key of the parameter of interest among derivatives: no variation has this name."""
+
+logger = logging.getLogger(__name__)
+
+
+class Expectation(NamedTuple):
+    """Expected events per bin, and their derivatives by the parameter of interest and the z of every variation."""
+
+    total: np.ndarray
+    derivatives: dict[str, np.ndarray]
+
+
+def table(
+    filled: Mapping[Run, Mapping[str, Histogram]],
+    displaced: Mapping[Run, Mapping[str, Histogram]],
+    settings: ScenarioSettings,
+) -> pd.DataFrame:
+    """Return one row per training, seed and scenario with the uncertainty of the POI, and of the signal events."""
+    rows = []
+    for run, histograms in filled.items():
+        expected = expectation(histograms, displaced.get(run, {}), settings)
+        events = expected.derivatives[POI].sum()
+        for name, scenario in settings.scenarios.items():
+            value = uncertainty(information(expected), list(expected.derivatives), scenario)
+            if np.isnan(value):
+                logger.warning("%s (seed %d): scenario %s does not determine the signal", *run, name)
+            rows.append((*run, name, value, value * events))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def expectation(
+    histograms: Mapping[str, Histogram], displaced: Mapping[str, Histogram], settings: ScenarioSettings
+) -> Expectation:
+    """Return what is expected in the bins of all regions together.
+
+    The derivative by a shift or weight is half the difference of the true expectations at the two points of its
+    variation, divided by their z. That of a rate or the luminosity is its relative size: a normal, not a log-normal
+    uncertainty, as published.
+    """
+    nominal = {process: _bins(histograms, process, NOMINAL) for process in settings.processes}
+    derivatives = {POI: nominal[settings.signal]}
+    for name, varied in settings.variations.items():
+        derivatives[name] = np.zeros_like(nominal[settings.signal])
+        for process in varied.processes:
+            if varied.size is not None:
+                derivatives[name] = derivatives[name] + varied.size * nominal[process]
+            else:
+                source = displaced if varied.displaced else histograms
+                down, up = (_bins(source, process, side) for side in (varied.down, varied.up))
+                derivatives[name] = derivatives[name] + (up - down) / (2 * varied.z)
+    return Expectation(np.sum(list(nominal.values()), axis=0), derivatives)
+
+
+def _bins(histograms: Mapping[str, Histogram], process: str, variation: str) -> np.ndarray:
+    """Return the contents of one template in the bins of all regions."""
+    parts = [content(histogram, process, variation).values for histogram in histograms.values()]
+    joined: np.ndarray = np.concatenate(parts)
+    return joined
+
+
+def information(expected: Expectation) -> np.ndarray:
+    """Return the Fisher information of the Asimov data, in the order of the derivatives; empty bins have none."""
+    filled = expected.total > 0
+    slopes = np.array([values[filled] for values in expected.derivatives.values()])
+    matrix: np.ndarray = (slopes / expected.total[filled]) @ slopes.T
+    return matrix
+
+
+def uncertainty(matrix: np.ndarray, names: Sequence[str], scenario: Scenario) -> float:
+    """Return the standard deviation of the first parameter of the information *matrix*; nan if it is not determined.
+
+    Parameters that *scenario* does not name are fixed; the priors of constrained ones have width 1.
+    """
+    order = list(names)
+    used = [order.index(POI), *(order.index(name) for name in (*scenario.free, *scenario.constrained))]
+    chosen = matrix[np.ix_(used, used)] + np.diag([0.0] * (1 + len(scenario.free)) + [1.0] * len(scenario.constrained))
+    floating = np.flatnonzero(np.diag(chosen) > 0)  # a free parameter without any effect does not matter
+    chosen = chosen[np.ix_(floating, floating)]
+    if floating[:1] != [0] or np.linalg.cond(chosen) > 1 / np.finfo(float).eps:
+        return np.nan
+    return float(np.sqrt(np.linalg.inv(chosen)[0, 0]))
+
+
+def summary(found: pd.DataFrame, references: Sequence[Mapping[str, Any]], settings: ScenarioSettings) -> Any:
+    """Return medians over seeds, one row per training and one column per scenario, and then the *references*.
+
+    Uncertainties are of the signal events where the published ones are, else of the parameter of interest.
+    """
+    column = value_column(settings)
+    medians = found.pivot_table(column, "training", "scenario", "median", sort=False)
+    seeds = found.groupby("training")["seed"].nunique()
+    rows: list[dict[str, Any]] = [
+        {"training": name} | {key: medians.loc[name, key] for key in settings.scenarios} | {"seeds": int(seeds[name])}
+        for name in settings.trainings
+        if name in medians.index
+    ]
+    return pd.DataFrame([*rows, *references], columns=["training", *settings.scenarios, "seeds"])
+
+
+def value_column(settings: ScenarioSettings) -> str:
+    """Return the column of the table that is compared with published values."""
+    in_events = settings.published is not None and settings.published.in_events
+    return "sigma_events" if in_events else "sigma"

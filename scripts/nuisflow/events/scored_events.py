@@ -1,0 +1,124 @@
+"""Events and their scores, which stand in different files, read together, region by region, in bounded memory."""
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow.storage import event_files
+
+Columns = dict[str, np.ndarray]
+Key = tuple[str, str]
+Blocks = Mapping[Key, tuple[int, int]]
+
+
+class TemplateError(ValueError):
+    """Events or scores that cannot become templates."""
+
+
+class Part(NamedTuple):
+    """The events of one sample in one variation; their scores are rows *start* to *stop* of the file *scores*.
+
+    Without *scores* (no region's observable is the score), *start* and *stop* are the rows of the events.
+    """
+
+    path: Path
+    variation: str
+    sample: str
+    scores: Path | None
+    start: int
+    stop: int
+
+
+class Regions(NamedTuple):
+    """All regions in the order of the configuration, and those whose observable is the score."""
+
+    names: Sequence[str]
+    scored: Collection[str]
+
+
+def blocks(scores: Path, variations: Sequence[str], samples: Sequence[str]) -> Blocks:
+    """Return which rows of *scores* belong to which variation and sample."""
+    names = {"variation": variations, "sample": samples}
+    found: dict[Key, tuple[int, int]] = {}
+    row = 0
+    for rows in event_files.read_event_parts(scores, (), names):
+        codes = rows["variation"] * len(samples) + rows["sample"]
+        changes = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+        for first, last in itertools.pairwise(changes):
+            if first == last:
+                continue
+            key = (variations[rows["variation"][first]], samples[rows["sample"][first]])
+            start, stop = found.get(key, (row + first, row + first))
+            if stop != row + first:
+                raise TemplateError(
+                    f"{scores}: the rows of {'/'.join(key)} do not stand together (again in row {row + first}); "
+                    "delete the file and run score_events again"
+                )
+            found[key] = (start, row + last)
+        row += len(codes)
+    return found
+
+
+def part(path: Path, scores: Path | None, blocks: Blocks, scored_as: str | None = None) -> Part:
+    """Return the part of the events file *path*, ``<variation>/<sample>.parquet``; the number of scores must agree.
+
+    *scored_as*: the variation whose scores are these events' too (default: their own).
+    """
+    variation, sample = path.parent.name, path.stem
+    rows = event_files.count_rows(path)
+    if scores is None:
+        return Part(path, variation, sample, None, 0, rows)
+    key = (scored_as or variation, sample)
+    start, stop = blocks.get(key, (0, 0))
+    if stop - start != rows:
+        raise TemplateError(
+            f"{scores}: {stop - start} scores of {'/'.join(key)}, but {path} has {rows} events; "
+            "delete the scores and run score_events again"
+        )
+    return Part(path, variation, sample, scores, start, stop)
+
+
+def rows(part: Part, regions: Regions, factors: Sequence[str] = ()) -> Iterator[tuple[str, Columns]]:
+    """Yield the events of *part* region by region: ``value`` (score or observable), ``weight`` and *factors*."""
+    columns, names = ("weight", "observable", *factors), {"region": regions.names}
+    start = part.start
+    for events in event_files.read_event_parts(part.path, columns, names):
+        events["value"] = events.pop("observable").astype(np.float64)
+        if part.scores is not None:
+            score = event_files.read_rows(part.scores, ["score"], start, start + len(events["value"]))["score"]
+            _insert_scores(events, score, part.scores, regions)
+        start += len(events["value"])
+        for index, region in enumerate(regions.names):
+            if np.any(inside := events["region"] == index):
+                chosen = {name: values[inside] for name, values in events.items() if name != "region"}
+                _check_finite(chosen, part, region, regions)
+                yield region, chosen
+
+
+def _insert_scores(events: Columns, score: np.ndarray, scores: Path, regions: Regions) -> None:
+    """Set the value of the rows in scored regions."""
+    scored = np.array([name in regions.scored for name in regions.names])[events["region"]]
+    if np.any(bad := scored & ((score < 0) | (score > 1))):
+        raise TemplateError(f"{scores}: the score {score[bad][0]:g} is outside [0, 1]; run score_events again")
+    events["value"][scored] = score[scored]
+
+
+def _check_finite(columns: Columns, part: Part, region: str, regions: Regions) -> None:
+    origin = part.scores if region in regions.scored else part.path
+    for name, values in columns.items():
+        if not np.all(finite := np.isfinite(values)):
+            path, what = (origin, "score or observable") if name == "value" else (part.path, name)
+            raise TemplateError(
+                f"{path}: {what} is NaN or infinite in {np.count_nonzero(~finite)} events of "
+                f"{part.variation}/{part.sample} in region {region!r}; exclude such events in 'selection'"
+            )
+
+
+def clipped(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return *values* moved into the range of *edges*, whose upper end belongs to no bin."""
+    # ASSUME: events below the first or above the last edge belong to the first or last bin, so that none is lost.
+    inside: np.ndarray = np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf))
+    return inside

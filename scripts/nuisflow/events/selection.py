@@ -1,0 +1,225 @@
+"""From raw columns to selected events with features, at any value of the nuisance parameters; in chunks, with dask."""
+
+import functools
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow import datasets
+from nuisflow.events import parallel, variations
+from nuisflow.settings import expressions
+from nuisflow.settings.configuration import Dask, Sample
+from nuisflow.settings.systematics import Shift, Weight
+from nuisflow.slices.events import EventSelection, Processing
+from nuisflow.storage import event_files
+from nuisflow.storage.event_files import TREE
+
+Columns = dict[str, np.ndarray]
+OUTSIDE = -1
+EVERYTHING = (0.0, 1.0)
+
+
+class EventError(ValueError):
+    """Events that cannot be used: empty, undefined or ambiguous."""
+
+
+class Chunk(NamedTuple):
+    """Rows *start* to *stop* of the file *path*; *entry* is the index of row *start* in the whole sample."""
+
+    path: Path
+    start: int
+    stop: int
+    entry: int
+
+
+def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
+    """Cut the files of a sample, or the rows between two shares of them, into pieces of at most *size* rows."""
+    numbers = [event_files.count_rows(path, tree) for path in paths]
+    begin, end = (round(share * sum(numbers)) for share in part)
+    pieces, first = [], 0
+    for path, rows in zip(paths, numbers, strict=True):
+        low, high = max(begin - first, 0), min(end - first, rows)
+        pieces += [Chunk(path, start, min(start + size, high), first + start) for start in range(low, high, size)]
+        first += rows
+    if not pieces:
+        few = f" among rows {begin} to {end} of {first} (toys.bootstrap.share)" if first else ""
+        raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
+    return pieces
+
+
+def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
+    """Return which rows of *sample* are used, as shares: all of collision data."""
+    return EVERYTHING if sample.process == "data" else selection.rows
+
+
+def tree_name(selection: EventSelection) -> str:
+    """Return the name of the tree in the raw ROOT files."""
+    return getattr(selection.dataset, "tree", TREE)
+
+
+def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
+    """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
+    offered = datasets.of(selection.dataset)
+    if hasattr(offered, "read"):
+        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
+    else:
+        wanted = datasets.raw_columns(selection.dataset)
+        columns = event_files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
+    columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    for path in map(Path, sample.ratios):
+        name = f"ratio_{path.parent.name}"
+        columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    if sample.selection is None:
+        return columns
+    return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
+
+
+def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
+    """Return all raw columns of *sample* and ``entry``, in memory."""
+    pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
+    parts = [read(chunk, selection, sample) for chunk in pieces]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def select(
+    columns: Columns,
+    selection: EventSelection,
+    sample: Sample,
+    varied: Mapping[str, Shift | Weight],
+    z: Mapping[str, float | np.ndarray],
+) -> Columns:
+    """Return the selected events of *columns* at *z*: every shift applied, everything derived recomputed.
+
+    The result has ``entry``, ``row`` (index into *columns*), ``region`` (index into the selection's regions),
+    ``weight`` (float64, weight variations included), ``observable`` (float32; NaN where it is the score) and the
+    features (float32), each of shape (selected events,).
+    """
+    shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
+    shifted = variations.shifted(columns, selection.dataset, shifts, z)
+    whole = getattr(datasets.of(selection.dataset), "whole", False)
+    decisive = derived(shifted, selection, None if whole else _deciding(selection))
+    region = _regions(decisive, selection)
+    row = np.flatnonzero(region != OUTSIDE)
+    kept = _rows(decisive, row) if whole else derived(_rows(shifted, row), selection)
+    weight = weights(kept, selection, sample)
+    for name, variation in varied.items():
+        if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
+            strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
+            weight = weight * variations.factor(variation, kept, strength)
+    return {
+        "entry": kept["entry"],
+        "row": row,
+        "region": region[row],
+        "weight": weight,
+        "observable": _observables(kept, region[row], selection),
+        **{name: np.asarray(kept[name], dtype=np.float32) for name in selection.features},
+    }
+
+
+def _rows(columns: Columns, rows: np.ndarray) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
+    """Return the index of the region of every event, `OUTSIDE` for none; an event in two regions is an error."""
+    size = len(next(iter(columns.values())))
+    common = np.ones(size, dtype=bool)
+    if selection.selection is not None:
+        common &= expressions.evaluate(selection.selection, columns).astype(bool)
+    region = np.full(size, OUTSIDE, dtype=np.int8)
+    names = list(selection.regions)
+    for index, (name, chosen) in enumerate(selection.regions.items()):
+        inside = common
+        if chosen.selection is not None:
+            inside = common & expressions.evaluate(chosen.selection, columns).astype(bool)
+        if np.any(both := inside & (region != OUTSIDE)):
+            other = names[region[both][0]]
+            raise EventError(
+                f"regions {other!r} and {name!r} overlap: {both.sum()} events are in both; "
+                f"make their selections exclusive (entry {columns['entry'][both][0]})"
+            )
+        region[inside] = index
+    return region
+
+
+def weights(columns: Columns, selection: EventSelection, sample: Sample) -> np.ndarray:
+    """Return the expected number of events that each row stands for; those in use stand for the others too."""
+    size = len(columns["entry"])
+    if sample.process == "data":
+        return np.ones(size)
+    weight = columns["weight"] if sample.weight is None else expressions.evaluate(sample.weight, columns, size)
+    low, high = selection.rows
+    return np.array(weight, dtype=np.float64) / (high - low)
+
+
+def _observables(columns: Columns, region: np.ndarray, selection: EventSelection) -> np.ndarray:
+    values = np.full(len(region), np.nan, dtype=np.float32)
+    for index, chosen in enumerate(selection.regions.values()):
+        if chosen.observable != "score":
+            inside = region == index
+            values[inside] = expressions.evaluate(chosen.observable, _rows(columns, np.flatnonzero(inside)))
+    return values
+
+
+def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None:
+    """Raise `EventError` naming the sample, column and entry of the first value that is not a finite number."""
+    for name in ("weight", *features):
+        if not np.all(finite := np.isfinite(columns[name])):
+            bad = np.flatnonzero(~finite)
+            raise EventError(
+                f"sample {sample!r}: column {name!r} is NaN or infinite in {len(bad)} events "
+                f"(first: entry {columns['entry'][bad[0]]}); exclude them in 'selection' or give a value in 'derived'"
+            )
+
+
+def process(paths: Sequence[Path], settings: Processing, dask: Dask) -> Iterator[Columns]:
+    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
+
+    Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
+    variation and ``factor_<name>_member<number>`` of every weight set.
+    """
+    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size, part_of(settings.events, settings.sample))
+    work = functools.partial(_process_chunk, settings=settings)
+    selected = 0
+    for columns in parallel.ordered_map(work, pieces, dask):
+        selected += len(columns["entry"])
+        yield columns
+    logging.getLogger(__name__).info(
+        "%s: %d of %d events selected", settings.name, selected, sum(piece.stop - piece.start for piece in pieces)
+    )
+
+
+def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
+    raw = read(chunk, settings.events, settings.sample)
+    varied = dict.fromkeys(settings.variations, settings.z)
+    columns = select(raw, settings.events, settings.sample, settings.variations, varied)
+    check_finite(columns, settings.events.features, settings.name)
+    rows = columns.pop("row")
+    chosen = derived(_rows(raw, rows), settings.events) if settings.weights else {}
+    for name, variation in settings.weights.items():
+        for side, factor in variations.factors(variation, chosen).items():
+            columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
+    return columns
+
+
+def _deciding(selection: EventSelection) -> set[str]:
+    """Return the names of all columns that decide which events are selected: few, beside those of the features."""
+    texts = [selection.selection, *(chosen.selection for chosen in selection.regions.values())]
+    wanted = set[str]().union(*(expressions.names(text) for text in texts if text is not None))
+    for name, expression in reversed(selection.derived.items()):
+        if name in wanted:
+            wanted |= expressions.names(expression)
+    return wanted
+
+
+def derived(columns: Columns, selection: EventSelection, wanted: Collection[str] | None = None) -> Columns:
+    """Return *columns* with everything derived from them; what is not *wanted* (None: all is) may be missing."""
+    ratios = {name: values for name, values in columns.items() if name.startswith("ratio_")}
+    columns = datasets.of(selection.dataset).reconstruct(columns, wanted) | ratios
+    for name, expression in selection.derived.items():
+        if wanted is None or name in wanted:
+            columns = columns | {name: expressions.evaluate(expression, columns)}
+    return columns

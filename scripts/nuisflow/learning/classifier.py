@@ -1,0 +1,173 @@
+"""The classifier that comes out of a training, and the scores that it gives."""
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nuisflow.learning import batches
+from nuisflow.slices.training import Scoring
+from nuisflow.storage import files
+from nuisflow.strategies import networks
+from nuisflow.strategies.strategy import Networks, Strategy
+
+Columns = dict[str, np.ndarray]
+Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
+SCORE_BLOCK = 4096
+FORMAT = 2
+
+
+class TrainingError(ValueError):
+    """A training that failed, or a model that does not fit the events."""
+
+
+def device(choice: str) -> str:
+    """Return 'cpu' or 'cuda' for ``learning.device``; asking for a GPU where there is none is an error."""
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("learning.device: 'cuda' was asked for, but torch sees no GPU; use 'auto' or 'cpu'")
+    return choice
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """The networks of one fold, the scaling of their inputs, and the options that were chosen for them alone."""
+
+    networks: Networks
+    scaling: batches.Scaling
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Classifier:
+    """Trained networks, one per fold, that give every event a score."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        features: Sequence[str],
+        architecture: networks.Architecture,
+        folds: Sequence[FoldModel],
+    ) -> None:
+        self.strategy, self.features, self.architecture, self.folds = strategy, tuple(features), architecture, folds
+
+    def score(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+        """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,).
+
+        An event is scored by the network of its fold, which was trained without it. The score of an event does not
+        depend on the other events: all blocks have the same size, the last one is padded. Where scores are classes
+        (`Strategy.classes`), those of a fold lie between the same classes of the other folds, so that no two are mixed.
+        """
+        return self._asked(lambda strategy: strategy.score, (), columns, where)
+
+    def member_scores(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+        """Return the scores whose mean is the score of every event, shape (events, members of the strategy)."""
+        return self._asked(lambda strategy: strategy.member_scores, (self.strategy.members,), columns, where)
+
+    def _asked(
+        self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns, where: str
+    ) -> np.ndarray:
+        """Return the answer to the question that *choose* takes from the strategy, an array of *shape* per event."""
+        scores = np.empty((len(columns["entry"]), *shape), dtype=np.float32)
+        membership = batches.fold(columns["entry"], len(self.folds))
+        for number, model in enumerate(self.folds):
+            question = choose(self.strategy.model_copy(update=dict(model.options)))
+            rows = np.flatnonzero(membership == number)
+            for start in range(0, len(rows), SCORE_BLOCK):
+                block = rows[start : start + SCORE_BLOCK]
+                features = np.stack([columns[name][block] for name in self.features], axis=1)
+                scored = self._answered(question, model, features.astype(np.float32, copy=False), where)
+                scores[block] = self._in_own_bins(scored, number)
+        return scores
+
+    @torch.inference_mode()
+    def _answered(self, question: Question, model: FoldModel, features: np.ndarray, where: str) -> np.ndarray:
+        """Return the answers about one block at z = 0."""
+        padded = np.zeros((SCORE_BLOCK, features.shape[1]), dtype=np.float32)
+        padded[: len(features)] = model.scaling(features)
+        z = torch.zeros((SCORE_BLOCK, len(self.strategy.variations)), device=where)
+        scores = question(model.networks, torch.from_numpy(padded).to(where), z)
+        return scores[: len(features)].cpu().numpy()
+
+    def _in_own_bins(self, scores: np.ndarray, number: int) -> np.ndarray:
+        """Return the *scores* of fold *number*, whose classes come between the same classes of the other folds."""
+        if self.strategy.classes is None:
+            return scores
+        index = np.floor(scores.astype(np.float64) * self.strategy.classes) * len(self.folds) + number
+        return np.asarray((index + 0.5) / (self.strategy.classes * len(self.folds)), dtype=np.float32)
+
+    def to(self, where: str) -> "Classifier":
+        """Move the networks to the device *where*."""
+        for model in self.folds:
+            for net in model.networks.values():
+                net.to(where).eval()
+        return self
+
+    def check(self, settings: Scoring) -> None:
+        """Raise `TrainingError` if the events to score are not those that the model was trained for."""
+        if tuple(settings.features) != self.features or settings.folds != len(self.folds):
+            raise TrainingError(
+                f"the model was trained on {len(self.folds)} folds and the features {', '.join(self.features)}, but "
+                f"the configuration has {settings.folds} folds and {', '.join(settings.features)}; train again"
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write the classifier to one file that `load` reads without running any code in it."""
+        content = {
+            "format": FORMAT,
+            "strategy": self.strategy.model_dump(mode="json"),
+            "features": list(self.features),
+            "architecture": {
+                "features": self.architecture.features,
+                "hidden": self.architecture.hidden,
+                "activation": self.architecture.activation,
+            },
+            "folds": [
+                {
+                    "networks": {name: net.state_dict() for name, net in model.networks.items()},
+                    "mean": torch.from_numpy(model.scaling.mean),
+                    "deviation": torch.from_numpy(model.scaling.deviation),
+                    "missing": model.scaling.missing,
+                    "options": dict(model.options),
+                }
+                for model in self.folds
+            ],
+        }
+        buffer = io.BytesIO()  # torch puts the name of a file into its content: the same bytes need no name
+        torch.save(content, buffer)
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Classifier":
+        """Read a classifier; raise `TrainingError` if *path* is not one."""
+        from nuisflow import strategies
+
+        try:
+            with zipfile.ZipFile(path) as parts:  # torch does not look at the checksums
+                if damaged := parts.testzip():
+                    raise TrainingError(f"its part {damaged} is damaged")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            strategy = strategies.read(content["strategy"])
+            architecture = networks.Architecture(**content["architecture"])
+            folds = [_read_fold(strategy, architecture, part) for part in content["folds"]]
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # torch, pickle and zip raise many kinds for damaged bytes
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TrainingError(f"{path}: not a model of ours ({reason}); delete it and train again") from error
+        return cls(strategy, content["features"], architecture, folds)
+
+
+def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: dict[str, Any]) -> FoldModel:
+    nets = strategy.model_copy(update=part["options"]).networks(architecture)
+    for name, net in nets.items():
+        net.load_state_dict(part["networks"][name])
+        net.eval()
+    scaling = batches.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"])
+    return FoldModel(nets, scaling, part["options"])

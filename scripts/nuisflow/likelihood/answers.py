@@ -1,0 +1,197 @@
+"""What a user asks of one fitted workspace, answered as numbers, tables and warnings."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nuisflow.likelihood import fits, limits, measurements, toys, uncertainties
+from nuisflow.likelihood.histfactory import Floats
+from nuisflow.likelihood.model import Model
+from nuisflow.progress import progress
+
+Row = dict[str, Any]
+CHUNK = 1000  # pseudo-experiments between two reports of progress; part of their seed: more of them begin with the same
+# ASSUME: a coverage further than this many binomial standard deviations from 68.27 % is worth a warning.
+_COVERAGE_SIGMAS = 3.0
+OWN_SOURCES = (
+    uncertainties.STATISTICS,
+    uncertainties.MC_STATISTICS,
+    uncertainties.NORMALISATIONS,
+    uncertainties.OTHER,
+    "total",
+)
+_BANDS = ("expected -2 sigma", "expected -1 sigma", "expected median", "expected +1 sigma", "expected +2 sigma")
+
+
+class Table(NamedTuple):
+    """Rows to print below a title; *name* is their key in JSON."""
+
+    name: str
+    title: str
+    rows: list[Row]
+
+
+class Answer(NamedTuple):
+    """What a command found: single numbers, tables (a CSV file holds the last one), and what to be careful about."""
+
+    facts: Row
+    tables: list[Table]
+    warnings: list[str]
+    converged: bool
+
+
+def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, observed: bool) -> Answer:
+    """Fit, with errors from the exact Hessian and from the profile, the breakdown by source, and the pulls."""
+    poi = model.poi
+    best, facts, warnings = _fitted(model, data)
+    if not best.converged:
+        return Answer(facts | {"twice_nll": best.twice_nll}, [], warnings, converged=False)
+    rows, found = _parameters(model, data, best)
+    own = next(row for row in rows if row["parameter"] == poi)
+    facts |= {"profile_down": own["profile_down"], "profile_up": own["profile_up"], "twice_nll": best.twice_nll}
+    parts = uncertainties.breakdown(model, data, groups=groups)
+    sources = [{"source": row.group, "frozen": row.frozen, "observables": row.observable} for row in parts.sources]
+    sources.append({"source": "total", "frozen": parts.sigma_total, "observables": facts["hessian_error"]})
+    if not math.isfinite(parts.sigma_total):
+        warnings.append(f"breakdown: the total uncertainty of {poi} is not defined, nor are its parts")
+    if _signal(model):
+        facts |= {"significance": limits.significance(model, data).sigmas}
+    if observed:
+        goodness = limits.goodness_of_fit(model, data)
+        facts |= {"goodness_of_fit": goodness.statistic, "degrees_of_freedom": goodness.degrees}
+        facts |= {"p_value": goodness.p_value}
+    title = f"uncertainty of {poi} by source: frozen and subtracted in quadrature; auxiliary measurements shifted"
+    told = "parameters; pull and constraint: shift and error in units of the prefit width"
+    tables = [Table("breakdown", title, sources), Table("parameters", told, rows)]
+    return Answer(facts, tables, warnings + _overlaps(groups) + found, converged=True)
+
+
+def _signal(model: Model) -> bool:
+    """Return whether the parameter of interest is a signal strength that may vanish."""
+    parameter = model.parameters[model.index(model.poi)]
+    return parameter.kind == "normfactor" and parameter.lower <= 0 < parameter.upper
+
+
+def _fitted(model: Model, data: Floats) -> tuple[fits.FitResult, Row, list[str]]:
+    """Return the best fit, its value and error, and what it says beyond that it converged."""
+    best, index = fits.fit(model, data), model.index(model.poi)
+    remarks = [f"fit: {remark}" for remark in best.message.split("; ") if remark != "converged"]
+    return best, {"best_fit": best.values[index], "hessian_error": best.errors[index]}, remarks
+
+
+def _pull(pulls: Mapping[str, fits.Pull], name: str) -> Row:
+    pull = pulls.get(name)
+    return {"pull": pull.pull if pull else None, "constraint": pull.constraint if pull else None}
+
+
+def _overlaps(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    members = [member for names in groups.values() for member in set(names)]
+    twice = sorted({member for member in members if members.count(member) > 1})
+    return [f"breakdown: {member} is in several groups, which therefore count it several times" for member in twice]
+
+
+def _parameters(model: Model, data: Floats, best: fits.FitResult) -> tuple[list[Row], list[str]]:
+    """Return one row per free parameter, the parameter of interest first, and the warnings of the profiles."""
+    pulls = {row.parameter: row for row in fits.pulls(model, best)}
+    rows, warnings = [], []
+    for index in sorted(np.flatnonzero(~model.fixed), key=lambda index: best.names[index] != model.poi):
+        name, value, error = best.names[index], best.values[index], best.errors[index]
+        found = fits.interval(model, data, name, result=best)
+        ends = {"profile_down": found.low - found.value, "profile_up": found.high - found.value}
+        rows.append({"parameter": name, "value": value, "hessian_error": error} | ends | _pull(pulls, name))
+        warnings += [f"{name}: {remark}" for remark in found.message.split("; ") if remark]
+        if abs(found.value - value) > 1e-3 * abs(found.high - found.low):
+            warnings.append(f"{name}: its profile has a deeper minimum, at {found.value:.4g}; the best fit is not one")
+    return rows, warnings
+
+
+def rank(model: Model, data: Floats) -> Answer:
+    """List the impact of every nuisance parameter on the parameter of interest, largest first."""
+    best, facts, warnings = _fitted(model, data)
+    pulls = {row.parameter: row for row in fits.pulls(model, best)}
+    found = uncertainties.impacts(model, data)
+    rows = [{k: v for k, v in row._asdict().items() if k != "group"} | _pull(pulls, row.parameter) for row in found]
+    lost = [row["parameter"] for row in rows if not np.isfinite([row["up"], row["down"]]).all()]
+    warnings += [f"{name}: no impact, its shifted fit did not converge" for name in lost]
+    title = (
+        f"impacts: changes of {model.poi} when the parameter moves up and down by its postfit error (prefit: by its "
+        f"prefit width; observable: when its auxiliary measurement moves by one standard deviation)"
+    )
+    return Answer(facts, [Table("impacts", title, rows)], warnings, best.converged and not lost)
+
+
+def scan(model: Model, data: Floats, points: int) -> Answer:
+    """Profile -2 ln L within three standard deviations of the best fit (within the bounds)."""
+    (best, facts, warnings), index = _fitted(model, data), model.index(model.poi)
+    value, error = facts.values()
+    reach = measurements.SCAN_SIGMAS * error if error > 0 else math.inf
+    ends = max(model.lower[index], value - reach), min(model.upper[index], value + reach)
+    found = fits.scan(model, data, model.poi, np.linspace(*ends, points))
+    rows = [
+        {model.poi: point, "twice_delta_nll": delta, "converged": bool(good)}
+        for point, delta, good in zip(found.points, found.twice_delta_nll, found.converged, strict=True)
+    ]
+    if lost := int((~found.converged).sum()):
+        warnings.append(f"scan: {lost} of {len(rows)} points did not converge")
+    if (found.twice_delta_nll < -1e-6).any():
+        warnings.append("scan: points lie below the best fit, which is therefore not the deepest minimum")
+    table = Table("scan", f"rise of -2 ln L above its minimum, all other parameters fitted at each {model.poi}", rows)
+    return Answer(facts, [table], warnings, best.converged and not lost)
+
+
+def limit(model: Model, data: Floats) -> Answer:
+    """Return CLs upper limits and the significance of the signal, with asymptotic formulae."""
+    poi = model.poi
+    parameter = model.parameters[model.index(poi)]
+    if parameter.kind != "normfactor":
+        raise ValueError(f"{poi} is a {parameter.kind}: a limit needs a signal strength (a normfactor), see --poi")
+    if not parameter.lower <= 0 < parameter.upper:
+        raise ValueError(
+            f"{poi}: no signal ({poi} = 0) is outside its bounds [{parameter.lower:g}, {parameter.upper:g}]"
+        )
+    (best, facts, warnings), found = _fitted(model, data), limits.limits(model, data)
+    limited = dict(zip(("observed", *_BANDS), (found.observed, *found.expected), strict=True))
+    warnings += [
+        f"limit: the {name} limit is beyond the upper bound {parameter.upper:g} of {poi}; widen its bounds"
+        for name, value in limited.items()
+        if math.isnan(value)
+    ]
+    facts |= limits.significance(model, data)._asdict()
+    title = (
+        f"{100 * found.level:g} % CLs upper limits on {poi}; expected: without signal, fluctuations of -2 to +2 sigma"
+    )
+    rows = [{"limit": name, poi: value} for name, value in limited.items()]
+    return Answer(facts, [Table("limits", title, rows)], warnings, best.converged)
+
+
+def throw(model: Model, data: Floats, number: int, seed: int, *, observed: bool) -> Answer:
+    """Fit pseudo-experiments thrown at the best fit; return the coverage of the intervals, and how well data fit."""
+    best, _, warnings = _fitted(model, data)
+    found = toys.coverage(_experiments(model, best.values, number, seed))
+    if found.failed:
+        warnings.append(f"toys: {found.failed} of {found.number} fits failed; they count as not covered")
+    width = math.sqrt(toys.LEVEL * (1.0 - toys.LEVEL) / found.number)
+    if abs(found.coverage - toys.LEVEL) > _COVERAGE_SIGMAS * width:
+        side = "fewer" if found.coverage < toys.LEVEL else "more"
+        warnings.append(f"toys: the intervals cover {100 * found.coverage:.2f} % of the experiments, {side} than the "
+                        f"intended {100 * toys.LEVEL:.2f} %")  # fmt: skip
+    facts = found._asdict() | {"seed": seed}
+    if observed:
+        goodness = toys.goodness_of_fit_by_toys(model, data, number, seed, "commands")
+        facts |= {"p_value": goodness.p_value, "p_value_low": goodness.p_low, "p_value_high": goodness.p_high}
+    return Answer(facts, [], warnings, best.converged)
+
+
+def _experiments(model: Model, values: Floats, number: int, seed: int) -> toys.Toys:
+    """Throw in chunks, so that progress can be told; the chunks do not depend on the number."""
+    starts = range(0, number, CHUNK)
+    parts = [
+        toys.run(model, values, min(CHUNK, number - first), seed, "commands", first)
+        for first in progress(starts, "toys, in thousands", len(starts))
+    ]
+    thrown = toys.Toys(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    if not (thrown.fitted & thrown.bounded).any():
+        raise ValueError(f"all fits of the {number} toys failed: no coverage")
+    return thrown

@@ -1,0 +1,255 @@
+"""Fits of one data set: best fit, profile intervals, scans, pulls, impacts, breakdown of the uncertainty, yields."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow.likelihood import model as likelihood
+from nuisflow.likelihood import starts
+from nuisflow.likelihood.histfactory import Booleans, Floats
+from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
+
+# ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
+DISAGREEMENT = 0.1
+prefit_widths = starts.widths
+SINGLE_BINS = ("staterror", "shapesys")  # kinds of parameters that act on one bin each
+
+
+class FitResult(NamedTuple):
+    """A best fit; errors and covariance from the exact Hessian (0 for fixed parameters, NaN where undefined).
+
+    *message*: "converged" or why not, followed by remarks (parameters at a bound, negative expected rates).
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    errors: Floats
+    covariance: Floats
+    twice_nll: float
+    converged: bool
+    message: str
+
+
+class Interval(NamedTuple):
+    """Profile-likelihood interval [low, high], the standard deviation from the Hessian, and a warning or ""."""
+
+    parameter: str
+    value: float
+    low: float
+    high: float
+    error: float
+    message: str
+
+
+class Scan(NamedTuple):
+    """-2 ln L, profiled, above its minimum, at each point of a parameter."""
+
+    parameter: str
+    points: Floats
+    twice_delta_nll: Floats
+    converged: Booleans
+
+
+class Pull(NamedTuple):
+    """Best fit of a constrained parameter: *pull*, *constraint*: its shift, error in units of the prefit width."""
+
+    parameter: str
+    value: float
+    error: float
+    pull: float
+    constraint: float
+
+
+class Yield(NamedTuple):
+    """Expected events of a sample ("total": their sum) in a bin, with the error propagated from the parameters."""
+
+    channel: str
+    bin: int
+    sample: str
+    value: float
+    error: float
+
+
+def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] | Values | None = None,
+        fixed: Mapping[str, float] | None = None) -> FitResult:  # fmt: skip
+    """Fit one data set (default: the observed one), with the parameters *fixed* at these values.
+
+    Without a *start*, the fit starts at the initial values and, since variations that do not mirror each other make
+    several minima, at further points within the constraints; the deepest minimum counts. Where Newton does not
+    converge, Minuit minimises with the same gradient; the message says so.
+    """
+    held, begin = _held(model, fixed, start)
+    begins = starts.further(model, begin, held) if start is None else begin
+    minima = model.minimise(data, begins, held, tolerance=1e-10)
+    deepest = int(np.argmin(np.where(minima.status == 0, minima.twice_nll, np.inf)))
+    best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
+    values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
+    message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
+    if not converged and status != NEGATIVE:
+        values, twice, converged, message = minimise_with_minuit(model, data, values, held, message)
+    covariance, problem = likelihood.covariance(model, data, values, held)
+    remarks = [message if not (converged and problem) else "", problem, *_remarks(model, data, values, held)]
+    text = "; ".join(remark for remark in remarks if remark)
+    errors = np.sqrt(np.diagonal(covariance))
+    return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
+
+
+def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,
+          ) -> tuple[Booleans, Floats]:  # fmt: skip
+    """Return which parameters are fixed, and the starting point with their values in it."""
+    held, begin = model.fixed.copy(), model.point(start)
+    for name, value in (fixed or {}).items():
+        held[model.index(name)], begin[model.index(name)] = True, value
+    return held, begin
+
+
+def _remarks(model: Model, data: Values | None, values: Floats, held: Booleans) -> list[str]:
+    """Return what a reader must know about a best fit: parameters at a bound, negative rates."""
+    remarks = []
+    for name, value, lower, upper, fixed in zip(model.names, values, model.lower, model.upper, held, strict=True):
+        if not fixed and value in (lower, upper):
+            remarks.append(f"{name} is at its {'lower' if value == lower else 'upper'} bound {value:g}")
+    rates = model.expected(values)
+    empty = np.flatnonzero((rates <= 0) & (model.split(data)[0][0] > 0))
+    remarks += [f"{model.place(int(b))} has data but no expected events" for b in empty]
+    _, slopes = totals(model, values) if (rates < 0).any() else (rates, np.zeros(0))
+    for b in np.flatnonzero(rates < 0):
+        worst = model.names[int(np.argmin(slopes[b] * (values - model.inits)))]
+        remarks.append(f"{model.place(int(b))}: the expected rate {rates[b]:.3g} is negative (mostly by {worst})")
+    return remarks
+
+
+def interval(model: Model, data: Values | None = None, parameter: str | None = None, *, sigmas: float = 1.0,
+             result: FitResult | None = None, fixed: Mapping[str, float] | None = None) -> Interval:  # fmt: skip
+    """Return the profile-likelihood interval (as MINOS) of a parameter (default: the parameter of interest).
+
+    The message warns where an end differs from the Hessian's by more than DISAGREEMENT, lies at a bound, or is not
+    found; a deeper minimum met on the way is adopted.
+    """
+    name = parameter or model.poi
+    held, _ = _held(model, fixed, None)
+    best = result or fit(model, data, fixed=fixed)
+    for attempt in range(3):
+        minima = Minima(best.values[None, :], np.array([best.twice_nll]), np.zeros(1, int), np.zeros(1, int))
+        found = model.intervals(minima, name, data, held, sigmas=sigmas, tolerance=1e-10)
+        if not found.flags[0] & 8 or attempt == 2:
+            break
+        best = _deeper(model, data, name, best, fixed)
+    low, high, error, flags = (float(part[0]) for part in found)
+    value = float(best.values[model.index(name)])
+    remarks = _warning(value, low, high, error * sigmas, int(flags)), _beyond(model, data, best, held, name, low, high)
+    return Interval(name, value, low, high, error, "; ".join(remark for remark in remarks if remark))
+
+
+def _beyond(model: Model, data: Values | None, best: FitResult, held: Booleans, name: str, *ends: float) -> str:
+    """Name the bins that expect a negative number of events at the ends of an interval (none if they have data)."""
+    index, found = model.index(name), [end for end in ends if np.isfinite(end)]
+    if model.split(data)[0].all() or not found:
+        return ""
+    start = np.tile(best.values, (len(found), 1))
+    start[:, index] = found
+    minima = model.minimise(data, start, held | (np.arange(len(held)) == index))
+    lowest = model.expected(minima.values)[minima.status == NEGATIVE].argmin(axis=1)
+    places = dict.fromkeys(model.place(int(b)) for b in lowest)
+    return f"it reaches negative expected events in {' and '.join(places)}, which has no data" if places else ""
+
+
+def _deeper(
+    model: Model, data: Values | None, name: str, best: FitResult, fixed: Mapping[str, float] | None
+) -> FitResult:
+    """Refit from several standard deviations off on both sides and return the deepest minimum."""
+    index = model.index(name)
+    step = best.errors[index] if np.isfinite(best.errors[index]) else 0.1 * (model.upper[index] - model.lower[index])
+    fits = [best]
+    for shift in (-3, -2, -1, 1, 2, 3):
+        start = best.values.copy()
+        start[index] += shift * step
+        fits.append(fit(model, data, start=start, fixed=fixed))
+    return min((row for row in fits if row.converged), key=lambda row: row.twice_nll, default=best)
+
+
+def _warning(value: float, low: float, high: float, error: float, flags: int) -> str:
+    remarks = []
+    if flags & 1:
+        remarks.append("the lower end is at the bound")
+    if flags & 2:
+        remarks.append("the upper end is at the bound")
+    if flags & 4:
+        remarks.append("an end was not found")
+    if flags & 8:
+        remarks.append("a deeper minimum exists")
+    below, above = (np.nan if flags & (4 | bit) else end for bit, end in ((1, low), (2, high)))
+    return "; ".join([*remarks, *disagreements(value, below, above, error)])
+
+
+def disagreements(value: float, low: float, high: float, error: float) -> list[str]:
+    """Return a remark for every end that is not where the Hessian's *error* puts it; NaN ends are none."""
+    return [
+        f"the {side} error {size:.4g} disagrees with {error:.4g} from the Hessian"
+        for side, size in (("lower", value - low), ("upper", high - value))
+        if not np.isnan(size) and not abs(size - error) <= DISAGREEMENT * error
+    ]
+
+
+def scan(model: Model, data: Values | None, parameter: str, points: Values) -> Scan:
+    """Return -2 ln L profiled over all other parameters at the *points*, relative to the best fit."""
+    best, values = fit(model, data), np.array(points, dtype=np.float64)
+    index = model.index(parameter)
+    held, start = model.fixed.copy(), np.tile(best.values, (len(values), 1))
+    held[index], start[:, index] = True, values
+    minima = starts.deepest(model, data, start, held, tolerance=1e-10)
+    return Scan(parameter, values, minima.twice_nll - best.twice_nll, minima.status == 0)
+
+
+def pulls(model: Model, result: FitResult) -> list[Pull]:
+    """Return pull and constraint of every constrained parameter that is not fixed."""
+    widths, rows = prefit_widths(model), []
+    for i in model.constrained:
+        row = model.parameters[i]
+        centre = row.auxiliary / row.width if row.constraint == "poisson" else row.auxiliary
+        if not row.fixed:
+            pull = (result.values[i] - centre) / widths[i]
+            rows.append(Pull(row.name, result.values[i], result.errors[i], pull, result.errors[i] / widths[i]))
+    return rows
+
+
+def correlations(result: FitResult) -> Floats:
+    """Return the correlation matrix; rows of fixed parameters are 0 but for the diagonal."""
+    errors = np.where(result.errors > 0, result.errors, 1.0)
+    matrix: Floats = result.covariance / np.outer(errors, errors)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def totals(model: Model, values: Floats) -> tuple[Floats, Floats]:
+    """Return the expected main data (bins) and their derivatives (bins, parameters)."""
+    _, jacobian = model.cells(values)
+    slopes = np.zeros((model.bins, len(model.names)))
+    for first, last, start in model.plan.cells[:-1, :3]:
+        slopes[first:last] += jacobian[start : start + last - first]
+    return model.expected(values), slopes
+
+
+def yields(model: Model, result: FitResult | None = None) -> list[Yield]:
+    """Return the expected events of every sample and their total in every bin: prefit, or of a fit.
+
+    Errors are propagated linearly with the exact derivatives; prefit ones from the constraints only.
+    """
+    values = model.inits if result is None else result.values
+    prefit = np.where(model.fixed, 0.0, np.nan_to_num(prefit_widths(model)))
+    covariance = np.diag(prefit**2) if result is None else result.covariance
+    rates, slopes = model.cells(values)
+    rows = []
+    for cell, (first, last, start) in zip(model.structure.cells, model.plan.cells[:-1, :3], strict=True):
+        part = slice(start, start + last - first)
+        rows += _yields(cell.channel, cell.sample, rates[part], slopes[part], covariance)
+    total, slopes = totals(model, values)
+    for channel, first, last in model.channels:
+        rows += _yields(channel, "total", total[first:last], slopes[first:last], covariance)
+    return rows
+
+
+def _yields(channel: str, sample: str, rates: Floats, slopes: Floats, covariance: Floats) -> list[Yield]:
+    errors = np.sqrt(np.einsum("bi,ij,bj->b", slopes, covariance, slopes))
+    return [Yield(channel, bin_, sample, float(rates[bin_]), float(errors[bin_])) for bin_ in range(len(rates))]

@@ -1,0 +1,189 @@
+"""Everything that one fit of one workspace tells, as plain values for JSON and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nuisflow.likelihood import fits, limits, toys, uncertainties
+from nuisflow.likelihood.model import Model
+
+SCAN_POINTS = 41
+SCAN_SIGMAS = 3.0
+
+
+def data_of(model: Model, kind: str) -> np.ndarray:
+    """Return the data to fit: those of the workspace (observed), or the nominal expectation (asimov)."""
+    return np.asarray(model.data if kind == "observed" else model.asimov())
+
+
+def measure(
+    model: Model,
+    kind: str,
+    groups: Mapping[str, Sequence[str]],
+    edges: Mapping[str, Sequence[float]],
+    *,
+    goodness_toys: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fit *kind* (asimov or observed) data and return the best fit, uncertainties, tests, pulls, yields and more.
+
+    The parts of the uncertainty add up: sigma^2 = sigma_stat^2 + sigma_syst^2 + sigma_mcstat^2. *goodness_toys*
+    pseudo-experiments (made with *seed*) test the fit of observed data.
+    """
+    data = data_of(model, kind)
+    result = fits.fit(model, data)
+    interval = fits.interval(model, data, model.poi, result=result)
+    parts = uncertainties.breakdown(model, data, groups=present(model, groups))
+    poi = model.index(model.poi)
+    systematic = np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))
+    return {
+        "mu": result.values[poi],
+        "sigma": parts.sigma_total,
+        "sigma_up": finite(interval.high - interval.value),
+        "sigma_down": finite(interval.value - interval.low),
+        "sigma_hessian": finite(result.errors[poi]),
+        "sigma_stat": parts.sigma_stat,
+        "sigma_syst": systematic,
+        "sigma_mcstat": parts.sigma_mcstat,
+        "breakdown": {source.group: source.frozen for source in parts.sources},
+        "breakdown_observable": {source.group: finite(source.observable) for source in parts.sources},
+        "parameters": _parameters(model, result),
+        "correlation": {"names": list(result.names), "matrix": fits.correlations(result)},
+        "intervals": _intervals(model, data, result, interval),
+        "converged": result.converged,
+        "message": "; ".join(filter(None, (result.message if not result.converged else "", interval.message))),
+        "goodness_of_fit": _goodness(model, data, goodness_toys, seed) if kind == "observed" else None,
+        **_tests(model, kind, data, result),
+        "yields": {
+            "prefit": _yields(model, data, None, edges),
+            "postfit": _yields(model, data, result, edges),
+        },
+    }
+
+
+def _parameters(model: Model, result: fits.FitResult) -> list[dict[str, Any]]:
+    """Return value, error, pull and constraint of the constrained parameters, then of the free ones (without)."""
+    return [
+        {"name": pull.parameter, "value": pull.value, "error": pull.error}
+        | {"pull": pull.pull, "constraint": pull.constraint}
+        for pull in fits.pulls(model, result)
+    ] + [
+        {"name": result.names[i], "value": result.values[i], "error": finite(result.errors[i])}
+        | {"pull": None, "constraint": None}
+        for i, parameter in enumerate(model.parameters)
+        if parameter.constraint == "none" and not parameter.fixed
+    ]
+
+
+def _intervals(model: Model, data: np.ndarray, result: fits.FitResult, own: fits.Interval) -> dict[str, Any]:
+    """Return how many profile intervals were compared with the Hessian's errors, and what was wrong with which.
+
+    The factors of single bins are not checked: there are many, and each matters little.
+    """
+    names = [
+        row.name
+        for row in model.parameters
+        if not row.fixed and row.kind not in fits.SINGLE_BINS and row.name != own.parameter
+    ]
+    found = [own, *(fits.interval(model, data, name, result=result) for name in names if result.converged)]
+    return {"checked": len(found), "remarks": {row.parameter: row.message for row in found if row.message}}
+
+
+def _goodness(model: Model, data: np.ndarray, number: int, seed: int) -> dict[str, Any]:
+    """Return the saturated goodness of fit: asymptotic, and from *number* pseudo-experiments (none: null)."""
+    found = limits.goodness_of_fit(model, data)
+    thrown = toys.goodness_of_fit_by_toys(model, data, number, seed, "fit_workspace") if number else None
+    return {
+        "chi2": found.statistic,
+        "ndof": found.degrees,
+        "p_value": finite(found.p_value),
+        "toys": thrown and {name: _plain(value) for name, value in thrown._asdict().items()},
+    }
+
+
+def _tests(model: Model, kind: str, data: np.ndarray, result: fits.FitResult) -> dict[str, Any]:
+    """Return significance and upper limits of the signal; null where they have no meaning.
+
+    Asimov data contain the signal: they give the expected significance, but expected limits are those without signal.
+    """
+    poi = model.parameters[model.index(model.poi)]
+    if not result.converged or poi.kind != "normfactor" or not poi.lower <= 0 < poi.upper:
+        return {"significance": None, "limits": None}
+    observed = kind == "observed"
+    found = limits.limits(model, data if observed else model.asimov({model.poi: 0.0}))
+    return {
+        "significance": limits.significance(model, data)._asdict(),
+        "limits": {
+            "level": found.level,
+            "observed": finite(found.observed) if observed else None,
+            "expected": [finite(value) for value in found.expected],
+        },
+    }
+
+
+def present(model: Model, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return *groups* without the parameters that the workspace left out because they have no effect."""
+    kept = {group: [name for name in names if name in model.names] for group, names in groups.items()}
+    return {group: names for group, names in kept.items() if names}
+
+
+def finite(value: float) -> float | None:
+    """Return *value*, or None (null in JSON) where there is none, such as an end of an interval that was not found."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(value: float) -> float | None:
+    return value if isinstance(value, int) else finite(value)
+
+
+def _yields(
+    model: Model, data: np.ndarray, result: fits.FitResult | None, edges: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Return per channel the edges, the yields of each sample, their total with its error, and the data."""
+    channels: dict[str, Any] = {}
+    for name, first, last in model.channels:
+        channels[name] = {"edges": list(edges[name]), "samples": {}, "data": data[first:last]}
+    for item in fits.yields(model, result):
+        channel = channels[item.channel]
+        if item.sample == "total":
+            channel.setdefault("total", []).append(item.value)
+            channel.setdefault("error", []).append(item.error)
+        else:
+            channel["samples"].setdefault(item.sample, []).append(item.value)
+    return channels
+
+
+def impact_rows(model: Model, kind: str) -> list[dict[str, Any]]:
+    """Return one row per nuisance parameter: how it moves the POI, its pull and its constraint (none if it is free)."""
+    data = data_of(model, kind)
+    pulls = {pull.parameter: pull for pull in fits.pulls(model, fits.fit(model, data))}
+    return [
+        {
+            "data": kind,
+            "parameter": impact.parameter,
+            "impact_up": impact.up,
+            "impact_down": impact.down,
+            "prefit_up": impact.prefit_up,
+            "prefit_down": impact.prefit_down,
+            "observable_up": impact.observable_up,
+            "observable_down": impact.observable_down,
+            "pull": pulls[impact.parameter].pull if impact.parameter in pulls else None,
+            "constraint": pulls[impact.parameter].constraint if impact.parameter in pulls else None,
+        }
+        for impact in uncertainties.impacts(model, data)
+    ]
+
+
+def scan_rows(model: Model, kind: str) -> list[dict[str, Any]]:
+    """Return the profile likelihood of the POI at points within three standard deviations of the best fit."""
+    data = data_of(model, kind)
+    result = fits.fit(model, data)
+    poi = model.index(model.poi)
+    low, high = (model.parameters[poi].lower, model.parameters[poi].upper)
+    reach = SCAN_SIGMAS * result.errors[poi]
+    points = np.linspace(max(low, result.values[poi] - reach), min(high, result.values[poi] + reach), SCAN_POINTS)
+    scan = fits.scan(model, data, model.poi, points)
+    return [
+        {"data": kind, "mu": mu, "delta": delta} for mu, delta in zip(scan.points, scan.twice_delta_nll, strict=True)
+    ]

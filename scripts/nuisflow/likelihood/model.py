@@ -1,0 +1,391 @@
+"""The likelihood of a HistFactory workspace: -2 ln L, exact gradient and Hessian, best fits and profile intervals.
+
+Everything takes many data sets at once. Data are flat arrays in pyhf's order: main bins, then auxiliary data; leading
+axis: data sets. Parameters are in pyhf's order too.
+"""
+
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nuisflow.likelihood import histfactory, plans
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.kernels import compilation
+
+Values = npt.ArrayLike
+FLAT, NEGATIVE = 4, 5
+FEW = 16  # data sets fitted side by side take the time of about so many fitted one by one
+_FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
+MESSAGES = (
+    "converged",
+    "not converged: too many iterations",
+    "not converged: a bin with data has no expected events at the start",
+    "not converged: no descent along the Newton step",
+    "not converged: a direction is flat (the Hessian is not positive definite at the minimum)",
+    "not converged: the minimum lies where a bin without data expects a negative number of events",
+)
+
+
+class Derivatives(NamedTuple):
+    """-2 ln L with all constants (points), its gradient (points, parameters) and Hessian (points, par., par.)."""
+
+    twice_nll: Floats
+    gradient: Floats
+    hessian: Floats
+
+
+class Minima(NamedTuple):
+    """Best fits of many data sets: values (sets, parameters); *status* 0: converged, else see MESSAGES."""
+
+    values: Floats
+    twice_nll: Floats
+    status: Integers
+    iterations: Integers
+
+
+class Intervals(NamedTuple):
+    """Profile-likelihood intervals of one parameter, and its standard deviation from the exact Hessian.
+
+    *flags* add up: 1 lower end at the bound, 2 upper end at the bound, 4 an end was not found, 8 a deeper minimum was
+    found on the way.
+    """
+
+    low: Floats
+    high: Floats
+    error: Floats
+    flags: Integers
+
+
+class _Problem(NamedTuple):
+    """What is to be fitted: rows belong to one data set each; a single row to all."""
+
+    data: Floats
+    auxiliary: Floats
+    start: Floats
+    fixed: Booleans
+
+    def part(self, rows: slice | Integers) -> "_Problem":
+        """Return these rows; single ones stay."""
+        data, auxiliary, start = (row[rows] if len(row) > 1 else row for row in self[:3])
+        return _Problem(data, auxiliary, start, self.fixed[rows] if len(self.fixed) > 1 else self.fixed)
+
+
+def default_workers() -> int:
+    """Return the number of threads that the environment grants (NUMBA_NUM_THREADS, OMP_NUM_THREADS), else 1."""
+    return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 1))
+
+
+class Model:
+    """A pyhf workspace, compiled for one measurement.
+
+    Interpolation codes: *normsys* code1 or code4, *histosys* code0 or code4p (pyhf's defaults: code4, code4p).
+    Raise ValueError, with channel, sample, bin and parameter, where the workspace is not valid.
+    """
+
+    def __init__(self, workspace: Mapping[str, Any], measurement: str | None = None, *, normsys: str = "code4",
+                 histosys: str = "code4p") -> None:  # fmt: skip
+        compilation.ready()
+        self.structure = histfactory.read(workspace, measurement)
+        self.plan = plans.build(self.structure, normsys, histosys)
+        self.parameters = self.structure.parameters
+        self.names = tuple(row.name for row in self.parameters)
+        self.poi = self.structure.poi
+        self.channels = self.structure.channels
+        self.samples = self.structure.samples
+        self.inits = np.array([row.init for row in self.parameters])
+        self.fixed = np.array([row.fixed for row in self.parameters])
+        self.lower, self.upper = self.plan.parameters[:2]
+        self.constrained: Integers = np.flatnonzero([row.constraint != "none" for row in self.parameters])
+        self.bins = len(self.structure.observed)
+        self.auxiliary = np.array([row.auxiliary for row in self.parameters])
+        self.data = np.concatenate([self.structure.observed, self.auxiliary[self.constrained]])
+        self._side_by_side = plans.simple(self.plan)
+        self._check_rates()
+
+    def _check_rates(self) -> None:
+        """Refuse a workspace that expects fewer than 0 events in a bin at the initial values."""
+        rates = self.expected(self.inits)
+        if (rates < 0).any():
+            worst = int(np.argmin(rates))
+            raise ValueError(f"{self.place(worst)}: {rates[worst]:.4g} events are expected at the initial values of "
+                             f"the parameters; a rate cannot be negative")  # fmt: skip
+
+    def place(self, bin_: int) -> str:
+        """Name a bin: "channel c, bin 3"."""
+        name, first, _ = next(row for row in self.channels if row[1] <= bin_ < row[2])
+        return f"channel {name}, bin {bin_ - first}"
+
+    def index(self, name: str) -> int:
+        """Return the position of a parameter."""
+        if name not in self.names:
+            raise ValueError(f"no parameter {name!r}; there are: {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def point(self, values: Mapping[str, float] | Values | None = None) -> Floats:
+        """Return all parameter values: from an array, or the initial ones with some replaced by name."""
+        if values is None or isinstance(values, Mapping):
+            point = self.inits.copy()
+            for name, value in (values or {}).items():
+                point[self.index(name)] = value
+            return point
+        array = np.array(values, dtype=np.float64)
+        if array.shape[-1:] != self.inits.shape:
+            raise ValueError(
+                f"parameter values of shape {array.shape}: the last axis must have {len(self.inits)} entries"
+            )
+        return array
+
+    def split(self, data: Values | None = None) -> tuple[Floats, Floats]:
+        """Return main data (sets, bins) and auxiliary data (sets, parameters; NaN where there are none), checked."""
+        flat = np.atleast_2d(np.array(self.data if data is None else data, dtype=np.float64))
+        if flat.shape[1] == self.bins:
+            flat = np.hstack([flat, np.broadcast_to(self.data[self.bins :], (len(flat), len(self.constrained)))])
+        if flat.shape[1] != len(self.data):
+            raise ValueError(f"data of shape {flat.shape}: expected {self.bins} bins, or {len(self.data)} numbers with "
+                             f"the auxiliary data")  # fmt: skip
+        main = np.ascontiguousarray(flat[:, : self.bins])
+        bad = np.argwhere(~(main >= 0) | np.isinf(main))
+        if len(bad):
+            raise ValueError(
+                f"data: {self.place(int(bad[0][1]))} is {main[tuple(bad[0])]}; it must be finite and not negative"
+            )
+        auxiliary = np.full((len(flat), len(self.parameters)), np.nan)
+        auxiliary[:, self.constrained] = flat[:, self.bins :]
+        if not np.isfinite(flat[:, self.bins :]).all():
+            raise ValueError("data: the auxiliary data must be finite numbers")
+        return main, auxiliary
+
+    def expected(self, values: Mapping[str, float] | Values | None = None) -> Floats:
+        """Return the expected main data (..., bins) at *values*."""
+        rates, _ = self.cells(values)
+        total = np.zeros((*rates.shape[:-1], self.bins))
+        for first, last, start in self.plan.cells[:-1, :3]:
+            total[..., first:last] += rates[..., start : start + last - first]
+        return total
+
+    def cells(self, values: Mapping[str, float] | Values | None = None) -> tuple[Floats, Floats]:
+        """Return the rates of all samples in all channels, bin by bin, and their derivatives by the parameters."""
+        from nuisflow.likelihood.kernels import derivatives  # numba is imported on first use
+
+        point = self.point(values)
+        points = np.atleast_2d(point)
+        rates = np.zeros((len(points), self.plan.nominal.size))
+        jacobian = np.zeros((*rates.shape, len(self.parameters)))
+        nothing, empty = np.zeros((1, self.bins)), np.zeros((0, 0, 0))
+        derivatives.derivatives_at(
+            self.plan, nothing, points, points, np.zeros(0), np.zeros((0, 0)), empty, rates, jacobian
+        )
+        return (rates[0], jacobian[0]) if point.ndim == 1 else (rates, jacobian)
+
+    def asimov(self, values: Mapping[str, float] | Values | None = None) -> Floats:
+        """Return the data (main and auxiliary) whose best fit is *values* (default: the initial values)."""
+        point = self.point(values)
+        scale = np.array([row.width if row.constraint == "poisson" else 1.0 for row in self.parameters])
+        return np.concatenate([self.expected(point), (point * scale)[..., self.constrained]], axis=-1)
+
+    def derivatives(
+        self, values: Mapping[str, float] | Values | None = None, data: Values | None = None
+    ) -> Derivatives:
+        """Return -2 ln L with all constants (as -2 x pyhf's logpdf), and its exact first and second derivatives."""
+        from nuisflow.likelihood.kernels import derivatives
+
+        points = np.atleast_2d(self.point(values))
+        main, auxiliary = self.split(data)
+        size, width = max(len(points), len(main)), len(self.parameters)
+        points = np.array(np.broadcast_to(points, (size, width)))
+        result = Derivatives(np.empty(size), np.full((size, width), np.nan), np.full((size, width, width), np.nan))
+        empty = np.zeros((0, 0, 0))
+        derivatives.derivatives_at(self.plan, main, auxiliary, points, *result, np.zeros((0, 0)), empty)
+        return Derivatives(*(2.0 * part for part in result))
+
+    def twice_nll(self, values: Mapping[str, float] | Values | None = None, data: Values | None = None) -> Floats:
+        """Return -2 ln L (points or data sets) with all constants."""
+        return self.derivatives(values, data).twice_nll
+
+    def constants(self, data: Values | None = None) -> Floats:
+        """Return -2 ln L of the saturated model (sets): all main and auxiliary data equal to their expectation."""
+        from nuisflow.likelihood.kernels import rates
+
+        main, auxiliary = self.split(data)
+        result = np.empty(len(main))
+        rates.constants_of_all(self.plan, main, auxiliary, result)
+        return 2.0 * result
+
+    def minimise(self, data: Values | None = None, start: Mapping[str, float] | Values | None = None,
+                 fixed: npt.ArrayLike | None = None, tolerance: float = 1e-6,
+                 workers: int | None = None) -> Minima:  # fmt: skip
+        """Fit every data set from *start*, with the parameters *fixed* (booleans) held there.
+
+        *start* and *fixed* are for all sets or per set. Fits end when -ln L can fall by less than *tolerance*; the
+        last Newton step still follows, so that the distance from the minimum is about the square of it. Data sets do
+        not influence each other, but for the choice between one by one and (from FEW on) side by side.
+        """
+        problem = self._problem(data, np.atleast_2d(self.point(start)), fixed)
+        begin = np.clip(problem.start, self.lower, self.upper)
+        problem = problem._replace(start=np.where(problem.fixed, problem.start, begin))
+        size = max(len(part) for part in problem)
+        values, result = np.empty((size, len(self.parameters))), np.full((size, 3), -1.0)
+        if self._side_by_side and size >= FEW:
+            _share(lambda rows: self._newton(problem.part(rows), tolerance, values[rows], result[rows]), size, workers)
+        left = np.flatnonzero(result[:, 1] < 0)
+        _share(lambda rows: self._one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
+        twice = 2.0 * result[:, 0] + np.broadcast_to(self.constants(data), size)
+        return Minima(values, twice, result[:, 1].astype(np.int64), result[:, 2].astype(np.int64))
+
+    def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> _Problem:
+        held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_, order="C"))
+        return _Problem(*self.split(data), np.ascontiguousarray(start), held)
+
+    def _newton(self, problem: _Problem, tolerance: float, values: Floats, result: Floats) -> None:
+        """Fit data sets side by side; the status stays negative where that is not enough."""
+        from nuisflow.likelihood.kernels import newton
+
+        newton.fit(self.plan, *problem, tolerance, values, result)
+
+    def _one_by_one(self, problem: _Problem, rows: Integers, tolerance: float, values: Floats, result: Floats) -> None:
+        """Fit these data sets one after the other."""
+        from nuisflow.likelihood.kernels import minimisation
+
+        best, found = values[rows], result[rows]
+        minimisation.fit(self.plan, *problem.part(rows), tolerance, best, found)
+        values[rows], result[rows] = best, found
+
+    def errors(self, minima: Minima, data: Values | None = None, fixed: npt.ArrayLike | None = None,
+               workers: int | None = None) -> Floats:  # fmt: skip
+        """Return the standard deviations (sets, parameters) from the exact Hessian at each best fit.
+
+        0 for fixed parameters; NaN where a fit did not converge or its Hessian has no inverse.
+        """
+        from nuisflow.likelihood.kernels import newton
+
+        problem, size = self._problem(data, minima.values, fixed), len(minima.values)
+        result = np.full((size, len(self.parameters)), np.nan)
+        if self._side_by_side and size >= FEW:
+            _share(lambda rows: newton.errors(self.plan, *problem.part(rows), result[rows]), size, workers)
+        for i in np.flatnonzero(np.isnan(result).any(axis=1) & (minima.status == 0)):
+            one = problem.part(np.array([i]))
+            flat = np.hstack([one.data, one.auxiliary[:, self.constrained]])
+            result[i] = np.sqrt(np.diagonal(covariance(self, flat, minima.values[i], one.fixed[0])[0]))
+        result[minima.status != 0] = np.nan
+        return result
+
+    def intervals(self, minima: Minima, parameter: str, data: Values | None = None,
+                  fixed: npt.ArrayLike | None = None, *, sigmas: float = 1.0, tolerance: float = 1e-6,
+                  workers: int | None = None) -> Intervals:  # fmt: skip
+        """Find where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of each best fit (MINOS)."""
+        problem, lowest = self._problem(data, minima.values, fixed), 0.5 * (minima.twice_nll - self.constants(data))
+        index, size = self.index(parameter), len(minima.values)
+        result = np.full((size, 4), -1.0)
+        free = not problem.fixed[:, index].any() and index in self.plan.dense[:, plans.FULL]
+        if self._side_by_side and size >= FEW and free:
+            _share(lambda rows: self._crossings(problem.part(rows), lowest[rows], index, sigmas, result[rows]),
+                   size, workers)  # fmt: skip
+        left = np.flatnonzero(result[:, 3] < 0)
+
+        def work(rows: slice) -> None:
+            result[left[rows]] = self._profiles(problem.part(left[rows]), lowest[left[rows]], index, sigmas, tolerance)
+
+        _share(work, len(left), workers)
+        return Intervals(result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int64))
+
+    def _crossings(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, result: Floats) -> None:
+        """Find intervals side by side; the flags stay negative where that is not enough."""
+        from nuisflow.likelihood.kernels import crossings
+
+        crossings.intervals(self.plan, problem.data, problem.auxiliary, problem.fixed, problem.start, lowest, index,
+                            sigmas, result)  # fmt: skip
+
+    def _profiles(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, tolerance: float) -> Floats:
+        """Return intervals (low, high, error, flags), found one after the other."""
+        from nuisflow.likelihood.kernels import profiles
+
+        result = np.empty((len(lowest), 4))
+        profiles.intervals(self.plan, problem.data, problem.auxiliary, problem.fixed, problem.start, lowest, index,
+                           sigmas, tolerance, result)  # fmt: skip
+        return result
+
+
+def _share(work: Callable[[slice], None], size: int, workers: int | None) -> None:
+    """Run *work* on slices of the data sets, on threads (compiled code releases the interpreter lock)."""
+    count = min(workers or default_workers(), size)
+    if count <= 1:
+        return work(slice(0, size))
+    edges = np.linspace(0, size, 4 * count + 1).astype(int)
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        for future in [pool.submit(work, slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]:
+            future.result()
+    return None
+
+
+def named(model: Model, names: Sequence[str]) -> Booleans:
+    """Return which parameters have one of these names, or belong to a modifier of this name."""
+    known = set(model.names) | {row.group for row in model.parameters}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no parameter or modifier {name!r}; there are: {', '.join(sorted(known))}")
+    return np.array([row.name in names or row.group in names for row in model.parameters])
+
+
+def minimise_with_minuit(model: Model, data: Values | None, values: Floats, held: Booleans, reason: str,
+            ) -> tuple[Floats, float, bool, str]:  # fmt: skip
+    """Minimise with Minuit and our gradient, from where Newton stopped (or from the start)."""
+    import iminuit
+
+    main, auxiliary = model.split(data)
+    flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
+
+    def value(point: Floats) -> float:
+        result = float(model.derivatives(point, flat).twice_nll[0])
+        return result if np.isfinite(result) else 1e300
+
+    def gradient(point: Floats) -> Floats:
+        slopes: Floats = np.nan_to_num(model.derivatives(point, flat).gradient[0])
+        return slopes
+
+    minuit = iminuit.Minuit(value, values, grad=gradient)
+    minuit.errordef, minuit.strategy, minuit.print_level = 1.0, 2, 0
+    minuit.limits = list(zip(model.lower, model.upper, strict=True))
+    minuit.fixed = list(held)
+    minuit.migrad(ncall=100_000)
+    polished = model.minimise(flat, np.array(minuit.values), held, tolerance=1e-10)
+    if polished.status[0] == 0:
+        return polished.values[0], float(polished.twice_nll[0]), True, "converged after Minuit"
+    good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300
+    text = f"converged with Minuit only ({reason})" if good else f"{reason}; Minuit did not converge either"
+    return np.array(minuit.values), float(minuit.fval) if good else np.inf, good, text
+
+
+def covariance(model: Model, data: Values | None, values: Floats, held: Booleans) -> tuple[Floats, str]:
+    """Return the inverse of the exact Hessian of -ln L over the parameters that are not held, or NaN and why.
+
+    Where that is not positive definite, parameters at a bound count as held, and their errors are NaN.
+    """
+    full = 0.5 * model.derivatives(values, data).hessian[0]
+    inverse, problem = _inverse(model, full, ~held)
+    bound = ~held & ((values <= model.lower) | (values >= model.upper))
+    if problem and bound.any():
+        inverse, problem = _inverse(model, full, ~held & ~bound)
+        inverse[bound, bound] = np.nan
+    return inverse, problem
+
+
+def _inverse(model: Model, hessian: Floats, free: Booleans) -> tuple[Floats, str]:
+    """Return the inverse over the *free* parameters (0 elsewhere), or NaN and why there is none."""
+    result, where = np.zeros_like(hessian), np.ix_(free, free)
+    part = hessian[where]
+    if not np.isfinite(part).all():
+        result[where] = np.nan
+        return result, "the likelihood is 0 at the best fit"
+    scale = 1.0 / np.sqrt(np.where(np.diagonal(part) > 0, np.diagonal(part), 1.0))
+    spectrum, vectors = np.linalg.eigh(part * np.outer(scale, scale))
+    if len(part) and spectrum[0] < _FLATNESS:
+        result[where] = np.nan
+        worst = model.names[np.flatnonzero(free)[np.argmax(np.abs(vectors[:, 0]))]]
+        return result, f"not converged: the likelihood does not fix all parameters (flat mostly along {worst})"
+    result[where] = (vectors / spectrum) @ vectors.T * np.outer(scale, scale)
+    return result, ""

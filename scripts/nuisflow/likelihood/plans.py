@@ -1,0 +1,215 @@
+"""Lay a HistFactory workspace out as flat arrays for compiled code."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow.likelihood.histfactory import CONSTRAINTS, Booleans, Floats, Integers, Structure
+
+CODES = {"normsys": ("code1", "code4"), "histosys": ("code0", "code4p")}
+LINEAR, EXPONENTIAL, POLYNOMIAL = 0, 1, 4  # of norms; shapes use LINEAR (code 0) and POLYNOMIAL (code 4p)
+# Columns of Plan.cells (the pointers as in CSR matrices, with a last row), norms, ...; rows of Plan.parameters.
+FIRST, LAST, START, LOCAL, NORMS, SHAPES, SLOTS = range(7)
+OWNER, CODE, AT = 0, 1, 1
+FULL, KIND, MIXED = 0, 1, 2
+FROM, TO, SHAPE = 2, 3, 4
+LOWER, UPPER, WIDTH = 0, 1, 2
+
+
+class Plan(NamedTuple):
+    """A workspace as few flat arrays (each costs compile time), their columns named by the constants above.
+
+    A cell is a sample in a channel. In each bin at most one parameter is "local" (acts on this bin alone, is profiled
+    in closed form); all others are "dense", and OWNER and *owners* count only these. FULL counts all parameters.
+    """
+
+    cells: Integers
+    nominal: Floats
+    norms: Integers
+    coefficients: Floats
+    shapes: Integers
+    templates: Floats
+    slots: Integers
+    owners: Integers
+    dense: Integers
+    local: Integers
+    parameters: Floats
+
+
+# Coefficients of the sixth-order polynomial of code 4 for alpha0 = 1 (pyhf.interpolators.code4).
+_CODE4 = np.array([[15, -15, -7, -7, 1, -1], [24, 24, -9, 9, 1, 1], [-10, 10, 10, 10, -2, 2],
+                   [-24, -24, 14, -14, -2, -2], [3, -3, -3, -3, 1, -1], [8, 8, -5, 5, 1, 1]]) / 16.0  # fmt: skip
+_LOCAL = ("staterror", "shapesys", "shapefactor")
+_NORMS = ("lumi", "normfactor", "normsys")
+
+
+def build(structure: Structure, normsys: str = "code4", histosys: str = "code4p") -> Plan:
+    """Return the plan of a workspace, with these interpolation codes (pyhf's defaults: code4 and code4p)."""
+    for kind, code in (("normsys", normsys), ("histosys", histosys)):
+        if code not in CODES[kind]:
+            raise ValueError(f"{kind}: no interpolation code {code!r}; choose one of {', '.join(CODES[kind])}")
+    index = _bin_parameters(structure)
+    local, names = _locals(structure, index)
+    parameters = structure.parameters
+    dense = np.setdiff1d(np.arange(len(parameters)), local)
+    position = np.full(len(parameters), -1)
+    position[dense] = np.arange(len(dense))
+    kinds = np.array([CONSTRAINTS.index(row.constraint) for row in parameters])
+    lower = np.array([row.lower for row in parameters])
+    under = np.array([names.get(cell.channel) in cell.modifiers for cell in structure.cells])
+    mixed = _mixed(structure, names, local, lower)
+    starts = np.cumsum([0] + [len(cell.nominal) for cell in structure.cells])
+    norm_pointer, norms, coefficients = _norms(structure, position, normsys)
+    shape_pointer, shapes, templates = _shapes(structure, position)
+    slot_pointer, slots, owners = _slots(structure, position, index, names)
+    first, last = _ranges(structure, position, index, len(dense))
+    shape = np.full(len(dense), POLYNOMIAL if histosys == "code4p" else LINEAR)
+    edges = [[*column, 0] for column in zip(*((cell.first, cell.last) for cell in structure.cells), strict=True)]
+    return Plan(
+        _table(*edges, starts, [*under, 0], norm_pointer, shape_pointer, slot_pointer),
+        np.concatenate([cell.nominal for cell in structure.cells]), norms, coefficients, shapes, templates, slots,
+        owners, _table(dense, kinds[dense], first, last, shape),
+        _table(local, np.where(local >= 0, kinds[local], -1), mixed),
+        np.array([lower, [row.upper for row in parameters], [row.width for row in parameters]]),
+    )  # fmt: skip
+
+
+def simple(plan: Plan) -> bool:
+    """Tell whether every local parameter scales all of its bin and no other parameter acts on single bins."""
+    kinds = plan.local[:, KIND]
+    return not (plan.slots.size or plan.local[:, MIXED].any() or (kinds == CONSTRAINTS.index("none")).any())
+
+
+def _table(*columns: Iterable[int] | Integers) -> Integers:
+    """Return these columns side by side."""
+    return np.ascontiguousarray(np.array([_integers(column) for column in columns]).T)
+
+
+def _integers(values: Iterable[int] | Integers) -> Integers:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _bin_parameters(structure: Structure) -> dict[tuple[str, str, str], Integers]:
+    """Return, for (type, name, channel) of every modifier with a parameter per bin, the parameters of the bins."""
+    first: dict[str, int] = {}
+    for number, row in enumerate(structure.parameters):
+        first.setdefault(row.group, number)
+    used: dict[str, int] = {}
+    index = {}
+    for kind in _LOCAL:
+        for cell in structure.cells:
+            for type_, name in cell.modifiers:
+                if type_ == kind and (kind, name, cell.channel) not in index:
+                    begin = used.get(name, 0) if kind == "staterror" else 0
+                    index[kind, name, cell.channel] = first[name] + begin + np.arange(len(cell.nominal))
+                    used[name] = begin + len(cell.nominal)
+    return index
+
+
+def _locals(structure: Structure, index: dict[tuple[str, str, str], Integers],
+            ) -> tuple[Integers, dict[str, tuple[str, str]]]:  # fmt: skip
+    """Choose the modifier of each channel whose parameters are profiled: the one that scales the most samples."""
+    local, names = np.full(len(structure.observed), -1), {}
+    for channel, first, last in structure.channels:
+        counts: dict[tuple[str, str], int] = {}
+        for cell in structure.cells:
+            for modifier in cell.modifiers if cell.channel == channel else ():
+                counts[modifier] = counts.get(modifier, 0) + 1
+        shared = {name for kind, name, other in index if kind == "shapefactor" and other != channel}
+        good = [row for row in counts if row[0] in _LOCAL and not (row[0] == "shapefactor" and row[1] in shared)]
+        if good:
+            best = min(good, key=lambda row: (_LOCAL.index(row[0]), -counts[row], row[1]))
+            names[channel] = best
+            local[first:last] = index[(*best, channel)]
+    return local, names
+
+
+def _mixed(structure: Structure, names: dict[str, tuple[str, str]], local: Integers, lower: Floats) -> Booleans:
+    """Tell the bins of channels where some sample is not scaled by the local parameter, or it may be 0."""
+    mixed = np.zeros(len(structure.observed), dtype=np.bool_)
+    for cell in structure.cells:
+        if cell.channel in names:
+            everywhere = names[cell.channel] in cell.modifiers
+            positive = bool((lower[local[cell.first : cell.last]] > 0).all())
+            mixed[cell.first : cell.last] |= not (everywhere and positive)
+    return mixed
+
+
+def _group(structure: Structure, name: str) -> int:
+    return next(number for number, row in enumerate(structure.parameters) if row.group == name)
+
+
+def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integers, Integers, Floats]:
+    pointer, rows = [0], []
+    for cell in structure.cells:
+        entries = []
+        for (kind, name), data in cell.modifiers.items():
+            if kind in _NORMS:
+                order = LINEAR if kind != "normsys" else EXPONENTIAL if code == "code1" else POLYNOMIAL
+                entries.append((int(position[_group(structure, name)]), order, _code4(data)))
+        rows += sorted(entries, key=lambda entry: entry[0])
+        pointer.append(len(rows))
+    coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
+    table = _table([row[0] for row in rows], [row[1] for row in rows])
+    return _integers(pointer), table, coefficients
+
+
+def _code4(factors: Floats | None) -> Floats:
+    """Return the six coefficients of code 4 and the logarithms of the up and down factors."""
+    if factors is None:
+        return np.zeros(8)
+    down, up = factors
+    log_up, log_down = np.log(up), np.log(down)
+    ends = np.array([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
+    return np.concatenate([_CODE4 @ ends, [log_up, log_down]])
+
+
+def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integers, Floats]:
+    """Write delta = odd x + even q(x): code 4p with the even polynomial q, code 0 with q = 8 |x|."""
+    pointer, owners, starts, odd, even, size = [0], [], [], [np.zeros(0)], [np.zeros(0)], 0
+    for cell in structure.cells:
+        for (kind, name), data in cell.modifiers.items():
+            if kind == "histosys":
+                up, down = data[1] - cell.nominal, cell.nominal - data[0]
+                owners.append(int(position[_group(structure, name)]))
+                starts.append(size)
+                odd.append((up + down) / 2)
+                even.append((up - down) / 16)
+                size += len(up)
+        pointer.append(len(owners))
+    templates = np.array([np.concatenate(odd), np.concatenate(even)])
+    return _integers(pointer), _table(owners, starts), templates
+
+
+def _slots(structure: Structure, position: Integers, index: dict[tuple[str, str, str], Integers],
+           names: dict[str, tuple[str, str]]) -> tuple[Integers, Integers, Integers]:  # fmt: skip
+    """List the bin factors of each cell that are not profiled."""
+    pointer, starts, owners, size = [0], [], [np.zeros(0, np.int64)], 0
+    for cell in structure.cells:
+        for modifier in cell.modifiers:
+            if modifier[0] in _LOCAL and modifier != names.get(cell.channel):
+                starts.append(size)
+                owners.append(position[index[(*modifier, cell.channel)]])
+                size += len(cell.nominal)
+        pointer.append(len(starts))
+    return _integers(pointer), _integers(starts), np.concatenate(owners)
+
+
+def _ranges(structure: Structure, position: Integers, index: dict[tuple[str, str, str], Integers],
+            dense: int) -> tuple[Integers, Integers]:  # fmt: skip
+    """Return the first and last bin (exclusive) that each dense parameter acts on."""
+    bins = len(structure.observed)
+    first, last = np.full(dense, bins), np.zeros(dense, np.int64)
+    for cell in structure.cells:
+        for kind, name in cell.modifiers:
+            if kind in _LOCAL:
+                where = position[index[kind, name, cell.channel]]
+                spans = np.arange(cell.first, cell.last)
+                keep = where >= 0
+                np.minimum.at(first, where[keep], spans[keep])
+                np.maximum.at(last, where[keep], spans[keep] + 1)
+            else:
+                at = position[_group(structure, name)]
+                first[at], last[at] = min(first[at], cell.first), max(last[at], cell.last)
+    return _integers(np.minimum(first, last)), _integers(last)

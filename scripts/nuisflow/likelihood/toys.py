@@ -1,0 +1,289 @@
+"""Pseudo-experiments: coverage, bias, pulls and scores of the fit, and limits without the asymptotic formulae."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow import seeds
+from nuisflow.likelihood import fits, limits, starts
+from nuisflow.likelihood.histfactory import Booleans, Floats
+from nuisflow.likelihood.model import Minima, Model, Values
+
+LEVEL = math.erf(math.sqrt(0.5))  # 68.27 %: one standard deviation
+BLOCK = 500
+
+
+class Toys(NamedTuple):
+    """One row per pseudo-experiment: best fit, profile interval and Hessian error of one parameter.
+
+    *fitted*: the fit converged; *bounded*: both ends were found, at a crossing or a bound. Failed fits stay, with NaN.
+    """
+
+    true: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    error: Floats
+    twice_nll: Floats
+    fitted: Booleans
+    bounded: Booleans
+
+
+class Coverage(NamedTuple):
+    """What pseudo-experiments say about the intervals at one true value.
+
+    *coverage* counts failed experiments as not covered, with Clopper-Pearson limits (68.27 %) and their half-width;
+    bias, pull and widths are over the others. *interval_score*, *rmse*, *mae*: Fair Universe (arXiv:2410.02867).
+    """
+
+    true: float
+    number: int
+    failed: int
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    coverage_error: float
+    bias: float
+    bias_error: float
+    pull_mean: float
+    pull_width: float
+    interval: float
+    interval_score: float
+    rmse: float
+    mae: float
+
+
+class ToyGoodness(NamedTuple):
+    """Goodness of fit from pseudo-experiments: the share of them that fit worse than the data.
+
+    *p_low*, *p_high*: Clopper-Pearson limits (68.27 %), wide enough for the *failed* fits to lie on either side. NaN
+    where the fit to the data did not converge (then all count as failed).
+    """
+
+    p_value: float
+    p_low: float
+    p_high: float
+    number: int
+    failed: int
+
+
+def throw(model: Model, values: Mapping[str, float] | Values | None, number: int, seed: int, *names: object,
+          expectation: Values | None = None, block: int = BLOCK) -> Iterator[Floats]:  # fmt: skip
+    """Yield blocks of pseudo-data (experiments, main and auxiliary data) for the true parameter *values*.
+
+    Main and auxiliary data fluctuate. *expectation* (bins): expected main data made elsewhere, from events at the
+    true values, in place of the model's own. Block k depends on seed, names and k only.
+    """
+    truth = model.asimov(values)
+    if expectation is not None:
+        truth[: model.bins] = _expectation(model, expectation)
+    if (truth[: model.bins] < 0).any():
+        worst = int(np.argmin(truth[: model.bins]))
+        raise ValueError(
+            f"pseudo-data: {model.place(worst)} expects {truth[worst]:.4g} events; a rate cannot be negative"
+        )
+    poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
+    widths = np.array([model.parameters[i].width for i in model.constrained])
+    for k, first in enumerate(range(0, number, block)):
+        size = min(block, number - first)
+        # The whole block is drawn in any case: the last, shorter one begins as a full one would.
+        random = seeds.generator(seed, *map(str, names), k)
+        data = np.empty((block, len(truth)))
+        data[:, : model.bins] = random.poisson(truth[: model.bins], (block, model.bins))
+        centre = truth[model.bins :]
+        data[:, model.bins :] = centre + widths * random.standard_normal((block, len(centre)))
+        counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0), (block, len(centre)))
+        data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
+        yield data[:size]
+
+
+def _expectation(model: Model, expectation: Values) -> Floats:
+    rates = np.array(expectation, dtype=np.float64)
+    if rates.shape != (model.bins,) or not np.isfinite(rates).all():
+        channels = ", ".join(row[0] for row in model.channels)
+        raise ValueError(
+            f"expectation: {model.bins} finite rates are needed (channels in the order {channels}), "
+            f"not an array of shape {rates.shape}"
+        )
+    return rates
+
+
+def run(model: Model, values: Mapping[str, float] | Values | None, number: int, seed: int, *names: object,
+        parameter: str | None = None, expectation: Values | None = None, workers: int | None = None,
+        block: int = BLOCK) -> Toys:  # fmt: skip
+    """Fit *number* pseudo-experiments at the true *values*; return fit and interval of *parameter* (default: the POI).
+
+    Memory holds one block of data; the number of workers (threads) changes nothing in the result.
+    """
+    name = parameter or model.poi
+    index, truth = model.index(name), model.point(values)
+    blocks = []
+    for data in throw(model, truth, number, seed, *names, expectation=expectation, block=block):
+        minima = starts.deepest(model, data, truth, workers=workers)
+        found = model.intervals(minima, name, data, workers=workers)
+        fitted = minima.status == 0
+        good = fitted & (found.flags & 4 == 0)
+        columns = (minima.values[:, index], found.low, found.high, found.error, minima.twice_nll)
+        blocks.append(block_of(truth[index], columns, fitted, good))
+    return joined(blocks)
+
+
+def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans) -> Toys:
+    """Return pseudo-experiments from *columns* (value, low, high, error, twice_nll), with NaN where they failed."""
+    masks = (fitted, bounded, bounded, fitted, fitted)
+    value, low, high, error, twice_nll = (
+        np.where(mask, part, np.nan) for mask, part in zip(masks, columns, strict=True)
+    )
+    return Toys(np.full(len(fitted), true), value, low, high, error, twice_nll, fitted, bounded)
+
+
+def joined(blocks: Sequence[Toys]) -> Toys:
+    """Return the pseudo-experiments of all blocks."""
+    return Toys(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def coverage(toys: Toys, level: float = LEVEL) -> Coverage:
+    """Summarise pseudo-experiments thrown at one true value; *level*: the intervals' intended coverage."""
+    good = toys.fitted & toys.bounded
+    number, true = len(good), float(toys.true[0])
+    inside = good & (toys.low <= true) & (true <= toys.high)
+    low, high = clopper_pearson(int(inside.sum()), number)
+    if good.sum() < 2:
+        counts = (true, number, int((~good).sum()), float(inside.mean()), low, high, 0.5 * (high - low))
+        return Coverage(*counts, *[math.nan] * 8)
+    value, error = toys.value[good], toys.error[good]
+    difference, half = value - true, 0.5 * (toys.high - toys.low)[good]
+    pull = difference / np.where(error > 0, error, np.nan)
+    score = interval_score(toys.low[good], toys.high[good], true, level, int(number))
+    deviation = float(difference.std(ddof=1)) if len(value) > 1 else math.nan
+    return Coverage(
+        true, number, int((~good).sum()), float(inside.mean()), low, high, 0.5 * (high - low), float(difference.mean()),
+        deviation / math.sqrt(max(len(value), 1)), float(np.nanmean(pull)), float(np.nanstd(pull, ddof=1)),
+        float(2.0 * half.mean()), score, *_distances(difference, half),
+    )  # fmt: skip
+
+
+def _distances(difference: Floats, half: Floats) -> tuple[float, float]:
+    """Return RMSE and MAE of Fair Universe: of the value, plus of its claimed uncertainty, averaged."""
+    squares = math.sqrt(np.mean(difference**2) + np.mean((difference**2 - half**2) ** 2))
+    return squares, float(np.mean(np.abs(difference)) + np.mean(np.abs(np.abs(difference) - half)))
+
+
+def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed: int, *names: object,
+                            workers: int | None = None) -> ToyGoodness:  # fmt: skip
+    """Compare the saturated statistic of the best fit to *data* with *number* pseudo-experiments thrown there.
+
+    Unlike the chi-squared p value of limits.goodness_of_fit, this needs no large numbers of events.
+    """
+    best = fits.fit(model, data)
+    if not best.converged:
+        return ToyGoodness(math.nan, math.nan, math.nan, number, number)
+    observed = best.twice_nll - float(model.constants(data)[0])
+    worse, failed = 0, 0
+    for block in throw(model, best.values, number, seed, "goodness of fit", *names):
+        minima = starts.deepest(model, block, best.values, workers=workers)
+        good = minima.status == 0
+        # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
+        worse += int((good & (minima.twice_nll - model.constants(block) >= observed - 1e-9)).sum())
+        failed += int((~good).sum())
+    low, _ = clopper_pearson(worse, number)
+    _, high = clopper_pearson(worse + failed, number)
+    return ToyGoodness(worse / (number - failed) if failed < number else math.nan, low, high, number, failed)
+
+
+def cls(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
+        workers: int | None = None) -> limits.Cls:  # fmt: skip
+    """Return the CLs of a signal strength from *number* pseudo-experiments of each hypothesis.
+
+    Nuisance parameters are generated at their best fit to the data for each hypothesis (arXiv:1007.1727: q-tilde).
+    """
+    name = poi or model.poi
+    signal, background = (fits.fit(model, data, fixed={name: strength}) for strength in (value, 0.0))
+    observed = float(_statistic(model, np.atleast_2d(model.data if data is None else data), name, value, workers)[0])
+    samples = []
+    for label, truth in (("signal", signal), ("background", background)):
+        blocks = throw(model, truth.values, number, seed, "cls", label, repr(float(value)))
+        statistics = np.concatenate([_statistic(model, block, name, value, workers) for block in blocks])
+        samples.append(statistics[np.isfinite(statistics)])
+    bands = np.quantile(samples[1], [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
+    ratios = [_tail(samples[0], q) / _tail(samples[1], q) for q in (observed, *bands)]
+    return limits.Cls(value, ratios[0], tuple(ratios[1:]))
+
+
+def _tail(sample: Floats, value: float) -> float:
+    """Return the fraction at or above *value*, at least one half of one experiment (so that a ratio exists)."""
+    return max(float((sample >= value).mean()), 0.5 / len(sample))
+
+
+def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int | None) -> Floats:
+    """Return q-tilde of every data set; NaN where a fit failed."""
+    index = model.index(poi)
+    free = starts.deepest(model, data, workers=workers)
+    held = model.fixed.copy()
+    held[index] = True
+
+    def conditional(strength: float) -> Minima:
+        start = free.values.copy()
+        start[:, index] = strength
+        return starts.deepest(model, data, start, held, workers=workers)
+
+    at_value, at_zero = conditional(value), conditional(0.0)
+    negative = free.values[:, index] < 0
+    lowest = np.where(negative, at_zero.twice_nll, free.twice_nll)
+    q = np.where(free.values[:, index] >= value, 0.0, np.maximum(at_value.twice_nll - lowest, 0.0))
+    good = (free.status == 0) & (at_value.status == 0) & (~negative | (at_zero.status == 0))
+    return np.where(good, q, np.nan)
+
+
+def limit(model: Model, data: Values | None, points: Values, number: int, seed: int, *, level: float = 0.95,
+          poi: str | None = None, workers: int | None = None) -> limits.Limits:  # fmt: skip
+    """Return CLs upper limits from pseudo-experiments, interpolated linearly between signal strengths *points*.
+
+    NaN where the points do not reach the level; the asymptotic limits tell where to put them.
+    """
+    strengths = np.sort(np.asarray(points, dtype=np.float64))
+    rows = [cls(model, data, float(value), number, seed, poi=poi, workers=workers) for value in strengths]
+    table = np.array([(row.observed, *row.expected) for row in rows])
+    found = [_crossing(strengths, column, 1.0 - level) for column in table.T]
+    return limits.Limits(found[0], tuple(found[1:]), level)
+
+
+def _crossing(points: Floats, values: Floats, target: float) -> float:
+    """Return where *values* first fall to *target*."""
+    below = np.flatnonzero(values <= target)
+    if not len(below) or below[0] == 0:
+        return math.nan
+    i = int(below[0])
+    share = (values[i - 1] - target) / (values[i - 1] - values[i])
+    return float(points[i - 1] + share * (points[i] - points[i - 1]))
+
+
+def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a binomial probability (Biometrika 26 (1934) 404)."""
+    from scipy import special
+
+    tail = 0.5 * (1.0 - level)
+    low = special.betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
+    high = special.betaincinv(successes + 1, trials - successes, 1.0 - tail) if successes < trials else 1.0
+    return float(low), float(high)
+
+
+def interval_score(low: Values, high: Values, true: Values, level: float = LEVEL, number: int | None = None) -> float:
+    """Return the Fair Universe score -ln((w + 0.001) f), higher is better (arXiv:2410.02867, equation 6).
+
+    w: mean width; f penalises a coverage outside level +- 2 sigma of a binomial with *number* (default: all) trials.
+    """
+    lows, highs, trues = np.broadcast_arrays(*(np.asarray(part, dtype=np.float64) for part in (low, high, true)))
+    covered = float(np.mean((lows <= trues) & (trues <= highs)))
+    return -math.log(
+        (float(np.mean(np.abs(highs - lows))) + 1e-3) * coverage_penalty(covered, number or lows.size, level)
+    )
+
+
+def coverage_penalty(covered: float, number: int, level: float = 0.6827) -> float:
+    """Return the factor f of the interval score: 1 within two binomial standard deviations of *level*."""
+    sigma = math.sqrt(level * (1.0 - level) / number)
+    below, above = (level - 2.0 * sigma - covered) / sigma, (covered - level - 2.0 * sigma) / sigma
+    return 1.0 + max(below, 0.0) ** 4 + max(above, 0.0) ** 3

@@ -1,1 +1,0 @@
-"""Figures of trainings, templates and fits; the only package that imports matplotlib."""

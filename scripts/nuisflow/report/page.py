@@ -1,0 +1,392 @@
+"""The report: one HTML file without any outside parts, made from tables, fits, notes and figures."""
+
+import importlib.metadata
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+from xml.sax import saxutils
+
+import pandas as pd
+import yaml
+
+import nuisflow
+from nuisflow.comparison import trainings as comparison
+from nuisflow.comparison.trainings import DATA, UNCERTAINTIES, Run
+from nuisflow.report import bootstrap, findings, held_out, known_answers, robustness, tables
+from nuisflow.report.held_out import warnings
+from nuisflow.slices.report import PlotSettings, ReportSettings
+
+SOFTWARE = (
+    *("numpy", "scipy", "pandas", "numba", "torch", "xgboost", "pyhf", "iminuit", "uproot", "hist", "dask"),
+    *("pyarrow", "numexpr", "pydantic", "matplotlib", "snakemake"),
+)
+TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness", "held_out")
+"""The tables of compare_trainings that the report is made of."""
+# The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
+_THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
+_MOST_NOTES = 200
+_OVER_BUDGET = 1.05
+
+
+class Material(NamedTuple):
+    """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
+
+    *trials*: those that chose the options of a training, by its name.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    fits: Mapping[Run, Any]
+    notes: Sequence[tuple[Run, Mapping[str, Any]]]
+    figures: Mapping[tuple[str, str], str]
+    trials: Mapping[str, pd.DataFrame] = {}
+
+
+def render(template: str, material: Material, settings: ReportSettings) -> str:
+    """Return the report as HTML: *template* (jinja2) filled with *material*."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(context(material, settings))
+
+
+def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
+    """Return what the template shows, ready as text."""
+    found = material.tables
+    first = min(run.seed for run in material.fits)
+    undisplaced = comparison.undisplaced(found["coverage"])
+    return {
+        "title": settings.plots.title,
+        "analysis": settings.configuration["analysis"],
+        "poi": "μ" if settings.poi == "mu" else settings.poi,
+        "headline": findings.headline(found["trainings"], settings)
+        + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
+        "warnings": findings.warnings({**found, "coverage": undisplaced}, material.fits, settings)
+        + list(robustness.warnings(found["coverage"], settings))
+        + list(warnings(found["held_out"], settings)),
+        "comparison": {data: comparison_rows(found["trainings"], data) for data in DATA},
+        "drawings": drawings(material.figures),
+        "budgets": budget_rows(found["trainings"], settings),
+        "trials": tables.trial_rows(material.trials, settings),
+        "coverage": coverage_rows(undisplaced, settings),
+        "bootstrap": bootstrap.section(found, settings),
+        "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
+        "held_out": held_out.rows(found["held_out"], settings),
+        "displaced": robustness.coverages(found["coverage"], settings),
+        "tests": {data: tables.tested(found, data, settings) for data in DATA},
+        "checks": [findings.intervals(material.fits, settings), findings.scarcest(material.fits, settings)],
+        "breakdown": {method: tables.breakdown_table(found, settings, method) for method in tables.METHODS},
+        "impacts": {kind: tables.impact_table(found, settings, kind) for kind in ("impact", "observable")},
+        "answers": known_answers.sections(found, settings),
+        "exact": known_answers.exact_rows(found),
+        "sections": [training_section(name, first, material, settings) for name in settings.trainings],
+        "regions": [(name, words[0]) for name, words in settings.regions.items()],
+        "seed": first,
+        "yields": yield_tables(material.fits, settings),
+        "notes": note_groups(material, settings),
+        "account": findings.account(found, material.fits, [note for _, note in material.notes]),
+        "configuration": yaml.safe_dump(settings.configuration, sort_keys=False, allow_unicode=True, width=100),
+        "versions": versions(),
+    }
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def comparison_rows(trainings: pd.DataFrame, data: str) -> list[dict[str, Any]]:
+    """Return the rows of the comparison table for one kind of data, in the order of the expected uncertainty."""
+    expected = trainings[trainings["data"] == "asimov"].set_index("training")["rank"]
+    chosen = trainings[trainings["data"] == data]
+    chosen = chosen.loc[chosen["training"].map(expected).sort_values(kind="stable").index]
+    places = findings.decimals(chosen["sigma"].min()) if len(chosen) else 3
+    rows = []
+    for index, (_, row) in enumerate(chosen.iterrows()):
+        sigmas = {name: findings.number(row[name], places) for name in UNCERTAINTIES}
+        rows.append(
+            sigmas
+            | {
+                "rank": row["rank"],
+                "training": row["training"],
+                "label": row["label"],
+                "strategy": row["strategy"],
+                "mu": findings.number(row["mu"], findings.decimals(row["sigma"], 3)),
+                "spread": findings.spread(row["sigma_spread"], places),
+                "seeds": f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
+                "auc": findings.number(row["auc"], 4),
+                "relative": "best" if index == 0 else findings.percent(row["relative"]),
+                "significance": "" if index == 0 else findings.deviations(row["significance"]),
+                "verdict": "" if index == 0 else findings.judged(row["significance"]),
+                "p_value": findings.number(row["p_value"], 3),
+            }
+        )
+    return rows
+
+
+def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, Any]:
+    """Return what every training was given and used, and whether all were given the same."""
+    learning = settings.configuration["learning"]
+    rows, asked, over = [], [], []
+    expected = trainings[trainings["data"] == "asimov"].set_index("training")
+    for name, label in settings.trainings.items():
+        if name not in expected.index:
+            continue
+        row = expected.loc[[name]].iloc[0]
+        options = dict(settings.configuration["trainings"][name])
+        asked.append(options.pop("events_seen", None) or learning["events_seen"])
+        options |= dict.fromkeys(settings.configuration.get("tune", {}).get(name, {}).get("options", {}), "by trials")
+        if row["events_seen"] > _OVER_BUDGET * asked[-1] * learning["folds"]:
+            over.append(label)
+        rows.append(
+            {
+                "label": label,
+                "strategy": options.pop("strategy"),
+                "asked": f"{asked[-1] * learning['folds']:,}",
+                "seen": f"{row['events_seen']:,.0f}",
+                "seconds": findings.number(row["train_seconds"], 1),
+                "options": "; ".join(
+                    f"{key}: {_plain(value)}" for key, value in options.items() if key != "label" and value != []
+                ),
+            }
+        )
+    return {"rows": rows, "matched": len(set(asked)) <= 1, "over": over, "folds": learning["folds"]}
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def coverage_rows(coverage: pd.DataFrame, settings: PlotSettings) -> list[dict[str, Any]]:
+    """Return the results of pseudo-experiments, one row per training and true value: means over the seeds."""
+    rows = []
+    order = {name: index for index, name in enumerate(settings.trainings)}
+    points = coverage[["training", "mu_true"]].drop_duplicates().itertuples(index=False)
+    for name, truth in sorted(points, key=lambda point: (order[point[0]], point[1])):
+        table = coverage[(coverage["training"] == name) & (coverage["mu_true"] == truth)]
+        mean = table.mean(numeric_only=True)
+        value, error = findings.pooled_coverage(table)
+        places = findings.decimals(mean["mean_width"])
+        rows.append(
+            {
+                "label": settings.trainings[name],
+                "truth": f"{truth:g}",
+                "toys": f"{table['toys'].sum():,.0f}",
+                "failed": f"{table['failed'].sum():,.0f}",
+                "coverage": f"{100 * value:.2f} ± {100 * error:.2f} %",
+                "off": findings.is_off(value, error),
+                "bias": findings.number(mean["bias"], places),
+                "pull_mean": findings.number(mean["pull_mean"], 3),
+                "pull_width": findings.number(mean["pull_width"], 3),
+                "mean_width": findings.number(mean["mean_width"], places),
+                "interval_score": findings.number(mean["interval_score"], 4),
+            }
+        )
+    return rows
+
+
+def yield_tables(fits: Mapping[Run, Any], settings: PlotSettings) -> list[dict[str, Any]]:
+    """Return expected events before and after the fit, per region and process, of the first training and seed."""
+    run = min(fits, key=lambda run: (list(settings.trainings).index(run.training), run.seed))
+    kind = "observed" if fits[run].get("observed") else "asimov"
+    yields = fits[run][kind]["yields"]
+    tables = []
+    for region, (label, _) in settings.regions.items():
+        stages = [yields.get(stage, {}).get(region) for stage in ("prefit", "postfit")]
+        if None in stages:
+            continue
+        names = [name for name in settings.processes if name in stages[0]["samples"]]
+        rows = [
+            (settings.processes[name].label or name, [_events(sum(stage["samples"][name])) for stage in stages])
+            for name in names
+        ]
+        rows.append(("total", [_events(sum(stage["total"])) for stage in stages]))
+        if kind == "observed":
+            rows.append(("data", [_events(sum(stage["data"]), 0) for stage in stages]))
+        tables.append(
+            {"label": label, "rows": rows, "training": settings.trainings.get(run.training, run.training), "data": kind}
+        )
+    return tables
+
+
+def _events(value: float, digits: int = 4) -> str:
+    return f"{value:,.{min(findings.decimals(value, digits), 2) if digits else 0}f}".replace("-", "−")
+
+
+def note_groups(material: Material, settings: PlotSettings) -> list[dict[str, Any]]:
+    """Return the notes by kind, the same note of several runs once."""
+    places: dict[tuple[str, ...], list[Run]] = {}
+    for run, note in material.notes:
+        key = tuple(str(note.get(name) or "") for name in ("kind", "region", "process", "variation", "bin", "text"))
+        places.setdefault(key, []).append(run)
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for (kind, *words), runs in places.items():
+        row = dict(zip(("region", "process", "variation", "bin", "text"), words, strict=True))
+        row["where"] = _where(runs, material.fits, settings)
+        kinds.setdefault(kind, []).append(row)
+    return [
+        {"kind": kind.replace("_", " "), "count": len(rows), "rows": rows[:_MOST_NOTES]}
+        for kind, rows in sorted(kinds.items())
+    ]
+
+
+def _where(runs: Sequence[Run], fits: Mapping[Run, Any], settings: PlotSettings) -> str:
+    """Return words for *runs*: all, or each training with its seeds."""
+    if set(runs) >= set(fits):
+        return "all"
+    seeds: dict[str, list[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.training, []).append(run.seed)
+    everything = {name: {run.seed for run in fits if run.training == name} for name in seeds}
+    return ", ".join(
+        settings.trainings.get(name, name)
+        + ("" if set(numbers) >= everything[name] else f" (seed {', '.join(map(str, sorted(set(numbers))))})")
+        for name, numbers in seeds.items()
+    )
+
+
+# --- one training ---------------------------------------------------------------------------------------------------
+
+
+def training_section(name: str, seed: int, material: Material, settings: PlotSettings) -> dict[str, Any]:
+    """Return what is shown of one training."""
+    table = material.tables["trainings"]
+    rows = table[(table["training"] == name) & (table["data"] == "asimov")]
+    row = rows.iloc[0] if len(rows) else None
+    fit = material.fits.get(Run(name, seed)) or {}
+    quality = (fit.get("observed") or {}).get("goodness_of_fit")
+    return {
+        "name": name,
+        "label": settings.trainings[name],
+        "strategy": "" if row is None else row["strategy"],
+        "sigma": "–" if row is None else findings.number(row["sigma"], findings.decimals(row["sigma"])),
+        "observed": bool(fit.get("observed")),
+        "quality": quality and _quality(quality),
+        "remarks": _remarks(fit, settings),
+    }
+
+
+def _quality(quality: Mapping[str, Any]) -> str:
+    text = f"χ² = {quality['chi2']:.1f} for {quality['ndof']:.0f} degrees of freedom"
+    p_value = "–" if quality["p_value"] is None else tables.probability(quality["p_value"])
+    thrown = quality.get("toys") or {}
+    if thrown.get("p_value") is None:
+        return f"{text}, p-value {p_value}"
+    ends = f"{thrown['p_low']:.3f} to {thrown['p_high']:.3f}"
+    failed = f", of which {thrown['failed']} failed" if thrown["failed"] else ""
+    return f"{text}, p-value {p_value}; {ends} from {thrown['number']} pseudo-experiments{failed}"
+
+
+def _remarks(fit: Mapping[str, Any], settings: PlotSettings) -> list[str]:
+    """Return what profile intervals say against the Hessian's errors, parameter by parameter."""
+    names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
+    return [
+        f"{names.get(name, name)} ({data} data): {text}"
+        for data in DATA
+        for name, text in ((fit.get(data) or {}).get("intervals") or {"remarks": {}})["remarks"].items()
+    ]
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def figure_key(path: Path) -> tuple[str, str]:
+    """Return owner and name of a figure ``comparison/{name}.svg`` or ``trainings/{owner}/figures/{name}.svg``."""
+    return (path.parent.parent.name if path.parent.name == "figures" else path.parent.name), path.stem
+
+
+class Drawings(NamedTuple):
+    """Figures as elements of a page, by (owner, name), and the style sheet that they share."""
+
+    elements: dict[tuple[str, str], str]
+    styles: str
+
+
+def drawings(figures: Mapping[tuple[str, str], str]) -> Drawings:
+    """Turn SVG files into elements of one page; equal styles become one class, so that the page stays small."""
+    classes: dict[str, str] = {}
+    elements = {key: inline(svg, f"{'-'.join(key)}-", classes) for key, svg in figures.items()}
+    rules = [f"svg.figure .{name}{{{style}}}" for style, name in classes.items()]
+    return Drawings(elements, "\n".join(rules))
+
+
+def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
+    """Return an SVG file of matplotlib as an element of a page: unique ids, colours and font of the page's theme.
+
+    New styles are added to *classes* (style to the name of its class).
+    """
+    root = ElementTree.fromstring(svg)
+    text = ElementTree.tostring(root, encoding="unicode")
+    used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
+    width = float(root.get("viewBox", "0 0 700 0").split()[2])
+    parts = [f'<svg class="figure" viewBox="{root.get("viewBox")}" style="max-width:{width:.0f}pt">']
+    for child in root:
+        _serialise(child, parts, prefix, used, classes)
+    return "".join([*parts, "</svg>"])
+
+
+def _serialise(
+    element: ElementTree.Element, parts: list[str], prefix: str, used: set[str], classes: dict[str, str]
+) -> None:
+    """Append *element* to *parts*, without what a page does not need."""
+    tag = element.tag.rpartition("}")[2]
+    if tag in ("metadata", "style"):
+        return
+    attributes = dict(_attributes(element, prefix, used, classes))
+    bare = tag == "g" and not attributes
+    if not bare:
+        parts.append(f"<{tag}{''.join(f' {name}={saxutils.quoteattr(value)}' for name, value in attributes.items())}>")
+    if element.text and element.text.strip():
+        parts.append(saxutils.escape(element.text))
+    for child in element:
+        _serialise(child, parts, prefix, used, classes)
+        if child.tail and child.tail.strip():
+            parts.append(saxutils.escape(child.tail))
+    if not bare:
+        parts.append(f"</{tag}>")
+
+
+def _attributes(
+    element: ElementTree.Element, prefix: str, used: set[str], classes: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that an element keeps: references made unique, numbers to a hundredth of a point."""
+    for name, value in element.items():
+        name = name.rpartition("}")[2]
+        if name == "id":
+            if value in used:
+                yield name, prefix + value
+        elif name == "style":
+            style = _themed(value).replace("url(#", f"url(#{prefix}")
+            yield "class", classes.setdefault(style, f"f{len(classes)}")
+        elif name == "href":
+            yield name, f"#{prefix}{value[1:]}" if value.startswith("#") else value
+        elif name == "clip-path":
+            yield name, value.replace("url(#", f"url(#{prefix}")
+        elif name in ("d", "x", "y", "points") or (name == "transform" and "scale" not in value):
+            yield name, re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", value)).strip()
+        else:
+            yield name, value
+
+
+def _themed(style: str) -> str:
+    """Return a style with the colours and the font of the page."""
+    style = re.sub(r"font-family: [^;]*", "font-family: var(--figure-font)", style)
+    for colour, themed in _THEME.items():
+        style = style.replace(colour, themed)
+    return style
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def versions() -> list[tuple[str, str]]:
+    """Return the versions of the software that is installed."""
+    found = [("nuisflow", nuisflow.__version__), ("Python", platform.python_version())]
+    for name in SOFTWARE:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,333 @@
+"""Figures of templates: stacked yields with data and uncertainty, and what the variations do to each process."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from nuisflow.report.plots import style
+from nuisflow.slices.report import PlotSettings
+from nuisflow.templates import smoothing
+from nuisflow.templates.binning import Content
+
+STAGES = ("prefit", "postfit")
+_MOST_ROWS, _MOST_COLUMNS = 10, 6
+_DASHES = (0, (3, 1.5))
+_SIGNAL = "signal alone;\nbelow: total\nwithout signal"
+_LOGARITHMIC = 50.0
+"""Yields spanning more than this factor are shown on a logarithmic axis, as is a signal that is relatively smaller."""
+
+
+def stacked(fit: Mapping[str, Any], region: str, settings: PlotSettings) -> Figure:
+    """Return the stacked yields of *region* before and after the fit, and their ratio to the total.
+
+    *fit* is the content of fit.json. With observed data these are shown; else the stack of the Asimov fit, whose data
+    are the total itself. Processes are stacked as the configuration lists them, the first on top, the signal above all.
+    """
+    result = fit.get("observed") or fit["asimov"]
+    shown = bool(fit.get("observed"))
+    stages = [(stage, result["yields"][stage][region]) for stage in STAGES if region in result["yields"].get(stage, {})]
+    if not stages:
+        return style.empty(f"No yields of {region} in the fit.")
+    figure = Figure(figsize=(4.1 * len(stages) + 1.6, 4.5), layout="constrained")
+    panels = figure.subplots(2, len(stages), squeeze=False, sharex="col", sharey="row", height_ratios=[2.6, 1])
+    spread = 0.01
+    for column, (stage, yields) in enumerate(stages):
+        chosen = style.bins(yields["edges"])
+        _stack(panels[0, column], chosen, yields, settings, shown)
+        spread = max(spread, _ratio(panels[1, column], chosen, yields, settings, shown))
+        style.binned_axis(panels[0, column], chosen, None)
+        style.binned_axis(panels[1, column], chosen, settings.regions[region][1])
+        style.remark(panels[0, column], "before the fit" if stage == "prefit" else "after the fit")
+    style.heading(panels[0, 0], settings, "" if shown else "blinded" if settings.blinded else "expected")
+    _limits(panels[0], [yields for _, yields in stages], settings)
+    panels[1, 0].set_ylim(1 - min(1.2 * spread, 1), 1 + min(1.2 * spread, 1))
+    panels[0, 0].set_ylabel("Events / bin")
+    panels[1, 0].set_ylabel("ratio to total")
+    figure.align_ylabels(panels[:, 0])
+    handles = _legend(stages[0][1], settings, shown)
+    title = "\n".join(filter(None, (style.wrapped(settings.regions[region][0], 20), style.luminosity(settings))))
+    figure.legend(handles=handles, loc="outside right upper", title=title, title_fontsize=9, alignment="left")
+    return figure
+
+
+def _order(yields: Mapping[str, Any], settings: PlotSettings) -> list[str]:
+    """Return the processes from the top of the stack to its bottom."""
+    names = [name for name in settings.processes if name in yields["samples"]]
+    names += [name for name in yields["samples"] if name not in names]
+    return sorted(names, key=lambda name: name not in _signals(settings))
+
+
+def _signals(settings: PlotSettings) -> list[str]:
+    return [name for name, process in settings.processes.items() if process.role == "signal"]
+
+
+def _signal(yields: Mapping[str, Any], settings: PlotSettings) -> np.ndarray:
+    found = [np.asarray(yields["samples"][name], float) for name in _signals(settings) if name in yields["samples"]]
+    return np.sum(found, axis=0) if found else np.zeros(len(yields["total"]))
+
+
+def _is_logarithmic(yields: Mapping[str, Any], settings: PlotSettings) -> bool:
+    total, signal = np.asarray(yields["total"], float), _signal(yields, settings)
+    positive = total[total > 0]
+    return bool(len(positive)) and (
+        positive.max() > _LOGARITHMIC * positive.min() or 0 < signal.max() < positive.max() / _LOGARITHMIC
+    )
+
+
+def _stack(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: PlotSettings, shown: bool) -> None:
+    colours = style.colours(settings)
+    base = np.zeros(len(yields["total"]))
+    for name in reversed(_order(yields, settings)):
+        top = base + np.asarray(yields["samples"][name], float)
+        axes.stairs(top, bins.edges, baseline=base, fill=True, color=colours.get(name, style.FAINT), lw=0)
+        base = top
+    total, error = np.asarray(yields["total"], float), np.asarray(yields["error"], float)
+    _band(axes, bins, total, error)
+    axes.stairs(total, bins.edges, color=style.INK, lw=0.9)
+    signal = _signal(yields, settings)
+    if signal.any():
+        axes.stairs(signal, bins.edges, color=_signal_colour(settings), lw=1.3, ls=_DASHES, baseline=None)
+    if shown:
+        _points(axes, bins, np.asarray(yields["data"], float), np.ones(len(total)))
+
+
+def _band(axes: Axes, bins: style.Bins, centre: np.ndarray, error: np.ndarray) -> None:
+    axes.stairs(
+        *(centre + error, bins.edges),
+        baseline=np.clip(centre - error, 0, None),
+        fill=True,
+        facecolor="none",
+        edgecolor=style.INK,
+        alpha=0.8,
+        hatch="//////",
+        lw=0,
+    )
+
+
+def _points(axes: Axes, bins: style.Bins, data: np.ndarray, scale: np.ndarray) -> None:
+    """Draw *data* divided by *scale* with Poisson errors of 68 % (Garwood); bins without events show the upper one."""
+    from scipy import special
+
+    low = np.where(data > 0, special.gammaincinv(np.maximum(data, 1e-9), 0.158655), 0.0)
+    high = special.gammaincinv(data + 1, 0.841345)
+    centres = (bins.edges[1:] + bins.edges[:-1]) / 2
+    good = scale > 0
+    safe = np.where(good, scale, 1.0)
+    axes.errorbar(
+        *(centres[good], (data / safe)[good]),
+        yerr=np.array([(data - low) / safe, (high - data) / safe])[:, good],
+        fmt="o",
+        ms=3.5,
+        lw=1,
+        color=style.INK,
+        zorder=5,
+    )
+
+
+def _limits(panels: Sequence[Axes], stages: Sequence[Mapping[str, Any]], settings: PlotSettings) -> None:
+    """Set the vertical range, common to all stages."""
+    highest = max(float(np.max([*yields["total"], *(yields.get("data") or [])])) for yields in stages)
+    if not _is_logarithmic(stages[0], settings):
+        panels[0].set_ylim(0, 1.2 * highest if highest > 0 else 1)
+        return
+    totals = np.concatenate([np.asarray(yields["total"], float) for yields in stages])
+    signals = np.concatenate([_signal(yields, settings) for yields in stages])
+    floor = max(float(totals[totals > 0].min()) / 300, 1e-6 * highest)
+    lowest = max(float(signals[signals > 0].min(initial=highest)) / 3, floor)
+    for axes in panels:
+        style.powers(axes)
+    panels[0].set_ylim(lowest, highest * (highest / lowest) ** 0.08)
+
+
+def _ratio(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: PlotSettings, shown: bool) -> float:
+    """Draw uncertainty, total without signal, and data, all relative to the total; return the largest distance to 1."""
+    total, error = np.asarray(yields["total"], float), np.asarray(yields["error"], float)
+    filled = total > 0
+    safe = np.where(filled, total, 1.0)
+    relative, share = (np.where(filled, values / safe, 0.0) for values in (error, _signal(yields, settings)))
+    _band(axes, bins, np.ones(len(total)), relative)
+    axes.axhline(1, color=style.INK, lw=0.9)
+    axes.stairs(1 - share, bins.edges, baseline=None, color=_signal_colour(settings), lw=1.3, ls=_DASHES)
+    axes.yaxis.set_major_locator(style.ticks(4))
+    axes.grid(axis="y", color=style.FAINT, alpha=0.35, lw=0.6)
+    distances = [relative, share]
+    if shown:
+        data = np.asarray(yields["data"], float)
+        _points(axes, bins, data, total)
+        distances.append(((np.abs(data - total) + np.sqrt(np.maximum(data, 1))) / safe)[filled])
+    return float(max(np.max(values, initial=0.0) for values in distances))
+
+
+def _signal_colour(settings: PlotSettings) -> str:
+    return style.colours(settings)[_signals(settings)[0]]
+
+
+def _legend(yields: Mapping[str, Any], settings: PlotSettings, shown: bool) -> list[Any]:
+    colours, labels = style.colours(settings), style.labels(settings)
+    handles: list[Any] = [Line2D([], [], marker="o", ms=3.5, color=style.INK, label="data")] if shown else []
+    handles += [
+        Patch(color=colours.get(name, style.FAINT), lw=0, label=style.wrapped(labels.get(name, name), 20))
+        for name in _order(yields, settings)
+    ]
+    return [
+        *handles,
+        Patch(facecolor="none", edgecolor=style.INK, alpha=0.8, hatch="//////", lw=0, label="uncertainty"),
+        Line2D([], [], color=_signal_colour(settings), lw=1.3, ls=_DASHES, label=_SIGNAL),
+    ]
+
+
+# --- variations -----------------------------------------------------------------------------------------------------
+
+
+class _Cell(NamedTuple):
+    """One variation of one process: relative changes, and relative MC statistical errors; shape (bins,).
+
+    *flat*: chi-squared of up and down against a constant change, and the degrees of freedom.
+    """
+
+    row: int
+    column: int
+    up: np.ndarray
+    down: np.ndarray
+    errors: np.ndarray
+    flat: tuple[float, float, int]
+
+
+def variations(histogram: Any, region: str, importance: Mapping[str, float], settings: PlotSettings) -> Figure:
+    """Return up and down relative to nominal, one row per variation and one column per process.
+
+    *histogram* has the axes process, variation and score. Variations are ordered by *importance* (their impact); the
+    most important ones and the largest processes are shown. The grey band is the MC statistical uncertainty;
+    chi-squared of up and down is against a change of the yield alone (`templates.flatness`).
+    """
+    names, columns, hidden = _chosen(histogram, importance, settings)
+    if not names:
+        return style.empty(f"No variation changes the templates of {region}.")
+    figure = Figure(figsize=(max(1.35 * len(columns), 3.6) + 2.2, 0.72 * len(names) + 1.35), layout="constrained")
+    axes = figure.subplots()
+    cells = [
+        cell
+        for row, name in enumerate(names)
+        for column, process in enumerate(columns)
+        if (cell := _cell(histogram, process, name, row, column)) is not None
+    ]
+    limits = [_limit([cell for cell in cells if cell.row == row]) for row in range(len(names))]
+    edges = style.bins(histogram.axes["score"].edges).edges
+    for cell in cells:
+        text = "χ² {:.3g} | {:.3g} / {}".format(*cell.flat)
+        _write(axes, cell.column + 0.06, cell.row + 0.91, text, ha="left", va="bottom", fontsize=5.5)
+    _grid(axes, cells, limits, (edges - edges[0]) / np.ptp(edges), len(columns))
+    labels = style.labels(settings)
+    for column, process in enumerate(columns):
+        _write(axes, column + 0.5, -0.06, style.wrapped(labels[process], 14), ha="center", va="bottom", fontsize=9)
+        for place, text in zip((0.04, 0.96), style.decimals(histogram.axes["score"].edges[[0, -1]]), strict=True):
+            ha = "left" if place < 0.5 else "right"
+            _write(axes, column + place, len(names) + 0.02, text, ha=ha, va="top", fontsize=7.5)
+    for row, limit in enumerate(limits):
+        _write(axes, len(columns) + 0.04, row + 0.5, f"± {100 * limit:.2g} %", ha="left", va="center", fontsize=8)
+    axes.set_yticks(np.arange(len(names)) + 0.5, [style.wrapped(settings.variations.get(n, n), 20) for n in names])
+    axes.set_xlabel(f"{settings.regions[region][1]} ({settings.regions[region][0]}){hidden}", fontsize=9, labelpad=12)
+    figure.legend(handles=_variation_legend(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def _write(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    axes.annotate(text, (x, y), annotation_clip=False, **options)
+
+
+def _variation_legend() -> list[Any]:
+    return [
+        Line2D([], [], color=style.ORANGE, label="up"),
+        Line2D([], [], color=style.BLUE, label="down"),
+        Patch(color=style.FAINT, alpha=0.35, lw=0, label="MC statistics"),
+    ]
+
+
+def _chosen(
+    histogram: Any, importance: Mapping[str, float], settings: PlotSettings
+) -> tuple[list[str], list[str], str]:
+    """Return the variations and processes to show, and words about those left out."""
+    varied = {name.rpartition("_")[0] for name in histogram.axes["variation"] if name != "nominal"}
+    known = [name for name in histogram.axes["process"] if name in settings.processes]
+    sizes = {name: float(_values(histogram, name, "nominal").sum()) for name in known}
+    moved = {name: [p for p in known if _moves(histogram, p, name)] for name in settings.variations if name in varied}
+    acting = [name for name, processes in moved.items() if processes]
+    names = sorted(acting, key=lambda name: -importance.get(name, 0.0))[:_MOST_ROWS]
+    touched = [process for process in known if any(process in moved[name] for name in names)]
+    signals = _signals(settings)
+    largest = sorted(touched, key=lambda name: (name not in signals, -sizes[name]))[:_MOST_COLUMNS]
+    more = {"variations": len(acting) - len(names), "processes": len(touched) - len(largest)}
+    left = " and ".join(f"{number} more {what}" for what, number in more.items() if number)
+    return names, [name for name in known if name in largest], f"; {left} not shown" if left else ""
+
+
+def _values(histogram: Any, process: str, variation: str) -> np.ndarray:
+    return np.asarray(histogram[{"process": process, "variation": variation}].values())
+
+
+def _moves(histogram: Any, process: str, name: str) -> bool:
+    nominal = _values(histogram, process, "nominal")
+    return any(not np.array_equal(values, nominal) for values in _sides(histogram, process, name))
+
+
+def _sides(histogram: Any, process: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return up and down; a side that is not there is the other mirrored at nominal, as in the fit."""
+    nominal, there = _values(histogram, process, "nominal"), list(histogram.axes["variation"])
+    sides = [_values(histogram, process, f"{name}_{s}") if f"{name}_{s}" in there else None for s in ("up", "down")]
+    up, down = (side if side is not None else 2 * nominal - sides[1 - i] for i, side in enumerate(sides))
+    return up, down
+
+
+def _cell(histogram: Any, process: str, name: str, row: int, column: int) -> _Cell | None:
+    """Return the changes by a variation, or None if it does nothing to the process."""
+    if not _moves(histogram, process, name):
+        return None
+    nominal = histogram[{"process": process, "variation": "nominal"}]
+    filled = nominal.values() > 0
+    safe = np.where(filled, nominal.values(), 1.0)
+    sides = _sides(histogram, process, name)
+    content = Content(nominal.values(), nominal.variances())
+    flat = [smoothing.flatness(content, Content(side, nominal.variances())) for side in sides]
+    up, down = (np.where(filled, side / safe - 1, 0.0) for side in sides)
+    errors = np.where(filled, np.sqrt(nominal.variances()) / safe, 0.0)
+    return _Cell(row, column, up, down, errors, (flat[0][0], flat[1][0], flat[0][1]))
+
+
+def _limit(cells: Sequence[_Cell]) -> float:
+    """Return the range of a row: one bin with hardly any events must not hide the others."""
+    return max(1.15 * max(float(np.quantile(np.abs([cell.up, cell.down]), 0.95)) for cell in cells), 1e-4)
+
+
+def _grid(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np.ndarray, columns: int) -> None:
+    """Draw all cells into one *axes*, one unit wide and high each: separate axes would take many times as long."""
+    steps = np.repeat(0.04 + 0.92 * edges, 2)[1:-1]
+
+    def curve(cell: _Cell, values: np.ndarray) -> np.ndarray:
+        heights = np.clip(np.repeat(values, 2) / limits[cell.row], -1, 1)
+        return np.column_stack([cell.column + steps, cell.row + 0.5 - 0.44 * heights])
+
+    frame = np.array([[0.04, 0.06], [0.96, 0.06], [0.96, 0.94], [0.04, 0.94]])
+    frames = [frame + np.array([column, row]) for row in range(len(limits)) for column in range(columns)]
+    bands = [np.vstack([curve(cell, cell.errors), curve(cell, -cell.errors)[::-1]]) for cell in cells]
+    axes.add_collection(PolyCollection(bands, facecolor=style.FAINT, alpha=0.35, lw=0))
+    axes.add_collection(
+        LineCollection([box[[0, 1]] + np.array([0, 0.44]) for box in frames], colors=style.FAINT, lw=0.7)
+    )
+    axes.add_collection(LineCollection([curve(cell, cell.up) for cell in cells], colors=style.ORANGE, lw=1.2))
+    axes.add_collection(LineCollection([curve(cell, cell.down) for cell in cells], colors=style.BLUE, lw=1.2))
+    axes.add_collection(PolyCollection(frames, facecolor="none", edgecolor=style.INK, lw=0.7))
+    drawn = {(cell.row, cell.column) for cell in cells}
+    for row, column in np.ndindex(len(limits), columns):
+        if (row, column) not in drawn:
+            _write(axes, column + 0.5, row + 0.28, "no effect", ha="center", va="center", fontsize=7, color=style.FAINT)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(len(limits), 0)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,145 @@
+"""From a file to a configuration, or to errors with a place and a remedy."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from nuisflow import datasets, strategies
+from nuisflow.settings import expansions
+from nuisflow.settings.checks.analysis import _problems, suggest
+from nuisflow.settings.configuration import Configuration
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used, with one line per problem."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML and refuses a key that stands twice, which YAML readers otherwise drop without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen and key_node.value != "<<":
+                mark = key_node.start_mark
+                raise ConfigurationError(f"{mark.name}: line {mark.line + 1}: {key!r} is there twice; remove one")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path | str) -> Any:
+    """Return the content of the YAML file *path*; a key that stands twice is an error."""
+    try:
+        with Path(path).open(encoding="utf-8") as handle:
+            return yaml.load(handle, _Loader)  # a safe loader
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the configuration file *path*."""
+    return check(read(path), str(path))
+
+
+def check(content: Any, place: str = "config.yaml") -> Configuration:
+    """Return the checked configuration, or raise `ConfigurationError` with all problems."""
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{place}: must be a mapping of sections, not {type(content).__name__}")
+    try:
+        settings = Configuration.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise ConfigurationError(_lines(place, (_explain(detail) for detail in error.errors()))) from None
+    if problems := list(expansions.problems(settings)):
+        raise ConfigurationError(_lines(place, problems))
+    settings = expansions.expand(settings)
+    if problems := list(_problems(settings)):
+        raise ConfigurationError(_lines(place, problems))
+    return settings
+
+
+def _lines(place: str, problems: Any) -> str:
+    return "\n".join(f"{place}: {problem}" for problem in problems)
+
+
+def _explain(detail: Any) -> str:
+    """Return one line for one error of pydantic."""
+    location = [str(part) for part in detail["loc"]]
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{'.'.join(_spoken(location))}: unknown key; {suggest(location[-1], _keys(location[:-1]))}"
+    if kind == "union_tag_invalid":
+        key = str(context["discriminator"]).strip("'")
+        allowed = re.findall(r"'([^']*)'", context["expected_tags"])
+        return f"{'.'.join(location)}.{key}: no {key} {context['tag']!r}; {suggest(context['tag'], allowed)}"
+    if kind == "union_tag_not_found":
+        key = str(context["discriminator"]).strip("'")
+        return f"{'.'.join(location)}: needs the key {key!r}"
+    if kind == "missing":
+        return f"{'.'.join(_spoken(location))}: is required"
+    if kind == "string_pattern_mismatch" and location[-1] == "[key]":
+        rule = "a name has lower-case letters, digits and underscores, and starts with a letter"
+        return f"{'.'.join(location[:-1])}: {rule}"
+    return f"{'.'.join(_spoken(location))}: {detail['msg']} (got {detail['input']!r})"
+
+
+_TAGS = {
+    "shift",
+    "weight",
+    "weight_set",
+    "two_point",
+    "rate",
+    "free_rate",
+    "luminosity",
+    *datasets.MODULES,
+    *strategies.STRATEGIES,
+}
+
+
+def _spoken(location: list[str]) -> list[str]:
+    """Return a path as it stands in the file: pydantic adds the tag of a union after the entry's name."""
+    depth = {"dataset": 1, "variations": 2, "trainings": 2}.get(location[0])
+    if depth is not None and len(location) > depth and location[depth] in _TAGS:
+        return location[:depth] + location[depth + 1 :]
+    return location
+
+
+def _keys(location: list[str]) -> list[str]:
+    """Return the keys allowed at *location*, found by walking the JSON schema of the configuration."""
+    schema = Configuration.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = _resolve(node, schema)
+        options = [node, *(_resolve(option, schema) for option in node.get("anyOf", []))]
+        mapping = node.get("discriminator", {}).get("mapping", {})
+        if part in mapping:
+            node = {"$ref": mapping[part]}
+            continue
+        for option in options:
+            if (
+                found := option.get("properties", {}).get(part)
+                or option.get("additionalProperties")
+                or next(iter(option.get("patternProperties", {}).values()), None)
+            ):
+                node = found
+                break
+    node = _resolve(node, schema)
+    options = [node, *(_resolve(option, schema) for option in node.get("anyOf", []))]
+    return [key for option in options for key in option.get("properties", {})]
+
+
+def _resolve(node: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {}
+    if "$ref" in node:
+        return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
+    return node
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Configuration.model_json_schema()

@@ -1,0 +1,114 @@
+"""What the comparison, the figures and the report depend on: their slices of the configuration."""
+
+from typing import Any
+
+from pydantic import Field
+
+from nuisflow.settings import conditional, configuration, points
+from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.sections import Section
+
+COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
+
+
+class ComparisonSettings(Section):
+    """Slice of compare_trainings: one label and strategy per training; samples maps simulated samples to processes.
+
+    *ends*: displaced points that count for no training, since they are an end of the grid of one (`conditioning`).
+    *held_out*: the point of the held-out samples of a two-point variation, and its nuisance parameters.
+    """
+
+    signal: str
+    trainings: dict[str, tuple[str, str]]
+    seeds: int
+    folds: int
+    samples: dict[str, str]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+    ends: tuple[str, ...] = ()
+    held_out: dict[str, tuple[str, tuple[str, ...]]] = Field({})
+
+
+class PlotSettings(Section):
+    """Slice of the plots and the report: words and colours."""
+
+    processes: dict[str, configuration.Process]
+    regions: dict[str, tuple[str, str]]
+    variations: dict[str, str]
+    trainings: dict[str, str]
+    plots: configuration.Plots
+    poi: str
+    blinded: bool
+
+
+class ReportSettings(PlotSettings):
+    """Slice of write_report: the words, and the whole configuration, which the report prints."""
+
+    configuration: dict[str, Any]
+
+
+def comparison(settings: Configuration) -> ComparisonSettings:
+    """Return what compare_trainings depends on."""
+    return ComparisonSettings(
+        signal=settings.signal,
+        trainings={name: (chosen.label or name, chosen.strategy) for name, chosen in settings.trainings.items()},
+        seeds=settings.learning.seeds,
+        folds=settings.learning.folds,
+        samples={name: settings.samples[name].process for name in settings.simulated},
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        ends=conditional.ends(settings),
+        held_out={
+            point.variation: (name, tuple(points.parameters(settings, point.variation)))
+            for name, point in points.displaced(settings).items()
+            if name == f"{point.variation}_{points.HELD_OUT}"
+        },
+    )
+
+
+def plots(settings: Configuration) -> PlotSettings:
+    """Return the words and colours that figures and report depend on."""
+    return PlotSettings(
+        processes=settings.processes,
+        regions={
+            name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
+            for name, region in settings.regions.items()
+        },
+        variations=_labels(settings),
+        trainings={name: chosen.label or name for name, chosen in settings.trainings.items()},
+        plots=settings.plots,
+        poi=settings.fit.poi,
+        blinded=settings.has_data and not settings.fit.unblind,
+    )
+
+
+def _labels(settings: Configuration) -> dict[str, str]:
+    """Return the labels of all variations and, where they have other names, of their nuisance parameters."""
+    labels: dict[str, str] = {}
+    for name, chosen in settings.variations.items():
+        label = chosen.label or name
+        labels |= {name: label} if chosen.kind != "luminosity" else {}
+        for parameter, (process, region) in points.parameters(settings, name).items():
+            words = {
+                "process": settings.processes[process].label or process,
+                "region": settings.regions[region].label or region,
+            }
+            where = ", ".join(words[key] for key in ("process", "region") if key in chosen.decorrelate)
+            labels[parameter] = f"{label} ({where})" if where else label
+    return labels
+
+
+def report(settings: Configuration) -> ReportSettings:
+    """Return what write_report depends on: everything but how the jobs are run."""
+    return ReportSettings(
+        **plots(settings).model_dump(),
+        configuration=settings.model_dump(
+            mode="json", exclude={"dask": True, "learning": {"device"}}, exclude_none=True
+        ),
+    )
+
+
+def training_figures(settings: Configuration) -> list[str]:
+    """Return the names of the figures of one training."""
+    per_region = [f"{kind}_{region}" for region in settings.regions for kind in ("templates", "variations")]
+    return ["history", *per_region, "pulls", "ranking", "correlations", "scan"]

@@ -1,0 +1,80 @@
+"""What trainings and scores depend on."""
+
+from typing import Any
+
+from pydantic import Field
+
+from nuisflow import strategies
+from nuisflow.settings import configuration, points, systematics
+from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.sections import Section
+from nuisflow.slices.events import EventSelection, _unlabelled, bare, selection
+
+
+class TrainingSamples(Section):
+    """Slice of train_network: the events, the variations that this training knows, and its options.
+
+    *alternatives*: samples that are a two-point variation at some z.
+    """
+
+    events: EventSelection
+    samples: dict[str, configuration.Sample]
+    signal: str
+    variations: dict[str, systematics.Variation]
+    learning: configuration.Learning
+    training: strategies.AnyStrategy
+    alternatives: dict[str, tuple[str, float]] = Field({})
+    name: str
+    repetition: int
+    seed: int
+
+
+class Scoring(Section):
+    """Slice of score_events."""
+
+    features: tuple[str, ...]
+    folds: int
+
+
+def training_samples(settings: Configuration, name: str) -> list[str]:
+    """Return the samples of which training *name* learns: the nominal ones, and alternatives of what it knows."""
+    known = settings.trainings[name].variations
+    return settings.trained_samples + [
+        sample
+        for sample, (variation, side) in settings.alternatives.items()
+        if variation in known and side in points.STANDARD and settings.samples[sample].train
+    ]
+
+
+def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
+    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
+    chosen, samples = settings.trainings[name], training_samples(settings, name)
+    return TrainingSamples(
+        events=selection(settings),
+        samples={key: bare(settings.samples[key]) for key in samples},
+        alternatives={
+            key: (variation, points.STANDARD[side])
+            for key, (variation, side) in settings.alternatives.items()
+            if key in samples
+        },
+        signal=settings.signal,
+        variations={key: resolved(settings, key) for key in chosen.variations},
+        learning=configuration.Learning.model_validate(
+            settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
+        ),
+        training=chosen.model_copy(update=chosen.ignored()),
+        name=name,
+        repetition=repetition,
+        seed=settings.seed,
+    )
+
+
+def scoring(settings: Configuration) -> Scoring:
+    """Return what score_events depends on."""
+    return Scoring(features=settings.features, folds=settings.learning.folds)
+
+
+def resolved(settings: Configuration, name: str) -> Any:
+    """Return the variation *name* without words, with the processes and regions in which it acts."""
+    acting = {"processes": points.affected(settings, name), "regions": points.acting(settings, name)}
+    return _unlabelled(settings.variations[name]).model_copy(update=acting)

@@ -1,0 +1,119 @@
+"""Bin edges of a region's observable, by a rule that is the same for every training."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from nuisflow.settings.configuration import Binning
+
+FINE_BINS = 2**18
+"""Quantiles are edges of a uniform grid of this many bins: exact to 4e-6 of the observable's range."""
+
+
+class Content(NamedTuple):
+    """Bin contents: sums of weights and sums of squared weights, each of shape (bins,)."""
+
+    values: np.ndarray
+    variances: np.ndarray
+
+
+class Bins(NamedTuple):
+    """Bin edges, of shape (bins + 1,), and what had to be done to get them: (bin, text) each."""
+
+    edges: np.ndarray
+    remarks: tuple[tuple[int, str], ...]
+
+
+def candidates(binning: Binning, low: float, high: float) -> np.ndarray:
+    """Return all edges that the rule may choose from; *low* to *high* is the range of the observable (quantile)."""
+    if binning.rule == "edges":
+        return np.asarray(binning.edges, dtype=np.float64)
+    if binning.rule == "uniform":
+        return np.linspace(binning.low, binning.high, binning.number + 1)
+    if high <= low:
+        low, high = low - 0.5, low + 0.5
+    return np.linspace(low, high, FINE_BINS + 1)
+
+
+def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Content) -> Bins:
+    """Return the bins of a region with nominal *signal* and *background* in the candidate bins *edges*.
+
+    Bins with fewer than ``minimum_events`` effective background events, or without any expected event, join the bin
+    below them (the lowest one joins the bin above).
+    """
+    kept = np.arange(len(edges))
+    remarks: list[tuple[int, str]] = []
+    if binning.rule == "quantile":
+        kept = quantiles(signal.values, background.values, binning.number)
+        if len(kept) <= binning.number:
+            remarks.append((-1, f"{len(kept) - 1} bins instead of {binning.number}: too few different values"))
+    merged = merge(_group(signal, kept), _group(background, kept), binning.minimum_events)
+    remarks += _merged_remarks(edges[kept], merged, binning.minimum_events)
+    found = effective_events(_group(background, kept[merged]))
+    if len(merged) == 2 and found[0] < binning.minimum_events:
+        remarks.append((0, f"the only bin has {found[0]:.3g} effective background events: fewer than asked for"))
+    return Bins(edges[kept[merged]], tuple(remarks))
+
+
+def quantiles(signal: np.ndarray, background: np.ndarray, number: int) -> np.ndarray:
+    """Return indices of the edges that cut the mixture of signal and background into *number* equal shares.
+
+    Signal and background, each of shape (fine bins,), count the same: each is normalised to one. The edge nearest to a
+    quantile is taken, and the middle of a range of edges that give the same shares: integers are separated half-way.
+    Indices are unique, so there are fewer than ``number + 1`` where one value has more than a share.
+    """
+    shares = [values / values.sum() for values in (signal, background) if values.sum() > 0]
+    if not shares:
+        return np.array([0, len(signal)])
+    # ASSUME: where negative weights make the cumulative distribution fall, it counts as flat.
+    cumulative = np.maximum.accumulate(np.cumsum(np.mean(shares, axis=0)))
+    targets = np.arange(1, number) / number
+    above = np.searchsorted(cumulative, targets * (1 - 1e-9), side="left")
+    after, before = cumulative[above], np.where(above > 0, cumulative[above - 1], 0.0)
+    levels = np.where(targets - before < after - targets, before, after)
+    levels = levels[(levels > 0) & (levels < cumulative[-1])]
+    first, last = (np.searchsorted(cumulative, levels, side=side) for side in ("left", "right"))
+    return np.unique(np.concatenate([[0], (first + 1 + last) // 2, [len(signal)]]))
+
+
+def merge(signal: Content, background: Content, minimum: float) -> np.ndarray:
+    """Return indices of the edges that remain when bins with too few effective background events join a neighbour.
+
+    Bins are collected from the highest downwards, the signal-like end of a score; what remains at the lowest end joins
+    the bin above it.
+    """
+    kept = [len(signal.values)]
+    for lower in reversed(range(len(signal.values))):
+        part = slice(lower, kept[-1])
+        total = signal.values[part].sum() + background.values[part].sum()
+        if total > 0 and _effective(background.values[part].sum(), background.variances[part].sum()) >= minimum:
+            kept.append(lower)
+    kept[-1 if len(kept) > 1 else 1 :] = [0]
+    return np.array(kept[::-1])
+
+
+def effective_events(content: Content) -> np.ndarray:
+    """Return (sum w)^2 / sum w^2 of every bin: the unweighted events that would be as precise; 0 for a negative sum."""
+    return np.array([_effective(value, variance) for value, variance in zip(*content, strict=True)])
+
+
+def _effective(value: float, variance: float) -> float:
+    return float(value**2 / variance) if value > 0 and variance > 0 else 0.0
+
+
+def _group(content: Content, edges: np.ndarray) -> Content:
+    """Return *content* summed between the given *edges* (indices)."""
+    return Content(np.add.reduceat(content.values, edges[:-1]), np.add.reduceat(content.variances, edges[:-1]))
+
+
+def _merged_remarks(edges: np.ndarray, merged: np.ndarray, minimum: float) -> list[tuple[int, str]]:
+    return [
+        (index, f"joins bins with edges {_listed(edges[first : last + 1])}: < {minimum:g} effective background events")
+        for index, (first, last) in enumerate(itertools.pairwise(merged))
+        if last - first > 1
+    ]
+
+
+def _listed(edges: np.ndarray) -> str:
+    return ", ".join(f"{edge:.5g}" for edge in edges)

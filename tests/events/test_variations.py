@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nuisflow.events import variations
+from nuisflow.settings.configuration import DitauDataset, FlatDataset
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Weight
+
+FLAT = FlatDataset(kind="flat", columns=("pt", "eta"), missing=-999)
+COLUMNS = {"pt": np.array([20.0, 40.0, -999.0], dtype=np.float32), "eta": np.array([0.1, 0.2, 0.3], dtype=np.float32)}
+SCALE = Shift(kind="shift", columns={"pt": "pt * (1 + 0.03 * z)"})
+
+
+def test_a_shift_by_expression_changes_its_columns_and_no_other():
+    shifted = variations.shifted(COLUMNS, FLAT, {"tes": SCALE}, {"tes": 1.0})
+    assert np.allclose(shifted["pt"][:2], [20.6, 41.2])
+    assert shifted["eta"] is COLUMNS["eta"]
+    assert shifted["pt"].dtype == np.float32
+
+
+def test_an_undefined_value_stays_undefined():
+    assert variations.shifted(COLUMNS, FLAT, {"tes": SCALE}, {"tes": 1.0})["pt"][2] == -999
+
+
+def test_every_event_may_have_its_own_z():
+    shifted = variations.shifted(COLUMNS, FLAT, {"tes": SCALE}, {"tes": np.array([1.0, 0.0, 2.0])})
+    assert np.allclose(shifted["pt"][:2], [20.6, 40.0])
+
+
+@pytest.mark.parametrize("z", [0.0, np.zeros(3)])
+def test_zero_variation_changes_nothing(z):
+    rounding = Shift(kind="shift", columns={"pt": "exp(log(abs(pt) * (1 + z)))"})
+    shifted = variations.shifted(COLUMNS, FLAT, {"a": rounding}, {"a": z})
+    assert all(np.array_equal(shifted[name], COLUMNS[name]) for name in COLUMNS)
+
+
+def test_new_values_are_all_computed_from_the_old_ones():
+    swap = Shift(kind="shift", columns={"pt": "eta + 0 * z", "eta": "pt + 0 * z"})
+    plain = FlatDataset(kind="flat", columns=("pt", "eta"))
+    shifted = variations.shifted(COLUMNS, plain, {"swap": swap}, {"swap": 1.0})
+    assert np.array_equal(shifted["pt"], COLUMNS["eta"])
+    assert np.array_equal(shifted["eta"], COLUMNS["pt"])
+
+
+def test_shifts_of_the_data_set_are_applied_together():
+    from nuisflow.datasets import ditau
+
+    columns = ditau.simulate("ttbar", 200, np.random.default_rng(1))
+    shifts = {name: Shift(kind="shift", shift=name, size=0.02) for name in ("tes", "jes")}
+    together = variations.shifted(columns, DitauDataset(kind="ditau"), shifts, {"tes": 1.0, "jes": -1.0})
+    expected = ditau.shift(columns, {"tes": (1.0, 0.02), "jes": (-1.0, 0.02)})
+    assert all(np.array_equal(together[name], expected[name]) for name in columns)
+
+
+@given(size=st.floats(0.001, 2), z=st.floats(-4, 4))
+def test_rates_are_log_normal_and_symmetric_in_the_logarithm(size, z):
+    up = variations.factor(Rate(kind="rate", size=size), COLUMNS, z)
+    down = variations.factor(Rate(kind="rate", size=size), COLUMNS, -z)
+    assert np.allclose(up * down, 1)
+    assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up)
+
+
+@given(z=st.floats(0.01, 3))
+def test_up_and_down_lie_on_opposite_sides_of_nominal(z):
+    for variation in (
+        Rate(kind="rate", size=0.1),
+        Weight(kind="weight", up="1.2"),
+        Weight(kind="weight", factor="exp(eta * z)"),
+    ):
+        assert np.all(variations.factor(variation, COLUMNS, z) > 1)
+        assert np.all(variations.factor(variation, COLUMNS, -z) < 1)
+
+
+def test_a_weight_variation_reaches_its_up_and_down_values():
+    weight = Weight(kind="weight", up="1 + eta", down="1 - eta / 2")
+    assert np.allclose(variations.factor(weight, COLUMNS, 1.0), 1 + COLUMNS["eta"])
+    assert np.allclose(variations.factor(weight, COLUMNS, -1.0), 1 - COLUMNS["eta"] / 2)
+    assert np.allclose(variations.factor(weight, COLUMNS, 0.0), 1)
+
+
+def test_a_free_rate_has_no_prior_to_vary():
+    assert np.array_equal(variations.factor(FreeRate(kind="free_rate"), COLUMNS, 2.0), np.ones(3))

@@ -1,0 +1,254 @@
+"""Pseudo-experiments of reserved events: what is drawn, that it agrees with the slow way, and what stays the same."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import small_analyses
+from analyses import changed
+
+import bootstrap_experiments
+from nuisflow import seeds
+from nuisflow.datasets import ditau
+from nuisflow.events import selection as events
+from nuisflow.events.selection import EventError, chunks, load, part_of, read, select
+from nuisflow.inference import bootstrap as pseudo_experiments
+from nuisflow.inference.bootstrap import Block, Truth, fill, fill_block, picked, truths
+from nuisflow.learning.classifier import Classifier
+from nuisflow.likelihood.model import Model
+from nuisflow.settings import sections
+from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.settings.configuration import Dask
+from nuisflow.slices import events as slices
+from nuisflow.slices import inference
+from nuisflow.slices.bootstrap import figures, slice_of, tables
+from nuisflow.slices.events import EventSelection, processing
+from nuisflow.slices.training import training
+from nuisflow.storage import event_files, files
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return small_analyses.make(tmp_path_factory.mktemp("small"), small_analyses.configured())
+
+
+@pytest.fixture(scope="module")
+def model(small):
+    return Model(files.read_json(small.of("workspace.json")))
+
+
+@pytest.fixture(scope="module")
+def filler(small, model):
+    classifier = Classifier.load(small.of("model.pt"))
+    return pseudo_experiments.filler(
+        classifier, files.read_histograms(small.of("templates.json")), model, slices.selection(small.settings)
+    )
+
+
+def run(small, folder, dask=None, **bootstrap):
+    settings = small.settings
+    if bootstrap:
+        chosen = settings.toys.bootstrap.model_copy(update=bootstrap)
+        settings = settings.model_copy(update={"toys": settings.toys.model_copy(update={"bootstrap": chosen})})
+    bootstrap_experiments.bootstrap_experiments(
+        small.raw(),
+        *(small.of(name) for name in ("model.pt", "templates.json", "workspace.json")),
+        experiments=folder / "bootstrap.parquet",
+        summary=folder / "bootstrap.json",
+        settings=sections.plain(slice_of(settings)),
+        dask=dask or {},
+        device="cpu",
+    )
+    return pd.read_parquet(folder / "bootstrap.parquet"), json.loads((folder / "bootstrap.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def done(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    return folder, *run(small, folder)
+
+
+def test_every_experiment_has_its_truth_and_a_fit(done):
+    _, table, summary = done
+    assert list(table.columns) == [
+        *("set", "experiment", "mu_true", "mu_hat", "p16", "p84", "converged"),
+        *("z_tes", "z_tilt", "z_ttbar_rate", "z_luminosity"),
+    ]
+    assert len(table) == summary["number"] == 40
+    assert table.groupby("set")["mu_true"].nunique().tolist() == [1, 1]
+    assert table["mu_true"].between(0.1, 3.0).all()
+    assert table["converged"].all()
+    assert ((table["p16"] < table["mu_hat"]) & (table["mu_hat"] < table["p84"])).all()
+    assert [row["set"] for row in summary["sets"]] == [0, 1]
+    pulls = (table["mu_hat"] - table["mu_true"]) / ((table["p84"] - table["p16"]) / 2)
+    assert abs(pulls.median()) < 1.5
+    assert summary["coverage"] > 0.3
+
+
+def test_workers_and_chunks_change_no_byte(small, done, tmp_path, monkeypatch):
+    run(small, tmp_path, {"scheduler": "threads", "workers": 2, "chunk_size": 1234})
+    for name in ("bootstrap.parquet", "bootstrap.json"):
+        assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes()
+
+
+def test_more_experiments_begin_with_the_same_ones(small, done, tmp_path):
+    few, _ = run(small, tmp_path, sets=1, number=5)
+    pd.testing.assert_frame_equal(few, done[1].iloc[:5], rtol=1e-6)  # fitted one by one, not side by side
+
+
+def test_the_reserved_events_expect_what_the_templates_do(small, filler, model):
+    settings = slice_of(small.settings)
+    counts = fill(small.raw(), filler, settings.model_copy(update={"bootstrap": settings.bootstrap.model_copy(update={"sets": 1, "number": 1})}), Dask())  # fmt: skip
+    expected = model.expected()
+    # Both are halves of 22,000 events: their difference has about twice the variance of either, weight times content.
+    assert counts[0].sum() == pytest.approx(expected.sum(), rel=0.03)
+    assert np.all(np.abs(counts[0] - expected) < 5 * np.sqrt(2 * 1.7 * expected))
+
+
+def test_the_mean_of_many_experiments_is_the_expectation_at_their_truth(small, filler, monkeypatch):
+    """Nominal truth, many experiments: the mean is the expectation of the reserved events, and the variance Poisson."""
+    settings = slice_of(small.settings)
+    thrown = [Truth(0, k, 1.0, dict.fromkeys(settings.variations, 0.0)) for k in range(400)]
+    blocks = [
+        Block(sample, chunk)
+        for sample in settings.samples
+        for chunk in chunks(small.raw()[sample], "events", 10**6, settings.events.rows)
+    ]
+    counts = sum(fill_block(block, thrown, filler, settings) for block in blocks)
+    expected, found = counts[0], counts[1:]
+    assert np.all(found == np.round(found))
+    assert np.abs((found.mean(axis=0) - expected) / np.sqrt(expected / 400)).max() < 4.5
+    assert found.var(axis=0, ddof=1) == pytest.approx(expected, rel=0.4)
+
+
+def test_drawing_before_the_shift_equals_drawing_after_it(small, filler):
+    """At one displaced truth, the mean over experiments is what all events expect there when they are shifted first."""
+    settings = slice_of(small.settings)
+    z = {"tes": 1.5, "tilt": -1.0, "ttbar_rate": 2.0, "luminosity": 1.0}
+    thrown = [Truth(0, k, 2.0, z) for k in range(300)]
+    for sample, factor in (("htautau", 2.0 * 1.02), ("ztautau", 1.02), ("ttbar", 1.02 * 1.1**2)):
+        (chunk,) = chunks(small.raw()[sample], "events", 10**6, settings.events.rows)
+        found = fill_block(Block(sample, chunk), thrown, filler, settings)[1:]
+        raw = read(chunk, settings.events, settings.samples[sample])
+        acting = {name: settings.variations[name] for name in ("tes", *(["tilt"] if sample == "ttbar" else []))}
+        moved = select(raw, settings.events, settings.samples[sample], acting, z)
+        expected = factor * np.bincount(filler.bins(moved), moved["weight"], minlength=filler.size)
+        kept = expected > 1
+        assert np.abs((found.mean(axis=0) - expected)[kept] / np.sqrt(expected[kept] / 300)).max() < 4.5
+
+
+def test_rows_are_picked_as_often_as_poisson_numbers_of_their_weights():
+    weights = np.array([0.0, 0.1, 2.0, 0.0, 0.7])
+    random = np.random.default_rng(3)
+    found = np.array([picked(np.cumsum(weights), 1.5, random) for _ in range(20_000)])
+    assert found[:, [0, 3]].sum() == 0
+    assert found.mean(axis=0) == pytest.approx(1.5 * weights, abs=0.04)
+    assert np.cov(found.T) == pytest.approx(np.diag(1.5 * weights), abs=0.08)
+
+
+def test_true_values_follow_the_priors_within_the_limits_of_the_data_set():
+    settings = slice_of(
+        small_analyses.configured(
+            ("toys.bootstrap.sets", 300), ("toys.bootstrap.number", 10), ("variations.tes.size", 0.1)
+        )
+    )
+    found = truths(settings)
+    z = {name: np.array([truth.z[name] for truth in found]) for name in settings.variations}
+    assert settings.limits == {"tes": pytest.approx(ditau.LIMITS["tes"] / 0.1)}
+    assert np.abs(z["tes"]).max() == pytest.approx(1.0)
+    assert z["tilt"].std() == pytest.approx(1, abs=0.05)
+    assert np.abs(np.corrcoef(list(z.values())) - np.eye(4)).max() < 0.08
+    mu = np.array([truth.mu for truth in found[::10]])
+    assert (mu.mean(), mu.std()) == (pytest.approx(1.55, abs=0.15), pytest.approx(2.9 / np.sqrt(12), abs=0.1))
+
+
+def test_reserved_rows_serve_no_training_and_no_template(small):
+    settings = small.settings
+    for sample, raw in small.raw().items():
+        rows = event_files.count_rows(raw[0])
+        found = load(raw, slices.selection(settings), settings.samples[sample])
+        assert found["entry"].tolist() == list(range(rows // 2, rows))
+        reserved = load(raw, slice_of(settings).events, settings.samples[sample])
+        assert reserved["entry"].tolist() == list(range(rows // 2))
+        processed = pd.read_parquet(small.folder / "events" / "nominal" / f"{sample}.parquet")
+        assert processed["entry"].min() >= rows // 2
+        assert processed["weight"].to_numpy() == pytest.approx(2 * settings.samples[sample].expected / rows)
+
+
+def test_without_the_section_no_slice_and_no_weight_changes():
+    plain = small_analyses.configured(("toys.bootstrap", None))
+    assert slices.selection(plain).rows == (0.0, 1.0)
+    assert tables(plain) == figures(plain) == []
+    columns = {"weight": seeds.generator(1, "w").random(1000, dtype=np.float32), "entry": np.arange(1000)}
+    weights = events.weights(columns, slices.selection(plain), plain.samples["ttbar"])
+    assert weights.tobytes() == columns["weight"].astype(np.float64).tobytes()
+
+
+def test_the_section_changes_the_slices_of_events_and_trainings_but_not_of_toys():
+    with_it, without = small_analyses.configured(), small_analyses.configured(("toys.bootstrap", None))
+    assert processing(with_it, "ttbar", "nominal") != processing(without, "ttbar", "nominal")
+    assert training(with_it, "boosted_trees", 1) != training(without, "boosted_trees", 1)
+    assert inference.toys(with_it, "boosted_trees", 1) == inference.toys(without, "boosted_trees", 1)
+    more = small_analyses.configured(("toys.bootstrap.number", 30))
+    assert processing(with_it, "ttbar", "nominal") == processing(more, "ttbar", "nominal")
+
+
+def test_collision_data_are_never_reserved():
+    content = changed(small_analyses.TOY, small_analyses.TRAININGS, small_analyses.BOOTSTRAP)
+    content["dataset"] = {"kind": "flat", "columns": ["x"]}
+    selection = EventSelection(
+        dataset=content["dataset"], derived={}, selection=None, regions={}, features=("x",), rows=(0.3, 1.0)
+    )
+    from nuisflow.settings.configuration import Sample
+
+    assert part_of(selection, Sample(process="data")) == (0.0, 1.0)
+    assert part_of(selection, Sample(process="z")) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize("size", [700, 10**6])
+def test_parts_of_several_files_are_the_rows_of_all_of_them(tmp_path, size):
+    for name, rows in (("a", 1500), ("b", 10), ("c", 2490)):
+        pd.DataFrame({"x": np.arange(rows, dtype=np.float32)}).to_parquet(tmp_path / f"{name}.parquet")
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    parts = [chunks(paths, "", size, part) for part in ((0.0, 0.4), (0.4, 1.0), (0.0, 1.0))]
+    entries = [[entry for c in part for entry in range(c.entry, c.entry + c.stop - c.start)] for part in parts]
+    assert entries[0] == list(range(1600))
+    assert entries[1] == list(range(1600, 4000))
+    assert entries[2] == list(range(4000))
+    assert all(c.stop <= event_files.count_rows(c.path) and c.start < c.stop for part in parts for c in part)
+
+
+def test_a_share_that_leaves_no_event_is_named(tmp_path):
+    pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(EventError, match=r"no events among rows 0 to 0 of 2 \(toys.bootstrap.share\)"):
+        chunks([tmp_path / "a.parquet"], "", 10, (0.0, 0.1))
+
+
+def test_negative_weights_cannot_be_drawn(small, filler):
+    settings = slice_of(small.settings)
+    samples = {name: sample.model_copy(update={"weight": "-weight"}) for name, sample in settings.samples.items()}
+    with pytest.raises(EventError, match="'htautau': toys.bootstrap cannot draw events with negative weights"):
+        fill(small.raw(), filler, settings.model_copy(update={"samples": samples}), Dask())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("toys.bootstrap.mu", [3, 1])], "toys.bootstrap.mu: from 3 to 1 is no range; write the smaller number first"),
+        ([("toys.bootstrap.mu", [1, 12])], "toys.bootstrap.mu: 12 is outside fit.bounds"),
+        ([("toys.bootstrap.mu", [-1, 2])], "toys.bootstrap.mu"),
+        ([("toys.bootstrap.share", 1.0)], "toys.bootstrap.share"),
+        ([("toys.bootstrap.shares", 0.3)], "toys.bootstrap.shares"),
+        (
+            [
+                ("trainings", {"aware": {"strategy": "conditional", "variations": ["tes"]}}),
+                ("toys.displacements", {"down2": -2, "up2": 2}),
+            ],
+            "toys.bootstrap: trainings of the strategy 'conditional' take no part",
+        ),
+    ],
+)
+def test_a_bootstrap_that_cannot_be_is_named(changes, message):
+    with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
+        small_analyses.configured(*changes)

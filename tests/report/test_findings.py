@@ -1,0 +1,276 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nuisflow.comparison.trainings import SUMMARY, Run, rank
+from nuisflow.report import findings
+from nuisflow.settings import configuration
+from nuisflow.slices.report import ComparisonSettings, PlotSettings
+
+SETTINGS = PlotSettings(
+    processes={},
+    regions={},
+    variations={"tes": "tau energy scale"},
+    trainings={"nominal": "nominal", "adversarial": "pivot", "augmentation": "augmented"},
+    plots=configuration.Plots(),
+    poi="mu",
+    blinded=False,
+)
+
+
+def ranked(sigmas, data="asimov", **changes):
+    """Return the ranking of trainings with these uncertainties of their seeds."""
+    strategies = {name: (label, name) for name, label in SETTINGS.trainings.items()}
+    settings = ComparisonSettings(signal="s", trainings=strategies, seeds=1, folds=2, samples={}, regions=(), scored=())
+    rows = [
+        dict.fromkeys(SUMMARY, np.nan)
+        | {"training": name, "seed": seed, "data": data, "converged": True, "mu": 1.0, "sigma": sigma}
+        | {
+            "sigma_up": sigma,
+            "sigma_down": sigma,
+            "sigma_hessian": sigma,
+            "sigma_mcstat": 0.1 * sigma,
+            "sigma_stat": 0.8 * sigma,
+        }
+        | changes
+        for name, values in sigmas.items()
+        for seed, sigma in enumerate(values, start=1)
+    ]
+    return rank(pd.DataFrame(rows), settings)
+
+
+def text(trainings, settings=SETTINGS):
+    return " ".join(findings.headline(trainings, settings))
+
+
+def test_an_established_difference_is_called_so():
+    found = text(ranked({"nominal": [0.30, 0.31, 0.305, 0.302, 0.304], "adversarial": [0.20, 0.201, 0.202, 0.2, 0.2]}))
+    assert "pivot has the smallest expected uncertainty: σ(μ) = 0.2000 (median of 5 seeds" in found
+    assert "34.2 % smaller than the 0.3040 of nominal" in found
+    assert "is established (" in found
+    assert "All other trainings are worse by at least 3 standard deviations" in found
+
+
+def test_a_difference_within_the_spread_is_undecided():
+    found = text(ranked({"nominal": [0.21, 0.25, 0.23, 0.2, 0.24], "adversarial": [0.20, 0.24, 0.22, 0.2, 0.23]}))
+    assert "is undecided (" in found
+    assert "No difference to the best is established: nominal" in found
+
+
+def test_a_spread_too_small_to_be_written_is_not_called_zero():
+    assert "which spread by less than 0.0001)" in text(
+        ranked({"nominal": [0.3, 0.30001], "adversarial": [0.2, 0.200001]})
+    )
+
+
+def test_one_seed_decides_nothing():
+    found = text(ranked({"nominal": [0.30], "adversarial": [0.20]}))
+    assert "(a single seed)" in found
+    assert "undecided." in found
+    assert "one seed says nothing about the randomness of training" in found
+
+
+def test_few_seeds_are_cautioned_and_many_are_not():
+    assert "2 seeds resolve only large differences" in text(
+        ranked({"nominal": [0.3, 0.31], "adversarial": [0.2, 0.21]})
+    )
+    many = {"nominal": [0.3, 0.31, 0.3, 0.31, 0.3], "adversarial": [0.2, 0.21, 0.2, 0.21, 0.2]}
+    assert "be careful" not in text(ranked(many))
+
+
+def test_equal_trainings_are_called_equal():
+    found = text(ranked({"nominal": [0.2001, 0.2002], "adversarial": [0.2, 0.2001]}))
+    assert "it hardly matters which is used" in found
+
+
+def test_a_single_training_is_not_compared():
+    assert "There is no other training to compare it with" in text(ranked({"nominal": [0.2, 0.21]}))
+
+
+def test_without_any_converged_fit_there_is_no_winner():
+    assert "nothing to compare" in text(ranked({"nominal": [0.2, 0.21]}, converged=False))
+
+
+def test_data_do_not_choose_the_training():
+    expected = ranked({"nominal": [0.3, 0.31], "adversarial": [0.2, 0.21]})
+    observed = ranked({"nominal": [0.1, 0.11], "adversarial": [0.4, 0.41]}, data="observed")
+    found = text(pd.concat([expected, observed]))
+    assert "pivot has the smallest expected uncertainty" in found
+    assert "it measures μ = 1.00 +0.41 −0.41" in found
+
+
+def test_blinded_data_are_mentioned():
+    blinded = SETTINGS.model_copy(update={"blinded": True})
+    assert "blinded" in text(ranked({"nominal": [0.2, 0.21]}), blinded)
+    assert "blinded" not in text(ranked({"nominal": [0.2, 0.21]}))
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+def toys(coverage, number=10_000, failed=0, pull=0.0):
+    error = np.sqrt(coverage * (1 - coverage) / number)
+    return pd.DataFrame(
+        [
+            {"training": "nominal", "seed": seed, "mu_true": 1.0, "toys": number, "failed": failed, "pull_mean": pull}
+            | {"coverage": coverage, "coverage_low": coverage - error, "coverage_high": coverage + error}
+            for seed in (1, 2)
+        ]
+    )
+
+
+def warnings(trainings=None, coverage=None, fits=None):
+    tables = {
+        "trainings": ranked({"nominal": [0.2, 0.21]}) if trainings is None else trainings,
+        "coverage": toys(findings.TARGET) if coverage is None else coverage,
+    }
+    return findings.warnings(tables, fits or {}, SETTINGS)
+
+
+def test_good_results_have_no_warnings():
+    assert warnings() == []
+
+
+@pytest.mark.parametrize(("coverage", "words"), [(0.60, "too narrow"), (0.80, "too wide")])
+def test_wrong_coverage_is_reported(coverage, words):
+    (found,) = warnings(coverage=toys(coverage))
+    assert words in found
+    assert f"{100 * coverage:.1f} ±" in found
+
+
+def test_a_coverage_off_by_chance_or_by_little_is_not_reported():
+    assert warnings(coverage=toys(0.66, number=200)) == []
+    assert warnings(coverage=toys(0.680, number=1_000_000)) == []
+
+
+def test_failed_pseudo_experiments_are_reported():
+    (found,) = warnings(coverage=toys(findings.TARGET, failed=500))
+    assert "1000 of 20000 fits to pseudo-experiments failed" in found
+
+
+def test_a_bias_beyond_chance_is_reported():
+    (found,) = warnings(coverage=toys(findings.TARGET, pull=-0.23))
+    assert "off by −0.23 of their uncertainty" in found
+    assert warnings(coverage=toys(findings.TARGET, number=200, pull=0.15)) == []
+
+
+def simulation(events):
+    """Return the fits of one training whose bin with the fewest simulated events has so many."""
+    row = {"region": "signal", "variation": "tes_down", "bin": 4, "bins": 5, "events": events}
+    other = row | {"variation": "nominal", "events": 10 * events}
+    return {Run("nominal", 1): {"simulation": [other]}, Run("nominal", 2): {"simulation": [row, other]}}
+
+
+def parts(share, inflation):
+    """Return a ranking with this MC-statistical share of sigma, and this total without it over the statistical part."""
+    table = ranked({"nominal": [0.2, 0.2]})
+    table["sigma_mcstat"] = share * table["sigma"]
+    table["sigma_stat"] = table["sigma"] * np.sqrt(1 - share**2) / inflation
+    return table
+
+
+def test_large_mc_statistics_are_reported_once_for_all_trainings():
+    table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.3, 0.3]}, sigma_stat=0.15)
+    table["sigma_mcstat"] = 0.5 * table["sigma"]
+    (found,) = warnings(trainings=table, fits=simulation(1000))
+    assert "nominal (50 %) and pivot (50 %)" in found
+    assert "cover" not in found
+
+
+def test_small_mc_statistics_are_not_reported_however_few_the_events_are():
+    assert warnings(trainings=parts(0.3, 5.0), fits=simulation(11)) == []
+
+
+def test_few_simulated_events_that_dominate_are_reported_with_their_number():
+    (found,) = warnings(trainings=parts(0.9, 1.2), fits=simulation(25))
+    assert "nominal (90 % of σ, 25 events): intervals cover too rarely" in found
+    (found,) = warnings(trainings=parts(0.9, 1.2), fits=simulation(2500))
+    assert "cover" not in found
+
+
+def test_parameters_that_act_like_the_signal_are_reported_whatever_the_number_of_events():
+    (found,) = warnings(trainings=parts(0.6, 4.0), fits=simulation(400))
+    assert "act almost like the signal strength: intervals then cover too rarely" in found
+
+
+def test_the_bin_with_the_fewest_simulated_events_is_named():
+    settings = SETTINGS.model_copy(update={"regions": {"signal": ("signal region", "score")}})
+    assert findings.scarcest(simulation(1234.4), settings) == (
+        "The fewest effective simulated background events are 1,234, in bin 5 of 5 of signal region "
+        "(nominal (seed 2), tau energy scale down)."
+    )
+    assert findings.scarcest({Run("nominal", 1): {}}, settings) == ""
+
+
+def test_profile_intervals_unlike_the_hessian_are_counted():
+    def fit(*names):
+        return {"asimov": {"intervals": {"checked": 5, "remarks": dict.fromkeys(names, "disagrees")}}, "observed": None}
+
+    fits = {Run("nominal", 1): fit("tes", "mu"), Run("nominal", 2): fit("tes"), Run("nominal", 3): fit()}
+    assert findings.intervals(fits, SETTINGS).endswith("3 of 15: tau energy scale (2) and μ (1).")
+    assert findings.intervals({Run("nominal", 3): fit()}, SETTINGS).endswith("0 of 5.")
+    assert findings.intervals({Run("nominal", 3): {"asimov": {}}}, SETTINGS) == ""
+
+
+def test_the_account_counts_all_that_failed_or_was_changed():
+    fits = {
+        Run("nominal", 1): {"asimov": {"converged": True}, "observed": {"converged": False}},
+        Run("nominal", 2): {"asimov": {"converged": True}, "observed": None},
+    }
+    notes = [{"kind": kind} for kind in ("merged", "merged", "pruned", "same_side")]
+    found = findings.account({"coverage": toys(findings.TARGET, failed=3)}, fits, notes)
+    assert found[0] == "Fits that did not converge: 1 of 3."
+    assert found[1] == "Pseudo-experiments whose fit failed: 6 of 20,000."
+    assert "2 bins merged, 0 templates filled up, 1 effects pruned" in found[2]
+
+
+def test_an_interval_unlike_the_parabolic_error_is_reported():
+    (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, sigma_hessian=0.16))
+    assert "differs by +25 % from the parabolic error" in found
+
+
+def test_a_poor_description_of_the_data_is_reported():
+    (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, data="observed", p_value=1e-4))
+    assert "poorly (p-value 0.0001)" in found
+
+
+def test_fits_that_did_not_converge_are_reported_with_their_message():
+    fits = {Run("adversarial", 2): {"asimov": {"converged": False, "message": "flat in mu", "parameters": []}}}
+    assert warnings(fits=fits) == [
+        "pivot (seed 2): the fit to asimov data did not converge and is left out: flat in mu."
+    ]
+
+
+def test_messages_of_converged_fits_are_reported():
+    fit = {"asimov": {"converged": True, "message": "at its bound", "parameters": []}}
+    (found,) = warnings(fits={Run("nominal", seed): fit for seed in range(1, 6)})
+    assert "nominal (seed 1), asimov data: at its bound; " in found
+    assert found.endswith("; 2 more.")
+
+
+def test_large_pulls_are_reported_once_with_the_largest_value():
+    def fit(pull):
+        parameters = [
+            {"name": "tes", "pull": pull},
+            {"name": "staterror_a[1]", "pull": 4.0},
+            {"name": "mu", "pull": None},
+        ]
+        return {"observed": {"converged": True, "parameters": parameters}}
+
+    found = warnings(fits={Run("nominal", 1): fit(-2.4), Run("nominal", 2): fit(2.2), Run("nominal", 3): fit(0.3)})
+    assert found == ["tau energy scale is pulled by up to −2.4 prior standard deviations by the observed data."]
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "places"), [(0.2312, 4), (23.9, 2), (1234.0, 0), (0.0123, 5), (0.0, 4), (np.nan, 4)])
+def test_decimals_show_four_significant_digits(value, places):
+    assert findings.decimals(value) == places
+
+
+def test_numbers_have_real_minus_signs_and_dashes_for_what_is_missing():
+    assert findings.number(-0.5, 2) == "−0.50"
+    assert findings.percent(-0.012) == "−1.2 %"
+    assert findings.number(np.nan, 2) == findings.percent(np.nan) == findings.deviations(np.nan) == "–"
+    assert findings.deviations(np.inf) == "> 10 σ"

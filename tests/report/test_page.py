@@ -1,0 +1,352 @@
+import html.parser
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_results
+
+from compare_trainings import compare_trainings
+from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
+from nuisflow.inference import interval_scores
+from nuisflow.report import bootstrap as bootstrap_tables
+from nuisflow.report import tables
+from nuisflow.report.page import (
+    _THEME,
+    TABLES,
+    Material,
+    __file__,
+    budget_rows,
+    context,
+    figure_key,
+    inline,
+    note_groups,
+    render,
+    yield_tables,
+)
+from nuisflow.report.plots import bootstrap, fits, style, trainings
+from nuisflow.settings import sections
+from nuisflow.slices.report import comparison, report
+from nuisflow.storage import files
+
+TEMPLATE = Path(__file__).with_name("report_template.html").read_text()
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would see, and checks that elements are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.references, self.outside, self.text = [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("href", "src", "xlink:href"):
+                (self.references if value.startswith("#") else self.outside).append(value)
+            self.references += [f"#{used}" for used in re.findall(r"url\(#([^)]+)\)", value or "")]
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory):
+    return synthetic_results.make(
+        tmp_path_factory.mktemp("results"), variations=3, seeds=2, bins=6, observed=True, regions=("signal", "control")
+    )
+
+
+@pytest.fixture(scope="module")
+def settings(analysis):
+    return report(analysis.settings)
+
+
+@pytest.fixture(scope="module")
+def material(analysis, settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comparison")
+    paths = {name: folder / f"{name}.csv" for name in TABLES}
+    compare_trainings(
+        *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
+        analysis.events(),
+        coverages=analysis.each("coverage.json"),
+        impacts=analysis.each("impacts.csv"),
+        outputs=paths,
+        settings=sections.plain(comparison(analysis.settings)),
+    )
+    tables = {name: files.read_table(path) for name, path in paths.items()}
+    results = {run: files.read_json(path) for run, path in by_run(analysis.each("fit.json")).items()}
+    makers = {
+        "uncertainties": lambda: trainings.uncertainties(tables["summary"], tables["trainings"], settings),
+        "pulls": lambda: fits.pulls(results[Run("nominal", 1)], settings),
+    }
+    style.draw(makers, [folder / "uncertainties.svg", folder / "pulls.svg"])
+    pulls = (folder / "pulls.svg").read_text()
+    return Material(
+        tables=tables,
+        fits=results,
+        notes=[
+            (run_of(path), note) for path in analysis.each("templates_notes.json") for note in files.read_json(path)
+        ],
+        figures={("comparison", "uncertainties"): (folder / "uncertainties.svg").read_text()}
+        | {(name, "pulls"): pulls for name in settings.trainings},
+    )
+
+
+@pytest.fixture(scope="module")
+def text(material, settings):
+    return render(TEMPLATE, material, settings)
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_the_page_needs_nothing_from_outside(page, text):
+    assert [place for place in page.outside if not place.startswith("data:")] == []
+    assert not re.search(r"@import|url\((?!#)|<link|<iframe|https?://", text.replace("http://www.w3.org", ""))
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(page, text):
+    assert len(page.ids) == len(set(page.ids))
+    used = {place[1:] for place in page.references} | set(re.findall(r"url\(#([^)]+)\)", text))
+    assert used <= set(page.ids)
+
+
+def test_the_page_is_the_same_every_time(text, material, settings):
+    assert render(TEMPLATE, material, settings) == text
+
+
+def test_every_training_has_its_row_and_section(page, settings):
+    assert {f"training-{name}" for name in settings.trainings} <= set(page.ids)
+    words = " ".join(page.text)
+    for label in settings.trainings.values():
+        assert words.count(label) >= 5
+
+
+def test_the_headline_comes_before_everything_else(text):
+    places = [text.index(part) for part in ("smallest expected uncertainty", 'id="comparison"', "<svg", 'id="budgets"')]
+    places += [
+        text.index(f'id="{part}"') for part in ("tests", "breakdown", "trainings", "yields", "notes", "configuration")
+    ]
+    assert places == sorted(places)
+
+
+def test_pseudo_experiments_at_random_true_values_have_their_section(material, settings, text, tmp_path):
+    assert 'id="bootstrap"' not in text
+    random, scores = np.random.default_rng(1), {}
+    for name in list(settings.trainings)[:-1]:
+        for seed in (1, 2):
+            true = np.repeat(random.uniform(0.1, 3, 4), 25)
+            value = true + random.normal(0, 0.2, 100)
+            found = interval_scores.measurements(np.repeat(range(4), 25), true, value, (value - 0.2, value + 0.2))
+            expectation = {"expectation": {"mu_hat": 1.01, "p16": 0.9, "p84": 1.1}}
+            scores[Run(name, seed)] = interval_scores.summary(found) | expectation
+    table = bootstrap_tables.table(scores, settings)
+    assert len(table) == len(scores)
+    asked = {"sets": 4, "number": 25, "mu": [0.1, 3.0], "share": 0.3}
+    configured = settings.model_copy(update={"configuration": settings.configuration | {"toys": {"bootstrap": asked}}})
+    style.draw({"bootstrap": lambda: bootstrap.figure(table, settings)}, [path := tmp_path / "bootstrap.svg"])
+    drawn = material.figures | {("comparison", "bootstrap"): path.read_text()}
+    shown = render(
+        TEMPLATE, material._replace(tables=material.tables | {"bootstrap": table}, figures=drawn), configured
+    )
+    words = " ".join(" ".join(Page(shown).text).split())
+    first = table[table["training"] == table["training"][0]]
+    assert f"{100 * first['coverage'].mean():.2f} ± {100 * first['coverage_error'].mean():.2f} %" in words
+    assert "4 sets of 25 pseudo-experiments" in words
+    assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
+    ranked = material.tables["trainings"]
+    best = ranked[ranked["data"] == "asimov"].iloc[0]
+    words = " ".join(" ".join(page.text).split())
+    assert f"{best['sigma']:.4f} ± {best['sigma_spread']:.4f}" in words
+    assert f"{best['auc']:.4f}" in words
+
+
+def test_labels_of_the_user_are_text_and_never_markup(material, settings):
+    evil = "<script>alert(1)</script>"
+    chosen = settings.model_copy(update={"trainings": settings.trainings | {"nominal": evil}})
+    tables = dict(material.tables)
+    tables["trainings"] = tables["trainings"].replace("nominal", evil).assign(training=tables["trainings"]["training"])
+    found = render(TEMPLATE, material._replace(tables=tables), chosen)
+    assert evil not in found
+    assert "&lt;script&gt;alert" in found
+
+
+def test_figures_follow_the_theme_of_the_page(text):
+    drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert drawings
+    for colour in (style.INK, style.PAPER, style.FAINT):
+        assert colour not in drawings
+    assert "currentColor" in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_theme_knows_the_colours_of_the_figures():
+    assert list(_THEME) == [style.INK, style.PAPER, style.FAINT]
+
+
+def test_a_note_of_all_runs_stands_once_and_one_of_some_says_where(material, settings):
+    groups = {group["kind"]: group for group in note_groups(material, settings)}
+    (merged,) = groups["merged"]["rows"]
+    assert (merged["where"], merged["bin"]) == ("all", "11")
+    (side,) = groups["same side"]["rows"]
+    assert side["where"] == ", ".join(f"{label} (seed 1)" for label in settings.trainings.values())
+
+
+def test_very_many_notes_are_cut_and_counted(material, settings):
+    notes = [
+        (
+            Run("nominal", 1),
+            {"kind": "pruned", "region": "", "process": "", "variation": f"v{i}", "bin": "", "text": ""},
+        )
+        for i in range(500)
+    ]
+    (group,) = note_groups(material._replace(notes=notes), settings)
+    assert (group["count"], len(group["rows"])) == (500, 200)
+    assert "300 more in templates_notes.json" in render(TEMPLATE, material._replace(notes=notes), settings)
+
+
+def test_without_coverage_notes_or_figures_the_page_still_stands(material, settings):
+    tables = dict(material.tables) | {"coverage": material.tables["coverage"].iloc[:0]}
+    bare = render(TEMPLATE, material._replace(tables=tables, notes=[], figures={}), settings)
+    page = Page(bare)
+    assert "coverage" not in page.ids
+    assert "Nothing was merged" in bare
+    assert "<svg" not in bare
+
+
+def test_expected_results_alone_have_no_section_of_data(material, settings):
+    tables = {
+        name: table[table["data"] == "asimov"] if "data" in table else table for name, table in material.tables.items()
+    }
+    fits = {run: fit | {"observed": None} for run, fit in material.fits.items()}
+    found = Page(render(TEMPLATE, material._replace(tables=tables, fits=fits), settings))
+    assert "observed" not in found.ids
+
+
+def test_budgets_that_differ_are_pointed_out(material, settings):
+    same = budget_rows(material.tables["trainings"], settings)
+    assert same["matched"]
+    configuration = settings.configuration | {
+        "trainings": settings.configuration["trainings"] | {"trees": {"strategy": "boosted_trees", "events_seen": 5}}
+    }
+    other = budget_rows(material.tables["trainings"], settings.model_copy(update={"configuration": configuration}))
+    assert not other["matched"]
+    assert other["over"] == ["boosted trees"]
+
+
+def test_yields_add_up_to_their_total(material, settings):
+    tables = yield_tables(material.fits, settings)
+    assert [table["label"] for table in tables] == ["signal region", "control region"]
+    assert tables[0]["training"] == "nominal"
+    rows = dict(tables[0]["rows"])
+    numbers = {name: float(cells[0].replace(",", "")) for name, cells in rows.items()}
+    assert sum(numbers[name] for name in ("H→ττ", "Z→ττ", "tt̄", "diboson")) == pytest.approx(numbers["total"], rel=1e-3)
+    assert "data" in rows
+
+
+def test_shares_of_the_variance_are_those_of_the_breakdown(material, settings):
+    table = tables.breakdown_table(material.tables, settings)
+    fit = material.fits[Run("nominal", 1)]["asimov"]
+    column = table["names"].index("nominal")
+    rows = dict(table["rows"])
+    value, share = rows["MC statistics"][column]
+    assert float(value) == pytest.approx(fit["breakdown"]["MC statistics"], rel=0.05)
+    assert share == pytest.approx(100 * (fit["breakdown"]["MC statistics"] / fit["sigma"]) ** 2, rel=0.1)
+
+
+def test_the_spread_between_members_is_shown_apart_and_explained(material, settings, text):
+    row = {"training": "nominal", "seed": 1, "data": "asimov", "group": EPISTEMIC, "sigma": 0.1234}
+    breakdown = pd.concat([material.tables["breakdown"], pd.DataFrame([row])])
+    found = material._replace(tables={**material.tables, "breakdown": breakdown})
+    page = render(TEMPLATE, found, settings)
+    for words in ("epistemic spread (not part of the total)", "<td>0.123", "how much the answer depends"):
+        assert words in page
+        assert words not in text
+
+
+def test_robustness_has_a_row_per_training_and_a_coverage_per_point(material, settings, text):
+    section = text[text.index('id="robustness"') : text.index('id="tests"')]
+    worst = material.tables["robustness"].set_index("training")["worst_error"]
+    for name, label in settings.trainings.items():
+        assert label in section
+        assert f"{worst[name]:.4f}" in section or f"{worst[name]:.3f}" in section
+    assert "energy scale 1 +1 σ" in section
+    assert "is the most robust" in text[: text.index('id="comparison"')]
+
+
+def test_coverage_at_nominal_and_its_warnings_know_nothing_of_displaced_points(material, settings):
+    coverage = material.tables["coverage"]
+    bad = coverage.assign(coverage=coverage["coverage"].mask(coverage["point"].notna(), 0.5))
+    found = context(material._replace(tables={**material.tables, "coverage": bad}), settings)
+    assert len(found["coverage"]) == len(settings.trainings) * 3
+    assert not any(row["off"] for row in found["coverage"])
+    warnings = [text for text in found["warnings"] if "too rarely" in text]
+    assert len(warnings) == len(settings.trainings)
+    assert all("where nature is displaced" in text for text in warnings)
+
+
+def test_without_displaced_points_there_is_no_section_of_robustness(material, settings):
+    tables = dict(material.tables)
+    tables["coverage"] = tables["coverage"][tables["coverage"]["point"].isna()]
+    tables["robustness"] = tables["robustness"].iloc[:0]
+    page = Page(render(TEMPLATE, material._replace(tables=tables), settings))
+    assert "robustness" not in page.ids
+    assert "coverage" in page.ids
+
+
+def test_configuration_and_versions_are_printed(page):
+    words = " ".join(page.text)
+    assert "learning_rate: 0.001" in words
+    assert re.search(r"nuisflow \d+\.\d+", words)
+
+
+def test_repeated_styles_become_one_class():
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 100 50">'
+        '<metadata>x</metadata><defs><style type="text/css">*{}</style><path id="m1" d="M 0.123456 1"/></defs>'
+        '<g id="unused">'
+        '<use xlink:href="#m1" style="stroke: #1b1e23"/><use xlink:href="#m1" style="stroke: #1b1e23"/>'
+        "<text style=\"font-size: 8px; font-family: 'A', 'B', sans-serif\">1 &lt; 2</text></g></svg>"
+    )
+    classes = {}
+    found = inline(svg, "a-", classes)
+    assert classes == {"stroke: currentColor": "f0", "font-size: 8px; font-family: var(--figure-font)": "f1"}
+    assert found.count('<use href="#a-m1" class="f0">') == 2
+    assert "unused" not in found
+    assert "metadata" not in found
+    assert '<path id="a-m1" d="M 0.12 1">' in found
+    assert "1 &lt; 2" in found
+    assert 'style="max-width:100pt"' in found
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("results/x/comparison/coverage.svg", ("comparison", "coverage")),
+        ("results/x/trainings/nominal/figures/pulls.svg", ("nominal", "pulls")),
+    ],
+)
+def test_the_owner_of_a_figure_is_read_from_its_path(path, key):
+    assert figure_key(Path(path)) == key
