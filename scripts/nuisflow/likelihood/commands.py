@@ -23,6 +23,7 @@ from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.model import Model
 from nuisflow.names import suggest
 
+PROGRAM = "fit_workspace.py"
 DONE, NOT_CONVERGED, BAD_INPUT = 0, 1, 2
 _DIGITS = 4
 _ZERO = 1e-9  # what is smaller is rounding, and printed as 0
@@ -107,10 +108,12 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def _schema_problem(content: Mapping[str, Any], error: Exception) -> str:
     """Return what pyhf's schema says of a workspace that our reader stumbled over."""
-    import pyhf
-
     try:
+        import pyhf
+
         pyhf.schema.validate(content, "workspace.json")
+    except ImportError:
+        return f"{type(error).__name__}: {error} (with pyhf installed, its schema says more)"
     except pyhf.exceptions.InvalidSpecification as invalid:
         return " ".join(str(invalid).split())
     return f"{type(error).__name__}: {error}"
@@ -272,14 +275,15 @@ COMMANDS = {
 }
 
 
-def parser() -> Parser:
-    """Return the parser of the command line."""
+def parser(program: str = PROGRAM) -> Parser:
+    """Return the parser of the command line; *program*: how it was called."""
+    called = f"python scripts/{PROGRAM}" if program == PROGRAM else program
     plain = argparse.RawDescriptionHelpFormatter
     about = "Fit a pyhf workspace (HistFactory JSON) of any origin."
-    result = Parser(prog="fit_workspace.py", description=about, epilog=EPILOG, formatter_class=plain)
+    result = Parser(prog=program, description=about, epilog=EPILOG, formatter_class=plain)
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (_, text, example) in COMMANDS.items():
-        shown = f"example:\n  python scripts/fit_workspace.py {name} workspace.json {example}\n\n{EPILOG}"
+        shown = f"example:\n  {called} {name} workspace.json {example}\n\n{EPILOG}"
         described = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=described, epilog=shown, formatter_class=plain)
         command.add_argument("workspace", type=Path, metavar="WORKSPACE.json", help="the workspace, as pyhf reads it")
@@ -339,9 +343,11 @@ def write(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def main(arguments: Iterable[str] | None = None, write: Callable[[Path, str], None] = write) -> int:
+def main(
+    arguments: Iterable[str] | None = None, write: Callable[[Path, str], None] = write, program: str = PROGRAM
+) -> int:
     """Run a command, have *write* write what ``--output`` asks for, and return the exit status."""
-    options = parser().parse_args(None if arguments is None else list(arguments))
+    options = parser(program).parse_args(None if arguments is None else list(arguments))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     told = threading.Timer(_PATIENCE, logging.getLogger(__name__).info, [COMPILING])
     told.daemon = True
@@ -355,7 +361,7 @@ def main(arguments: Iterable[str] | None = None, write: Callable[[Path, str], No
         if options.output:
             write(options.output, written(answer, options, model.poi))
     except (ValueError, OSError) as error:
-        print(f"fit_workspace.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     finally:
         told.cancel()

@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,20 @@ MODELS = (
 )
 """Rooms and files that act only through the values of the configuration; strategies/__init__.py lists all of these."""
 SCRIPTS = Path(__file__).resolve().parents[2]
+"""The folder of the package: in a checkout that of the scripts too."""
+_finders: list[Callable[[str], str]] = []
+"""How scripts are found that do not lie beside the package; the last one counts."""
+
+
+def find_scripts(finder: Callable[[str], str]) -> None:
+    """Have *finder* say where the script of a name is: the package is installed, and the workflow lies elsewhere."""
+    _finders.append(finder)
+
+
+def script_file(name: str, folder: Path = SCRIPTS) -> Path:
+    """Return the file of the script *name*: beside the package, else where the workflow comes from."""
+    beside = folder / f"{name}.py"
+    return Path(_finders[-1](name)) if _finders and not beside.is_file() else beside
 
 
 def of(script: str, *modules: str, folder: Path = SCRIPTS) -> list[Path]:
@@ -40,7 +55,7 @@ def of(script: str, *modules: str, folder: Path = SCRIPTS) -> list[Path]:
 
     *modules* are files relative to the package, such as ``strategies/adversarial.py``: what a script loads by name.
     """
-    first = folder / f"{script}.py"
+    first = script_file(script, folder)
     pending = [first, *(folder / PACKAGE / module for module in modules)]
     found: dict[Path, None] = dict.fromkeys(pending)
     while pending:

@@ -20,7 +20,8 @@ _OPTIONS: dict[str, Any] = {
 }
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _HERE = Path(__file__).parent
-_SCRIPT = _HERE.parents[2] / "compile_likelihood.py"
+_LIBRARY = _HERE.parents[2]
+_COMPILER = "from nuisflow.likelihood.kernels.compile import compile_likelihood; compile_likelihood()"
 _COMPILING = "NUISFLOW_COMPILING"
 """Set in the environment of the process that compiles."""
 
@@ -31,9 +32,27 @@ def _sources() -> list[Path]:
 
 @functools.cache
 def folder() -> Path:
-    """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one."""
+    """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one.
+
+    It lies beside the code, or in the user's own cache where that is only to read and nothing is compiled there.
+    """
     content = repr(_OPTIONS).encode() + b"".join(path.read_bytes() for path in _sources())
-    return _HERE / "__pycache__" / f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    name = f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    beside, own = _HERE / "__pycache__" / name, _own_cache() / name
+    return beside if (beside / _complete()).exists() or _writable(beside) else own
+
+
+def _own_cache() -> Path:
+    """Return the folder of the user's own cache for this project."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return (Path(given) if given else Path.home() / ".cache") / "nuisflow"
+
+
+def _writable(place: Path) -> bool:
+    """Return whether files can be made in *place*, which may not exist yet."""
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+    return os.access(place, os.W_OK)
 
 
 class ByContent:
@@ -44,10 +63,8 @@ class ByContent:
 
     @classmethod
     def from_function(cls, function: Callable[..., object], _: str) -> "ByContent | None":
-        """Return the place of a function; None if nothing can be written there (numba goes on to the user's own)."""
-        with contextlib.suppress(OSError):
-            folder().mkdir(parents=True, exist_ok=True)
-        return cls(function) if _stamp().exists() or os.access(folder(), os.W_OK) else None
+        """Return the place of a function; None if nothing can be written there (numba goes on to its own)."""
+        return cls(function) if _stamp().exists() or _writable(folder()) else None
 
     def ensure_cache_path(self) -> None:
         """Do what `from_function` did."""
@@ -105,10 +122,10 @@ def ready() -> None:
             return
         logging.getLogger(__name__).info("compiling the likelihood (a minute, once for this version of the code)")
         environment = os.environ | {_COMPILING: "1"}
-        command = [sys.executable, str(_SCRIPT)]
+        command = [sys.executable, "-c", f"import sys; sys.path.append({str(_LIBRARY)!r}); {_COMPILER}"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{_SCRIPT.name}: the likelihood cannot be compiled:\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"the likelihood cannot be compiled:\n{done.stderr[-2000:]}")
 
 
 def in_progress() -> bool:
@@ -122,14 +139,19 @@ def mark() -> None:
         _stamp().touch()
 
 
-@functools.cache
 def _stamp() -> Path:
-    """Return the file that says: complete for this numba, on this processor (as numba itself tells its files apart)."""
+    """Return the file that says: complete."""
+    return folder() / _complete()
+
+
+@functools.cache
+def _complete() -> str:
+    """Name what is complete: for this numba, on this processor (as numba itself tells its files apart)."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()
     key = f"{sys.version} {version('numba')} {version('llvmlite')} {binding.get_host_cpu_name()} {features}"
-    return folder() / f"complete-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
+    return f"complete-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
 
 
 @contextlib.contextmanager

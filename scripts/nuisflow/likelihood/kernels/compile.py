@@ -1,0 +1,62 @@
+"""Compile the likelihood once (a minute): ``python -m nuisflow.likelihood.kernels.compile``."""
+
+import concurrent.futures
+from typing import Any
+
+from nuisflow.likelihood import measurements, toys
+from nuisflow.likelihood.kernels import compilation
+from nuisflow.likelihood.model import FEW, Model
+
+
+def counting_experiment() -> dict[str, Any]:
+    """Return the smallest workspace with a signal, a background and a nuisance parameter."""
+    rate = {"name": "rate", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}}
+    samples = [
+        {"name": "signal", "data": [5.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+        {"name": "background", "data": [50.0], "modifiers": [rate]},
+    ]
+    return {
+        "channels": [{"name": "bin", "samples": samples}],
+        "observations": [{"name": "bin", "data": [55.0]}],
+        "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+def compile_side_by_side() -> None:
+    """Compile fits and intervals of many data sets."""
+    model, data = Model(counting_experiment()), [[55.0]] * FEW
+    minima = model.minimise(data)
+    model.errors(minima, data)
+    model.intervals(minima, model.poi, data)
+
+
+def compile_one_by_one() -> None:
+    """Compile the fits of one data set, intervals and derivatives."""
+    model = Model(counting_experiment())
+    model.intervals(model.minimise(), model.poi)
+
+
+def compile_everything() -> None:
+    """Compile whatever the scripts call, in two processes side by side."""
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        for job in [pool.submit(compile_side_by_side), pool.submit(compile_one_by_one)]:
+            job.result()
+    model = Model(counting_experiment())
+    measurements.measure(model, "observed", {}, {"bin": [0.0, 1.0]})
+    measurements.impact_rows(model, "asimov")
+    measurements.scan_rows(model, "asimov")
+    toys.run(model, None, 2 * FEW, 1)
+
+
+def compile_likelihood() -> None:
+    """Compile everything in the process that `compilation.ready` starts; elsewhere have it started, unless it is done."""
+    if compilation.in_progress():
+        compile_everything()
+        compilation.mark()
+    else:
+        compilation.ready()
+
+
+if __name__ == "__main__":
+    compile_likelihood()
