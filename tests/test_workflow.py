@@ -275,7 +275,7 @@ def test_a_tuned_training_is_trained_with_the_options_of_its_trials(project):
         (folder / path).unlink()
 
 
-@pytest.mark.parametrize(("module", "expected"), [("truths", TOYS), ("toys", TOYS | FITS)])
+@pytest.mark.parametrize(("module", "expected"), [("inference/truths", TOYS), ("likelihood/toys", TOYS | FITS)])
 def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project, module, expected):
     path = project / "scripts" / "nuisflow" / f"{module}.py"
     before = path.read_text()
@@ -303,7 +303,7 @@ def test_nothing_reruns_after_a_touch_a_checkout_or_a_comment(project):
         *project.glob("results/toy/raw/*.root"),
     ]:
         path.touch()
-    comment = project / "scripts" / "nuisflow" / "templates.py"
+    comment = project / "scripts" / "nuisflow" / "templates" / "filling.py"
     comment.write_text(comment.read_text() + "\n# a comment\n")
     assert listed(project) == set()
 

@@ -105,7 +105,7 @@ def test_threads_and_processes_give_the_bytes_of_one_process(raw, expected, tmp_
 def test_workers_of_distributed_give_these_bytes_and_the_dashboard_and_the_progress_are_logged(
     raw, expected, tmp_path, caplog, monkeypatch
 ):
-    monkeypatch.setattr("nuisflow.logs._SECONDS_BETWEEN_REPORTS", 0)
+    monkeypatch.setattr("nuisflow.progress._SECONDS_BETWEEN_REPORTS", 0)
     caplog.set_level(logging.INFO)
     assert processed(raw, tmp_path, scheduler="distributed", workers=2, memory="1GB") == expected
     assert "dask: distributed, workers: 2, chunks: 14" in caplog.text
@@ -230,8 +230,8 @@ def alive(identifier):
 def test_no_worker_outlives_a_killed_job(tmp_path, scheduler):
     code = f"""if __name__ == "__main__":
     from tests.events import test_clusters
-    from nuisflow import parallel
-    from nuisflow.configuration import Dask
+    from nuisflow.events import parallel
+    from nuisflow.settings.configuration import Dask
     list(parallel.ordered_map(test_clusters.sleep, [60, 60], Dask(scheduler={scheduler!r}, workers=2)))
     """
     environment = os.environ | {"PYTHONPATH": f"{sources.SCRIPTS}:{ROOT / 'tests'}"}
@@ -292,7 +292,7 @@ def test_a_worker_with_older_code_is_an_error(running, tmp_path):
     shutil.copytree(sources.SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     address = running(1, path=str(tmp_path / "scripts"), folder=tmp_path)
     call = f"list(parallel.ordered_map(abs, [-1], Dask(scheduler='distributed', address={address!r})))"
-    code = f"from nuisflow import parallel; from nuisflow.configuration import Dask; print({call})"
+    code = f"from nuisflow.events import parallel; from nuisflow.settings.configuration import Dask; print({call})"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "scripts")}
 
     def again():
@@ -300,7 +300,7 @@ def test_a_worker_with_older_code_is_an_error(running, tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert again().stdout == "[1]\n"
-    (tmp_path / "scripts" / "nuisflow" / "events.py").touch()
+    (tmp_path / "scripts" / "nuisflow" / "events" / "selection.py").touch()
     assert "imported nuisflow before it changed; restart it" in again().stderr
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from nuisflow.likelihood.kernels import compilation
+from nuisflow.storage import sources
 
 MARKS = """
 import sys
 sys.path.insert(0, {scripts!r})
 from pathlib import Path
-from nuisflow import compilation
+from nuisflow.likelihood.kernels import compilation
 compilation.folder = lambda: Path({folder!r})
 with open({notes!r}, "a") as notes:
     notes.write("compiled\\n")
@@ -24,17 +25,15 @@ WAITS = """
 import sys
 sys.path.insert(0, {scripts!r})
 from pathlib import Path
-from nuisflow import compilation
-compilation.folder, compilation._SCRIPT = (lambda: Path({folder!r})), Path({script!r})
+from nuisflow.likelihood.kernels import compilation
+compilation.folder, compilation._COMPILER = (lambda: Path({folder!r})), "import runpy; runpy.run_path({script!r})"
 compilation.ready()
 """
 
 
 @pytest.fixture
 def names(tmp_path):
-    return {name: str(tmp_path / name) for name in ("folder", "notes", "script")} | {
-        "scripts": str(compilation._HERE.parent)
-    }
+    return {name: str(tmp_path / name) for name in ("folder", "notes", "script")} | {"scripts": str(sources.SCRIPTS)}
 
 
 def waiting(names):
@@ -67,10 +66,11 @@ def test_jobs_load_everything_and_compile_nothing():
     code = """
     import sys
     from numba.core.dispatcher import Dispatcher
-    from compile_likelihood import counting_experiment
-    from nuisflow import likelihood, measurements, toys
-    model = likelihood.Model(counting_experiment())
-    for number in (1, 2 * likelihood.FEW):
+    from nuisflow.likelihood.kernels.compile import counting_experiment
+    from nuisflow.likelihood import measurements, toys
+    from nuisflow.likelihood.model import FEW, Model
+    model = Model(counting_experiment())
+    for number in (1, 2 * FEW):
         data = [[50.0 + k] for k in range(number)]
         minima = model.minimise(data)
         model.errors(minima, data)
@@ -85,7 +85,7 @@ def test_jobs_load_everything_and_compile_nothing():
                 assert not missed, f"{name}.{attribute} was compiled"
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, cwd=compilation._HERE.parent, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=sources.SCRIPTS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

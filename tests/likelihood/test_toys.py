@@ -66,8 +66,9 @@ def test_memory_holds_one_block(model):
 
 PEAK = """
 import json, resource, sys
-from nuisflow import likelihood, toys
-model = likelihood.Model(json.load(sys.stdin))
+from nuisflow.likelihood import toys
+from nuisflow.likelihood.model import Model
+model = Model(json.load(sys.stdin))
 toys.run(model, None, 500, 1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 toys.run(model, None, int(sys.argv[1]), 1)

@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path):
     files.write_json(path, {"mu": 1})
     code = f"""
 import resource
-from nuisflow import files, sources
+from nuisflow.storage import files
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 files.write_json({str(path)!r}, list(range(100_000)))
 """
@@ -207,7 +207,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     files.write_json(path, {"mu": 1})
     code = f"""
 import os, signal
-from nuisflow import files, sources
+from nuisflow.storage import files
 with files.replacing({str(path)!r}) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -10,7 +10,7 @@ from nuisflow.storage import logs, sources
 def run(body, tmp_path):
     code = f"""
     import types
-    from nuisflow import logs
+    from nuisflow.storage import logs
     snakemake = types.SimpleNamespace(
         log=[{str(tmp_path / "job.log")!r}], rule="fit_workspace", input=["in.root"], output=[], params={{"z": 1}}, wildcards={{}}, threads=1
     )

@@ -26,7 +26,7 @@ def run(folder, body="Path('out.json').write_text('{}')"):
     import types
     from pathlib import Path
     import numpy
-    from nuisflow import logs
+    from nuisflow.storage import logs
     snakemake = types.SimpleNamespace(
         rule="fit_workspace", log=["logs/fit/a.log"], input=["raw.root"], output=["out.json"],
         params={{"settings": {{"seed": 5, "high": float("inf")}}}}, wildcards={{"training": "a"}}, threads=1,

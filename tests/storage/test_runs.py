@@ -15,7 +15,7 @@ RESULTS = Path("results") / "toy"
 BEGIN = """
 import sys, time
 from pathlib import Path
-from nuisflow import runs
+from nuisflow.storage import runs
 runs.begin(Path("results/toy"), [], batch=bool(int(sys.argv[1])))
 print("begun", flush=True)
 time.sleep(float(sys.argv[2]))

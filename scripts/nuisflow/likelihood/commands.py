@@ -20,6 +20,7 @@ import numpy as np
 from nuisflow.likelihood import answers, histfactory, measurements
 from nuisflow.likelihood.answers import Answer, Row
 from nuisflow.likelihood.histfactory import Floats
+from nuisflow.likelihood.kernels import compilation
 from nuisflow.likelihood.model import Model
 from nuisflow.names import suggest
 
@@ -347,6 +348,7 @@ def main(
     arguments: Iterable[str] | None = None, write: Callable[[Path, str], None] = write, program: str = PROGRAM
 ) -> int:
     """Run a command, have *write* write what ``--output`` asks for, and return the exit status."""
+    os.environ.setdefault(compilation.JOB, "command")
     options = parser(program).parse_args(None if arguments is None else list(arguments))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     told = threading.Timer(_PATIENCE, logging.getLogger(__name__).info, [COMPILING])

@@ -15,6 +15,8 @@ from nuisflow.storage import disks, records
 
 PARENT = "NUISFLOW_PARENT"
 """The environment variable with the process that jobs must not outlive."""
+JOB = "NUISFLOW_JOB"
+"""The environment variable with the rule of the job that this process runs (`likelihood.kernels.compilation` asks)."""
 
 
 def start(path: Path | str | None) -> None:
@@ -45,6 +47,7 @@ def job(snakemake: Any) -> Iterator[None]:
     A job that ends well leaves a record beside its log (`records`).
     """
     startup, started, began = records.age(), time.time(), time.monotonic()
+    os.environ[JOB] = snakemake.rule
     die_with_parent()
     start(snakemake.log[0])
     records.place(snakemake.log[0]).unlink(missing_ok=True)

@@ -22,6 +22,8 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 _HERE = Path(__file__).parent
 _LIBRARY = _HERE.parents[2]
 _COMPILER = "from nuisflow.likelihood.kernels.compile import compile_likelihood; compile_likelihood()"
+JOB = "NUISFLOW_JOB"
+"""Set in the environment of a process that runs nothing but a job, or a command."""
 _COMPILING = "NUISFLOW_COMPILING"
 """Set in the environment of the process that compiles."""
 
@@ -86,6 +88,7 @@ def _compile(function: _Function, **options: bool) -> _Function:
     """Compile on first use; results stay on disk."""
     import numba
 
+    _skip_extensions()
     before = numba.config.CACHE_LOCATOR_CLASSES  # type: ignore[attr-defined]
     numba.config.CACHE_LOCATOR_CLASSES = (  # type: ignore[attr-defined]
         "nuisflow.likelihood.kernels.compilation.ByContent,numba.core.caching.UserWideCacheLocator"
@@ -96,6 +99,17 @@ def _compile(function: _Function, **options: bool) -> _Function:
         return made
     finally:
         numba.config.CACHE_LOCATOR_CLASSES = before  # type: ignore[attr-defined]
+
+
+def _skip_extensions() -> None:
+    """In a job, which uses numba for nothing else, do not load what other packages add to it.
+
+    awkward and vector would be imported, with sympy: a second in each of many short jobs.
+    """
+    if JOB in os.environ:
+        from numba.core import entrypoints
+
+        entrypoints._already_initialized = True
 
 
 def compiled(function: _Function) -> _Function:
