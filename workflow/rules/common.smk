@@ -1,13 +1,9 @@
 """Import the library, check the configuration and name what the rules fan out over."""
 
-import os
 import re
-import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-
-sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
 import nuisflow.slices.bootstrap
 import nuisflow.slices.conditional
@@ -18,11 +14,16 @@ import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
 import nuisflow.slices.training
 from nuisflow import datasets, slices
-from nuisflow.settings import conditional, points, sections, tuning
+from nuisflow.settings import conditional, points, sections, shipped, tuning
 from nuisflow.settings.checks import paths, reading
 from nuisflow.storage import logs, runs, sources
 
+is_module = not workflow.modifier.is_main_snakefile()
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
+if is_module:
+    place = f"{place}, module {workflow.modifier.namespace}"
+for path in shipped.fetch(config, lambda path: workflow.source_path(f"../../{path}")):
+    logger.info(f"{path} is copied here from the workflow")
 try:
     for path in workflow.configfiles:
         reading.read(path)  # Snakemake itself drops a key that stands twice
@@ -34,28 +35,6 @@ try:
     missing_files = paths.missing_files(settings)
 except reading.ConfigurationError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
-
-results_folder = Path("results") / settings.analysis
-outside_files = [path for paths in user_files.values() for path in paths]
-os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
-if workflow.is_main_process:
-    try:
-        note = runs.look_after(results_folder, outside_files)
-    except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
-    if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
-        raise WorkflowError(note)
-    if note:
-        logger.warning(note)
-
-
-def begin_run() -> None:
-    """Hold the results until this process ends, or stop if another one does."""
-    try:
-        runs.begin(results_folder, outside_files, batch=workflow.non_local_exec)
-    except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
-
 
 seeds = range(1, settings.learning.seeds + 1)
 gpus = int(settings.learning.device == "cuda")

@@ -20,8 +20,12 @@ def git_address(source) -> str:
 source = workflow.current_basedir
 beside = Path(os.path.normpath(f"{source}/../../scripts"))
 is_checkout = (beside / "nuisflow").is_dir()
-remedy = "" if is_checkout else f'pip install "nuisflow[workflow] @ {git_address(source)}"'
+remedy = (
+    "" if is_checkout else f'pip install "nuisflow[workflow] @ {git_address(source)}"'
+)
 found = importlib.util.find_spec("nuisflow")
+if found and not found.origin:  # a folder of the user with this name
+    found = None
 
 if is_checkout and (found is None or not Path(found.origin).is_relative_to(beside)):
     sys.path.insert(0, str(beside))
@@ -41,7 +45,9 @@ if is_checkout and not Path(nuisflow.__file__).is_relative_to(beside):
         "one version of Nuisflow at a time"
     )
 if not is_checkout:
-    content = Path(workflow.source_path("../../scripts/nuisflow/__init__.py")).read_text()
+    content = Path(
+        workflow.source_path("../../scripts/nuisflow/__init__.py")
+    ).read_text()
     version = re.search('__version__ = "(.*)"', content).group(1)
     if version != nuisflow.__version__:
         raise WorkflowError(
@@ -52,6 +58,4 @@ if not is_checkout:
 from nuisflow.storage import sources
 
 if not is_checkout:
-    sources.find_scripts(
-        lambda name: workflow.source_path(f"../../scripts/{name}.py")
-    )
+    sources.find_scripts(lambda name: workflow.source_path(f"../../scripts/{name}.py"))

@@ -54,6 +54,18 @@ def _ratios(settings: Configuration, name: str, sample: Sample) -> Sample:
     return sample.model_copy(update={"ratios": files}) if files else sample
 
 
+def relocated(settings: Configuration, results: str) -> Configuration:
+    """Return *settings* with what the workflow makes itself in the folder *results*."""
+    old = f"results/{settings.analysis}/"
+    samples = {
+        name: sample.model_copy(
+            update={"ratios": tuple(f"{results}/{path.removeprefix(old)}" for path in sample.ratios)}
+        )
+        for name, sample in settings.samples.items()
+    }
+    return settings.model_copy(update={"samples": samples})
+
+
 def _transfer(name: str, process: Process, estimate: Estimate) -> Iterator[tuple[str, Rate]]:
     """Yield the uncertainty of the transfer factor of an estimate, if it has one."""
     if estimate.size is not None:

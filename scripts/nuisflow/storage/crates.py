@@ -35,9 +35,12 @@ class Crate(NamedTuple):
     sources: Sequence[Made]
 
 
-def gather(folder: Path, target: str, title: str) -> Crate:
-    """Find everything that *target* follows from, by the records in ``folder/logs``; take checksums of the sources."""
-    jobs = records.leading_to(target, records.read(folder / "logs"))
+def gather(folder: Path, target: str, title: str, logs: Path | None = None) -> Crate:
+    """Find everything that *target* follows from, by the records in *logs*; take checksums of the sources.
+
+    *logs* is by default ``folder/logs``.
+    """
+    jobs = records.leading_to(target, records.read(logs or folder / "logs"))
     produced = {made["path"] for job in jobs for made in job["outputs"]}
     sources = sorted({path for job in jobs for path in job["inputs"]} - produced)
     return Crate(folder, title, jobs, [records.made(path) for path in sources if Path(path).is_file()])

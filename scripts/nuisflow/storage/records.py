@@ -1,6 +1,7 @@
 """What a job did: from which files, with which settings and software, where and when. One JSON file beside its log."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -101,15 +102,24 @@ def loaded() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the commit of the code; None if it is not under version control, or git cannot tell."""
+    """Return the commit of the code, of a checkout or as pip installed it from one; None if nobody can tell."""
     if not (ROOT / ".git").exists():
-        return None
+        return _installed_commit()
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+def _installed_commit() -> str | None:
+    """Return the commit that pip noted (PEP 610) when it installed the library from a repository."""
+    try:
+        text = importlib.metadata.distribution("nuisflow").read_text("direct_url.json")
+        return json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+    except (importlib.metadata.PackageNotFoundError, ValueError, AttributeError):
+        return None
 
 
 def _utc(seconds: float) -> str:

@@ -43,22 +43,24 @@ class Holder(NamedTuple):
         return f"process {self.process} on {self.host}, since {self.since}"
 
 
-def look_after(results: Path, inputs: Sequence[str]) -> str:
+def look_after(results: Path, inputs: Sequence[str], *, surely: bool = True) -> str:
     """Clean up after a killed run on *results* and return what the user should know; without effect on a living one.
 
-    *inputs*: files that are not made by the workflow. Raise `RunError` if Snakemake could not even note what it does.
+    *inputs*: files that are not made by the workflow. *surely*: every run that Snakemake's lock is of holds *results*
+    (`begin`); if not, a lock without a known run may be that of a living one, and stays. Raise `RunError` if Snakemake
+    could not even note what it does.
     """
     _try_writing(LOCKS)
     with contextlib.suppress(OSError), _lock(results) as (free, handle):
         holder = _read(handle)
         if not free:
             return _busy(results, holder)
-        left = _left_locks(results)
+        left = _left_locks(results) if surely or holder else []
         if left and holder and (holder.batch or holder.host != os.uname().nodename):
             where = "in the batch system" if holder.batch else f"on {holder.host}"
             return (
                 f"{results}: the last run ({holder}) did not end by itself. When none of its jobs is left {where}, "
-                "take off its lock: make run SNAKEMAKE_ARGS=--unlock"
+                "take off its lock: snakemake --unlock, or make run SNAKEMAKE_ARGS=--unlock"
             )
         for path in left:
             path.unlink()
@@ -126,7 +128,7 @@ def _unwritable(results: Path) -> list[str]:
 def _path(results: Path) -> Path:
     folder = LOCKS / "nuisflow"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{results.name}.lock"
+    return folder / f"{'-'.join(results.parts[1:] or results.parts)}.lock"
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ def compile_everything() -> None:
 
 
 def compile_likelihood() -> None:
-    """Compile everything in the process that `compilation.ready` starts; elsewhere have it started, unless it is done."""
+    """Compile everything, in a process that `compilation.ready` starts for it; nothing if that was done before."""
     if compilation.in_progress():
         compile_everything()
         compilation.mark()

@@ -1,0 +1,52 @@
+"""Where the results are, and one run at a time on them."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from nuisflow.settings import expansions
+from nuisflow.storage import logs, runs
+
+results_folder = Path(workflow.pathvars.apply("<results>"))
+settings = expansions.relocated(settings, str(results_folder))
+outside_files = [path for paths in user_files.values() for path in paths]
+os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
+
+if workflow.modifier.path_modifier.replace_prefix("results/a") != "results/a":
+    raise WorkflowError(
+        f"module {workflow.modifier.namespace}: 'prefix' and 'replace_prefix' would also move the files of the user; "
+        'write instead where the results shall be: pathvars: results="my/folder"'
+    )
+if workflow.is_main_process:
+    try:
+        note = runs.look_after(results_folder, outside_files, surely=not is_module)
+    except runs.RunError as error:
+        raise WorkflowError(str(error)) from None
+    if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
+        raise WorkflowError(note)
+    if note:
+        logger.warning(note)
+
+
+def begin_run() -> None:
+    """Hold the results until this process ends, or stop if another one does."""
+    if "CODE" in {trigger.name for trigger in workflow.rerun_triggers}:
+        logger.warning(
+            "Everything runs again after a mere checkout: without the profile of Nuisflow, say "
+            "--rerun-triggers mtime params input software-env"
+        )
+    try:
+        runs.begin(results_folder, outside_files, batch=workflow.non_local_exec)
+    except runs.RunError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def also(first, then):
+    """Return a handler that calls two, one after the other."""
+    return lambda log: (first(log), then())
+
+
+if is_module:  # whose 'onstart' Snakemake does not call
+    workflow._onstart = also(workflow._onstart, begin_run)
