@@ -19,6 +19,10 @@ PLUGIN_htcondor := snakemake-executor-plugin-htcondor==0.3.0
 PLUGIN := $(if $(PLUGIN_$(PROFILE)),$(VENV)/.ready-$(PROFILE))
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
 
+# One file of tests stays in one process, whose tests share what was made once. TEST_ARGS: e.g. "-k displaced --durations=20".
+TEST_ARGS ?=
+PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder $(TEST_ARGS)
+
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -26,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run dry-run verify test test-slurm plugin benchmark check format schema clean
+.PHONY: help install run dry-run verify test test-all test-slurm plugin benchmark check format schema clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -47,9 +51,15 @@ dry-run: $(READY) ## Check every shipped configuration and list the jobs it woul
 verify: $(READY) ## Compare the results of CONFIG with the checksums in their RO-Crate
 	$(BIN)/python scripts/verify_results.py results/$(ANALYSIS)
 
-test: $(TESTS) ## Run all tests
-	@echo "==> Testing"
-	$(BIN)/python -m pytest
+test: $(TESTS) ## Run the tests that are not marked slow, on all cores (a few minutes)
+	@$(BIN)/python scripts/compile_likelihood.py
+	@echo "==> Testing; all tests: make test-all"
+	$(PYTEST) -m "not slow"
+
+test-all: $(TESTS) ## Run all tests, on all cores
+	@$(BIN)/python scripts/compile_likelihood.py
+	@echo "==> Testing everything"
+	$(PYTEST)
 
 test-slurm: $(TESTS) ## Run the toy analysis on a private SLURM (root; installs SLURM where apt-get can)
 	@$(MAKE) --no-print-directory PROFILE=slurm plugin

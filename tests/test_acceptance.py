@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 from analyses import changed, shipped
-from tests.templates import test_conditional as test_rescoring
-from tests.templates import test_displacements
-from tests.templates import test_filling as test_templates
+from tests.templates import test_conditional, test_displacements, test_filling
 
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -30,11 +28,11 @@ def totals(histograms, process, variation):
 def filled(tmp_path_factory):
     """Return the templates, and histograms at displaced points, with the acceptance kept and renormalised."""
     folder, results = tmp_path_factory.mktemp("acceptance"), {}
-    nominal, scores = test_templates.write(folder)
+    nominal, scores = test_filling.write(folder)
     paths, rescored = test_displacements.write(folder, test_displacements.displaced_events())
     points = {name: point | {"variation": name.rpartition("_")[0]} for name, point in test_displacements.POINTS.items()}
     for name, renormalised in {"kept": (), "renormalised": ("tes",)}.items():
-        settings = test_templates.filling(renormalised=renormalised)
+        settings = test_filling.filling(renormalised=renormalised)
         found = filling.fill(nominal, scores, settings).histograms
         displaced = test_displacements.filling(renormalised=renormalised, displaced=points)
         results[name] = found, displacements.fill(found, paths, scores, rescored, displaced)
@@ -64,7 +62,7 @@ def test_renormalised_templates_are_the_kept_ones_times_one_number(filled, proce
 
 def test_nothing_else_is_renormalised(filled):
     (kept, kept_displaced), (found, found_displaced) = filled["kept"], filled["renormalised"]
-    for region in test_templates.REGIONS:
+    for region in test_filling.REGIONS:
         for variation in found[region].axes["variation"]:
             for process in ("tt", "data") if variation.startswith("tes") else ("higgs", "z", "tt", "data"):
                 before, after = (templates.content(h[region], process, variation) for h in (kept, found))
@@ -99,7 +97,7 @@ def test_a_process_without_events_at_the_variation_stays_without(filled):
 def conditional(tmp_path_factory):
     """Return what a conditional training is fitted with, where every point has another yield, renormalised."""
     shift = {"kind": "shift", "shift": "rotation", "size": 0.5, "acceptance": "renormalised"}
-    settings = test_rescoring.configured()
+    settings = test_conditional.configured()
     settings = settings.model_copy(
         update={"variations": settings.variations | {"rotation": settings.variations["rotation"].model_validate(shift)}}
     )
@@ -108,11 +106,11 @@ def conditional(tmp_path_factory):
     for name in ("nominal", "rotation_up", "rotation_down", "rotation_up2", "rotation_down2", "tilt_up2", "tilt_down2"):
         for sample in ("signal", "background"):
             path = folder / name / f"{sample}.parquet"
-            events = test_rescoring.event_columns(sample, name, settings)
+            events = test_conditional.event_columns(sample, name, settings)
             event_files.write_event_parts(path, iter([events]), {"region": ["main", "side"]})
     paths = needed(sorted(folder.glob("*/*.parquet")), rules)
-    moving = (part for path in paths for part in move(path, rules, test_rescoring.BINS, test_rescoring.score))
-    return settings, fill(moving, test_rescoring.BINS, rules)
+    moving = (part for path in paths for part in move(path, rules, test_conditional.BINS, test_conditional.score))
+    return settings, fill(moving, test_conditional.BINS, rules)
 
 
 @pytest.mark.parametrize("point", ["rotation_up", "rotation_down", "rotation_up2", "rotation_down2"])

@@ -1,6 +1,5 @@
 """The examples in config/README.md and config/examples do what they say, from the first file to the report."""
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 import uproot
 import yaml
 from analyses import ROOT, changed
+from projects import snakemake
 
 from nuisflow import datasets
 from nuisflow.settings import configuration
@@ -32,16 +32,6 @@ def blocks(title, language):
 
 WALK = section("Bring your own ntuples")
 CONTENT = yaml.safe_load("".join(blocks("Bring your own ntuples", "yaml")))
-
-
-def snakemake(folder, path, *arguments):
-    """Run the workflow in *folder* with the configuration *path*; return what it printed."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", str(path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--cores", "2", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +83,13 @@ def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_p
 def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(folder, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("dataset.path", "tuples"))))
-    code, told = snakemake(folder, wrong, "--dry-run")
-    assert code != 0
-    assert "Missing input files for rule" in told
+    done = snakemake(folder, wrong, "--dry-run")
+    assert done.returncode != 0
+    assert "Missing input files for rule" in done.stdout
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("derived.ratio", "jet_pt / (mass - mass)"), ("analysis", "nan"))))
-    code, told = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
-    assert code != 0
-    assert "column 'ratio' is NaN or infinite in" in told
+    done = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
+    assert done.returncode != 0
+    assert "column 'ratio' is NaN or infinite in" in done.stdout
     for message in ("Missing input files for rule", "column 'ratio' is NaN or infinite in"):
         assert message in WALK
 
@@ -107,8 +97,8 @@ def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(f
 @pytest.mark.slow
 @pytest.mark.workflow
 def test_the_walk_through_ends_with_a_report(folder):
-    code, told = snakemake(folder, ROOT / "config" / "examples" / "my_ntuples.yaml")
-    assert code == 0, told[-6000:]
+    done = snakemake(folder, ROOT / "config" / "examples" / "my_ntuples.yaml")
+    assert done.returncode == 0, done.stdout[-6000:]
     report = (folder / "results" / "my_ntuples" / "report.html").read_text()
     assert "Nominal" in report
     assert "Be careful" in report
@@ -157,8 +147,8 @@ def nanoaod(data, tmp_path_factory):
     content = changed(content, ("dataset.functions", "objects.py"), ("dataset.path", str(data / "nanoaod")))
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     (folder / "objects.py").write_text((examples / "nanoaod_objects.py").read_text())
-    code, told = snakemake(folder, "config.yaml")
-    assert code == 0, told[-6000:]
+    done = snakemake(folder, "config.yaml")
+    assert done.returncode == 0, done.stdout[-6000:]
     return folder
 
 
@@ -189,10 +179,10 @@ def test_a_change_of_the_functions_runs_events_and_trainings_again_and_a_comment
     before = path.read_text()
     path.write_text(before.replace(old, new))
     try:
-        code, told = snakemake(nanoaod, "config.yaml", "--dry-run")
+        done = snakemake(nanoaod, "config.yaml", "--dry-run")
     finally:
         path.write_text(before)
-    assert code == 0, told
-    jobs = dict(re.findall(r"^Job \d+: (\w+) .*\n\s*Reason: (.*)$", told, re.MULTILINE))
+    assert done.returncode == 0, done.stdout
+    jobs = dict(re.findall(r"^Job \d+: (\w+) .*\n\s*Reason: (.*)$", done.stdout, re.MULTILINE))
     assert {job for job, reason in jobs.items() if "Params have changed" in reason} == again
     assert bool(jobs) == bool(again)
