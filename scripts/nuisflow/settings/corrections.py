@@ -1,7 +1,9 @@
 """Other languages' logic, as in ``a > 1 && b < 2`` or ``a > 1 and b < 2``, in the words that expressions know."""
 
 import ast
+import functools
 import re
+from collections.abc import Sequence
 
 _FOREIGN = ((r"&&", " and "), (r"\|\|", " or "), (r"!(?!=)", " not "))
 _OPERATORS = {ast.And: ast.BitAnd, ast.Or: ast.BitOr}
@@ -28,10 +30,7 @@ class _Logic(ast.NodeTransformer):
     """Replaces Python's logic by that of arrays; `ast.unparse` writes the brackets."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        first, *others = [self.visit(value) for value in node.values]
-        for other in others:
-            first = ast.BinOp(first, _OPERATORS[type(node.op)](), other)
-        return first
+        return _joined([self.visit(value) for value in node.values], _OPERATORS[type(node.op)]())
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         operator = ast.Invert() if isinstance(node.op, ast.Not) else node.op
@@ -39,10 +38,9 @@ class _Logic(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         ends = [self.visit(end) for end in (node.left, *node.comparators)]
-        first, *others = [
-            ast.Compare(left, [operator], [right])
-            for left, operator, right in zip(ends, node.ops, ends[1:], strict=False)
-        ]
-        for other in others:
-            first = ast.BinOp(first, ast.BitAnd(), other)
-        return first
+        pairs = zip(ends, node.ops, ends[1:], strict=False)
+        return _joined([ast.Compare(left, [operator], [right]) for left, operator, right in pairs], ast.BitAnd())
+
+
+def _joined(parts: Sequence[ast.expr], operator: ast.operator) -> ast.expr:
+    return functools.reduce(lambda left, right: ast.BinOp(left, operator, right), parts)

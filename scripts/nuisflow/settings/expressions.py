@@ -39,7 +39,7 @@ def names(expression: str) -> set[str]:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = _written(expression) or getattr(error, "msg", error)
+        reason = _written(expression) or str(getattr(error, "msg", error))
         raise ExpressionError(f"cannot parse {expression!r}: {reason}") from None
     found: set[str] = set()
     _collect(tree.body, found, expression)
