@@ -38,15 +38,16 @@ help: ## Show what can be made
 
 run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> Running $(CONFIG)"
-	$(SNAKEMAKE) --configfile $(CONFIG) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
-	@echo "==> The report is results/$(ANALYSIS)/report.html"
+	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
 
-dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
-	@for config in $(CONFIGS); do \
+# With CONFIG given by the user: that one; else all.
+dry-run: $(READY) ## Check CONFIG, or without it every shipped configuration, and list the jobs it would run
+	@for config in $(if $(filter file,$(origin CONFIG)),$(CONFIGS),$(CONFIG)); do \
 	  if grep -q 'NUISFLOW_DATA}' $$config && [ -z "$$NUISFLOW_DATA" ]; then \
 	    echo "==> $$config is skipped: set NUISFLOW_DATA to the folder of its data"; continue; fi; \
 	  echo "==> Dry run of $$config"; \
-	  $(SNAKEMAKE) --configfile $$config --cores $(CORES) --dry-run --quiet rules || exit 1; done
+	  $(BIN)/python scripts/run_workflow.py $$config $(SNAKEMAKE) --cores $(CORES) $(SNAKEMAKE_ARGS) --dry-run --quiet rules \
+	    || exit; done
 
 verify: $(READY) ## Compare the results of CONFIG with the checksums in their RO-Crate
 	$(BIN)/python scripts/verify_results.py results/$(ANALYSIS)

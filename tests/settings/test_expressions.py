@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,3 +87,28 @@ def test_a_column_may_have_the_name_of_a_function(name):
         2 + np.pi,
         12.0,
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "written"),
+    [
+        ("pt > 1 && njets < 2", "(pt > 1) & (njets < 2)"),
+        ("pt>1 || !(njets!=2)", "(pt > 1) | ~(njets != 2)"),
+        ("pt > 1 and njets < 2 or not (njets == 1)", "(pt > 1) & (njets < 2) | ~(njets == 1)"),
+        ("10 < pt <= 20", "(10 < pt) & (pt <= 20)"),
+    ],
+)
+def test_the_logic_of_other_languages_is_refused_with_the_text_to_write_instead(expression, written):
+    with pytest.raises(expressions.ExpressionError, match=re.escape(f"write {written!r}")):
+        expressions.names(expression)
+    pt, njets = COLUMNS["pt"], COLUMNS["njets"]
+    meant = re.sub(r"!(?!=)", " not ", expression).replace("&&", "and").replace("||", "or")
+    expected = [eval(meant, {"pt": p, "njets": n}) for p, n in zip(pt, njets, strict=True)]
+    assert expressions.evaluate(written, COLUMNS).tolist() == expected
+
+
+@pytest.mark.parametrize("expression", ["pt +", "pt ! njets", "pt & & njets", "pt njets", "1 +* 2"])
+def test_what_is_wrong_otherwise_is_not_said_to_be_logic(expression):
+    with pytest.raises(expressions.ExpressionError) as found:
+        expressions.names(expression)
+    assert "write" not in str(found.value)

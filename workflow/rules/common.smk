@@ -16,7 +16,7 @@ import nuisflow.slices.training
 from nuisflow import datasets, slices
 from nuisflow.settings import conditional, points, sections, shipped, tuning
 from nuisflow.settings.checks import paths, reading
-from nuisflow.storage import logs, runs, sources
+from nuisflow.storage import failures, logs, runs, sources
 
 is_module = not workflow.modifier.is_main_snakefile()
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from nuisflow.settings import corrections
+
 Columns = dict[str, np.ndarray]
 
 FUNCTIONS = frozenset({
@@ -37,7 +39,8 @@ def names(expression: str) -> set[str]:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ExpressionError(f"cannot parse {expression!r}: {getattr(error, 'msg', error)}") from None
+        reason = _written(expression) or str(getattr(error, "msg", error))
+        raise ExpressionError(f"cannot parse {expression!r}: {reason}") from None
     found: set[str] = set()
     _collect(tree.body, found, expression)
     return found - CONSTANTS.keys()
@@ -65,6 +68,12 @@ def _collect(node: ast.expr, found: set[str], expression: str) -> None:
             raise ExpressionError(_refusal(node, expression))
 
 
+def _written(expression: str) -> str:
+    """Return how to write *expression* if only its logic is that of another language; '' otherwise."""
+    better = corrections.corrected(expression)
+    return f"write {better!r}" if better else ""
+
+
 def _refusal(node: ast.expr, expression: str) -> str:
     part = ast.unparse(node)
     match node:
@@ -78,7 +87,8 @@ def _refusal(node: ast.expr, expression: str) -> str:
             remedy = f"the functions allowed are {', '.join(sorted(FUNCTIONS))}"
         case _:
             remedy = "only numbers, columns, + - * / % **, comparisons, & | ~ and functions are allowed"
-    return f"{part!r} in {expression!r} is not allowed: {remedy}"
+    written = _written(expression) if isinstance(node, ast.BoolOp | ast.UnaryOp | ast.Compare) else ""
+    return f"{part!r} in {expression!r} is not allowed: {remedy}{written and f': {written}'}"
 
 
 def check(expression: str, available: Collection[str], place: str) -> None:

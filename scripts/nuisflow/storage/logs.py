@@ -49,6 +49,7 @@ def job(snakemake: Any) -> Iterator[None]:
     startup, started, began = records.age(), time.time(), time.monotonic()
     os.environ[JOB] = snakemake.rule
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on its traceback is in the log (`nuisflow`)
     start(snakemake.log[0])
     records.place(snakemake.log[0]).unlink(missing_ok=True)
     try:
