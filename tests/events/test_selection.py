@@ -5,6 +5,7 @@ import pytest
 from nuisflow.events import selection
 from nuisflow.events.selection import EventError
 from nuisflow.settings.configuration import Dask, FlatDataset, Sample
+from nuisflow.settings.expressions import ExpressionError
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import EventSelection, Processing, RegionSelection
 from nuisflow.storage import event_files
@@ -176,3 +177,86 @@ def test_written_events_come_back_with_region_names(raw, tmp_path):
     table = pd.read_parquet(path)
     assert len(table) == rows
     assert set(table["region"]) == {"signal", "control"}
+
+
+# --- what a selection says about undefined values, and where ----------------------------------------------------------
+
+HOLES = {
+    "pt": np.array([10.0, np.nan, 30.0, np.nan, 50.0], dtype=np.float32),
+    "x": np.array([0.1, 0.2, 0.3, 0.8, 0.9], dtype=np.float32),
+    "entry": np.arange(100, 105),
+}
+OPEN = SELECTION.model_copy(
+    update={"selection": None, "regions": {"all": RegionSelection(selection=None, observable="x")}}
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        (
+            {"selection": "pt > 20"},
+            r"selection: 'pt > 20' is undecided in 2 of 5 events \(first: entry 101\): column 'pt'",
+        ),
+        ({"selection": "pt2 > 400"}, r"selection: .* undecided in 2 of 5 .*: column 'pt', 'pt2' is"),
+        (
+            {"regions": {"sr": RegionSelection(selection="pt > 20", observable="x")}},
+            r"regions\.sr\.selection: .* in 2 of 5",
+        ),
+        (
+            {"selection": "x < 0.5", "regions": {"sr": RegionSelection(selection="pt > 20", observable="x")}},
+            r"regions\.sr\.selection: 'pt > 20' is undecided in 1 of 5 events \(first: entry 101\)",
+        ),
+    ],
+)
+def test_an_undefined_value_in_a_selection_is_counted_and_reported(changes, place):
+    with pytest.raises(ExpressionError, match=rf"^{place}"):
+        selection.select(HOLES, OPEN.model_copy(update=changes), SAMPLE, {}, {})
+
+
+def test_events_with_undefined_values_stay_where_the_selection_says_so():
+    chosen = OPEN.model_copy(update={"selection": "isnan(pt) | (pt > 20)", "features": ("x",)})
+    assert selection.select(HOLES, chosen, Sample(process="data"), {}, {})["entry"].tolist() == [101, 102, 103, 104]
+
+
+def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "holes.parquet"
+    pd.DataFrame({"pt": HOLES["pt"], "x": HOLES["x"]}).to_parquet(path)
+    sample = SAMPLE.model_copy(update={"selection": "pt < 20"})
+    with pytest.raises(
+        ExpressionError, match=r"holes\.parquet: selection of the sample: .* undecided in 2 of 5 events"
+    ):
+        selection.load([path], OPEN, sample)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"derived": {"inv": "n // (n - 3)"}}, r"derived\.inv"),
+        ({"selection": "n ** 40 > 3"}, "selection"),
+        ({"regions": {"sr": RegionSelection(selection="~n", observable="x")}}, r"regions\.sr\.selection"),
+        ({"regions": {"sr": RegionSelection(selection=None, observable="n % 0")}}, r"regions\.sr\.observable"),
+    ],
+)
+def test_an_expression_without_a_value_is_named_with_its_place(changes, place):
+    columns = HOLES | {"n": np.array([1, 2, 3, 4, 5])}
+    with pytest.raises(ExpressionError, match=rf"^{place}: '"):
+        selection.select(columns, OPEN.model_copy(update=changes), SAMPLE, {}, {})
+
+
+def test_columns_called_weight_row_region_or_observable_are_columns_like_any_other():
+    columns = {name: HOLES["x"] + number for number, name in enumerate(("row", "region", "observable", "weight"))}
+    chosen = OPEN.model_copy(
+        update={
+            "derived": {"sum": "row + region + observable"},
+            "selection": "region > 1.25",
+            "features": ("sum",),
+            "regions": {"all": RegionSelection(selection=None, observable="observable")},
+        }
+    )
+    found = selection.select(columns | {"entry": HOLES["entry"]}, chosen, Sample(process="z", weight="weight"), {}, {})
+    assert found["row"].tolist() == [2, 3, 4]
+    assert found["region"].tolist() == [0, 0, 0]
+    assert np.array_equal(found["weight"], columns["weight"][2:])
+    assert np.array_equal(found["observable"], columns["observable"][2:])
+    assert np.allclose(found["sum"], 3 * HOLES["x"][2:] + 3)

@@ -74,7 +74,8 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
         columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
     if sample.selection is None:
         return columns
-    return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
+    chosen = expressions.decide(sample.selection, columns, f"{chunk.path}: selection of the sample")
+    return _rows(columns, np.flatnonzero(chosen))
 
 
 def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
@@ -108,7 +109,7 @@ def select(
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
             strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
-            weight = weight * variations.factor(variation, kept, strength)
+            weight = weight * variations.factor(variation, kept, strength, name)
     return {
         "entry": kept["entry"],
         "row": row,
@@ -128,13 +129,14 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
     size = len(next(iter(columns.values())))
     common = np.ones(size, dtype=bool)
     if selection.selection is not None:
-        common &= expressions.evaluate(selection.selection, columns).astype(bool)
+        common &= expressions.decide(selection.selection, columns, "selection", selection.derived)
     region = np.full(size, OUTSIDE, dtype=np.int8)
     names = list(selection.regions)
     for index, (name, chosen) in enumerate(selection.regions.items()):
         inside = common
         if chosen.selection is not None:
-            inside = common & expressions.evaluate(chosen.selection, columns).astype(bool)
+            place = f"regions.{name}.selection"
+            inside = common & expressions.decide(chosen.selection, columns, place, selection.derived, common)
         if np.any(both := inside & (region != OUTSIDE)):
             other = names[region[both][0]]
             raise EventError(
@@ -150,17 +152,19 @@ def weights(columns: Columns, selection: EventSelection, sample: Sample) -> np.n
     size = len(columns["entry"])
     if sample.process == "data":
         return np.ones(size)
-    weight = columns["weight"] if sample.weight is None else expressions.evaluate(sample.weight, columns, size)
+    text = "weight" if sample.weight is None else sample.weight
+    weight = expressions.evaluate(text, columns, size, "weight of the sample")
     low, high = selection.rows
     return np.array(weight, dtype=np.float64) / (high - low)
 
 
 def _observables(columns: Columns, region: np.ndarray, selection: EventSelection) -> np.ndarray:
     values = np.full(len(region), np.nan, dtype=np.float32)
-    for index, chosen in enumerate(selection.regions.values()):
+    for index, (name, chosen) in enumerate(selection.regions.items()):
         if chosen.observable != "score":
-            inside = region == index
-            values[inside] = expressions.evaluate(chosen.observable, _rows(columns, np.flatnonzero(inside)))
+            inside, place = region == index, f"regions.{name}.observable"
+            rows = _rows(columns, np.flatnonzero(inside))
+            values[inside] = expressions.evaluate(chosen.observable, rows, place=place)
     return values
 
 
@@ -200,7 +204,7 @@ def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
     rows = columns.pop("row")
     chosen = derived(_rows(raw, rows), settings.events) if settings.weights else {}
     for name, variation in settings.weights.items():
-        for side, factor in variations.factors(variation, chosen).items():
+        for side, factor in variations.factors(variation, chosen, name).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
 
@@ -221,5 +225,5 @@ def derived(columns: Columns, selection: EventSelection, wanted: Collection[str]
     columns = datasets.of(selection.dataset).reconstruct(columns, wanted) | ratios
     for name, expression in selection.derived.items():
         if wanted is None or name in wanted:
-            columns = columns | {name: expressions.evaluate(expression, columns)}
+            columns = columns | {name: expressions.evaluate(expression, columns, place=f"derived.{name}")}
     return columns

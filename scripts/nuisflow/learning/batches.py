@@ -85,7 +85,7 @@ def measured(features: np.ndarray, weights: np.ndarray, undefined: float | None)
     """
     mean, deviation = np.zeros(features.shape[1]), np.ones(features.shape[1])
     for index, values in enumerate(features.T.astype(np.float64)):
-        defined = weights * (values != undefined) if undefined is not None else weights
+        defined = weights * (values != np.float32(undefined)) if undefined is not None else weights
         if total := defined.sum():
             mean[index] = np.dot(defined, values) / total
             spread = np.sqrt(np.dot(defined, (values - mean[index]) ** 2) / total)
