@@ -186,6 +186,12 @@ def test_a_feature_without_spread_becomes_zero(values):
     assert np.all(batches.measured(features, np.ones(3), -25.0)(features) == 0)
 
 
+def test_an_undefined_value_that_float32_rounds_is_left_out_of_the_scaling():
+    features = np.array([[-99.9], [1.0], [3.0], [-99.9]], dtype=np.float32)
+    scaled = batches.measured(features, np.ones(4), -99.9)(features)
+    assert np.allclose(scaled.ravel(), [0, -1, 1, 0])
+
+
 def test_features_of_a_fold_are_scaled_by_its_own_training_events():
     pool = gaussians.pool()
     events = batches.fold_events(pool, 0)

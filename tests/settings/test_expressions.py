@@ -74,7 +74,7 @@ def test_an_endless_expression_is_refused():
 
 def test_an_unknown_column_is_named_with_its_place_and_a_suggestion():
     with pytest.raises(expressions.ExpressionError, match=r"regions\.signal.*'ptt'.*did you mean 'pt'"):
-        expressions.check("ptt > 3", COLUMNS, "regions.signal")
+        expressions.check("ptt > 3", tuple(COLUMNS), "regions.signal")
 
 
 def test_and_instead_of_ampersand_gets_the_remedy():
@@ -269,6 +269,13 @@ def test_constants_that_are_no_number_are_refused(expression):
         expressions.check(expression, (), "selection")
 
 
+def test_a_column_of_text_is_refused():
+    with pytest.raises(
+        expressions.ExpressionError, match=r"^selection: 'name' is of type .*neither numbers nor booleans"
+    ):
+        expressions.decide("name == 3", {"name": np.array(["a", "b"])}, "selection")
+
+
 def test_an_error_at_evaluation_says_where_the_expression_stands():
     with pytest.raises(expressions.ExpressionError, match=r"^derived\.square: 'big \* big' exceeds 64 bits"):
         expressions.evaluate("big * big", MIXED, place="derived.square")
@@ -315,6 +322,16 @@ def test_and_or_not_of_columns_of_numbers_are_refused_once_their_types_are_known
     expressions.check(expression, tuple(MIXED), "selection")
     with pytest.raises(expressions.ExpressionError, match="not true or false; write \\([ndj] != 0\\)"):
         value(expression)
+
+
+def test_types_that_are_known_are_checked_before_anything_runs():
+    types = {name: values.dtype for name, values in MIXED.items()}
+    for expression, refused in {"(d > 1) & n": "n", "~few": "few", "where(j, d, n)": "j"}.items():
+        with pytest.raises(
+            expressions.ExpressionError, match=rf"^regions\.sr: '{refused}' is a .*; write \({refused} != 0\)"
+        ):
+            expressions.check(expression, types, "regions.sr")
+    assert expressions.check("~flag & (n == 2)", types, "regions.sr", selection=True) == expressions.BOOL
 
 
 def test_what_follows_from_derived_columns_is_known_before_anything_runs():

@@ -41,8 +41,10 @@ class Evaluation:
         if missing := sorted(grammar.names(expression) - columns.keys()):
             raise ExpressionError(f"{expression!r} uses {missing[0]!r}, which is no column")
         # A column may have the name of a function of numexpr, such as sign: columns get names that no function has.
-        self._scope = {PREFIX + name: np.asarray(columns[name]) for name in grammar.names(expression)}
-        types = {name.removeprefix(PREFIX): kinds.kind_of(values) for name, values in self._scope.items()}
+        self._scope = {PREFIX + name: _native(columns[name]) for name in grammar.names(expression)}
+        types = {
+            name: kinds.kind_of(self._scope[PREFIX + name].dtype, repr(name)) for name in grammar.names(expression)
+        }
         self.kinds = kinds.table(self.tree, types)
         self._reaches: dict[ast.expr, float] = {}
 
@@ -228,6 +230,13 @@ class Evaluation:
         name = f"{_PART}{len(self._scope)}"
         self._scope[name] = values
         return ast.Name(id=name)
+
+
+def _native(values: Any) -> np.ndarray:
+    """Return a column in the order of bytes of this machine, and of float16 in the least precision that numexpr has."""
+    array = np.asarray(values)
+    kind = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
+    return array.astype(kind, copy=False)
 
 
 def _bracketed(node: ast.Constant) -> ast.expr:

@@ -30,13 +30,14 @@ _COMPARED: dict[type, Callable[[Any, Any], bool]] = {
 
 
 def check(
-    expression: str, available: Mapping[str, str] | Collection[str], place: str, *, selection: bool = False
+    expression: str, available: Mapping[str, str | np.dtype] | Collection[str], place: str, *, selection: bool = False
 ) -> str:
     """Return the kind of *expression*; raise `ExpressionError` naming *place* if it cannot be right.
 
-    *available* are the columns, with their kinds where these are known; a *selection* must not be a number.
+    *available* are the columns, with their kinds or dtypes where these are known; a *selection* must not be a number.
     """
-    known = available if isinstance(available, Mapping) else dict.fromkeys(available, UNKNOWN)
+    types = available if isinstance(available, Mapping) else dict.fromkeys(available, UNKNOWN)
+    known = {name: kind if isinstance(kind, str) else kind_of(kind, repr(name)) for name, kind in types.items()}
     try:
         if unknown := sorted(grammar.names(expression) - set(known)):
             close = difflib.get_close_matches(unknown[0], list(known), n=1)
@@ -51,16 +52,16 @@ def check(
     return kind
 
 
-def kind_of(values: np.ndarray) -> str:
-    """Return the kind of a column."""
-    match values.dtype.kind:
+def kind_of(dtype: np.dtype, name: str = "a column") -> str:
+    """Return the kind of a column of this type; *name* is for errors."""
+    match dtype.kind:
         case "b":
             return BOOL
         case "i" | "u":
             return WHOLE
         case "f":
-            return FLOAT32 if values.dtype.itemsize <= 4 else FLOAT64
-    raise ExpressionError(f"a column of type {values.dtype} holds neither numbers nor booleans")
+            return FLOAT32 if dtype.itemsize <= 4 else FLOAT64
+    raise ExpressionError(f"{name} is of type {dtype}, which holds neither numbers nor booleans")
 
 
 def is_constant(kind: str) -> bool:
