@@ -44,8 +44,8 @@ def configured(*changes: tuple[str, Any]) -> Configuration:
     return reading.check(changed(TOY, *copy.deepcopy(TRAININGS_AND_BOOTSTRAP), *changes), "toy.yaml")
 
 
-def make(folder: Path, settings: Configuration, device: str = "cpu") -> Small:
-    """Simulate, process, train, score, fill and build, as the workflow does; networks on *device*."""
+def make(folder: Path, settings: Configuration) -> Small:
+    """Simulate, process, train, score, fill and build, as the workflow does."""
     small, dask = Small(folder, settings), {}
     for sample, (path,) in small.raw().items():
         simulate_events.simulate_events(path, settings=sections.plain(simulation(settings, sample)))
@@ -59,9 +59,9 @@ def make(folder: Path, settings: Configuration, device: str = "cpu") -> Small:
     model, scores, templates = (small.of(file) for file in ("model.pt", "scores.parquet", "templates.json"))
     raw = {sample: small.raw()[sample] for sample in settings.trained_samples}
     chosen = sections.plain(training.training(settings, name, 1))
-    train_network.train_network(raw, model, small.of("history.csv"), settings=chosen, device=device)
+    train_network.train_network(raw, model, small.of("history.csv"), settings=chosen, device="cpu")
     score_events.score_events(
-        model, events, scores, settings=sections.plain(training.scoring(settings)), dask=dask, device=device
+        model, events, scores, settings=sections.plain(training.scoring(settings)), dask=dask, device="cpu"
     )
     chosen = sections.plain(inference.filling(settings, name))
     fill_templates.fill_templates(events, scores, templates, small.of("templates_notes.json"), settings=chosen)

@@ -17,7 +17,7 @@ ONE = Trained(loss=-2.0, auc=0.8, events_per_second=1e5)
 
 def check(*arguments):
     """Run the check with this Python, which sees no GPU."""
-    environment = os.environ | {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "LIMIT": "3600"}
     command = ["bash", str(ROOT / "tests" / "device" / "check.sh"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -67,7 +67,7 @@ def test_few_events_may_change_their_class():
 def checked(tmp_path_factory):
     """Return what the check of the CPU against itself printed, and its folder."""
     folder = tmp_path_factory.mktemp("device")
-    done = check("--cpu-only", "--events-seen", "20000", "--folder", str(folder))
+    done = check("--cpu-only", "--events-seen", "100000", "--folder", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, folder
 
@@ -85,7 +85,7 @@ def test_two_runs_on_the_cpu_agree_to_the_byte_and_the_rates_are_printed(checked
 def test_a_model_with_one_other_byte_is_a_difference(checked, tmp_path):
     _, folder = checked
     shutil.copytree(folder / "second", tmp_path / "second")
-    model = compare_devices.place(tmp_path / "second", "augmentation") / "model.pt"
+    model = tmp_path / "second" / "augmentation" / "model.pt"
     model.write_bytes(model.read_bytes() + b"0")
     found = compare_devices.faults(folder / "first", tmp_path / "second", ("cpu", "cpu"))
     assert found == ["augmentation: model.pt differs"]

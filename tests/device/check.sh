@@ -5,7 +5,8 @@
 #   bash tests/device/check.sh --cpu-only    CPU against CPU in another process, which must agree to the byte
 #   PYTHON=python3 bash tests/device/check.sh    uses the packages of this Python and installs nothing
 #
-# --events-seen N: the budget of every network. --folder DIR: keep what was made there. Exit status: 0 agreed, 1 differed or failed, 77 no GPU, nothing checked.
+# --events-seen N: the budget of every network. --folder DIR: keep what was made there. LIMIT=480: seconds.
+# Exit status: 0 agreed, 1 differed or failed, 77 no GPU, nothing checked, 124 not done within the limit.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 compare=tests/device/compare_devices.py
@@ -28,11 +29,11 @@ no_gpu() {
 
 if [ "$second" = cuda ] && [ -z "${PYTHON:-}" ]; then
   nvidia-smi -L 2>/dev/null | grep -q GPU || no_gpu "nvidia-smi lists none"
-  make install TORCH=cuda VENV=.venv-cuda
+  env -u PYTHON make install TORCH=cuda VENV=.venv-cuda
   PYTHON=.venv-cuda/bin/python
 fi
 PYTHON="${PYTHON:-.venv/bin/python}"
-"$PYTHON" -c 'import torch' || {
+"$PYTHON" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))' || {
   echo "check.sh: $PYTHON has no torch: 'make install' makes .venv, or give PYTHON=…" >&2
   exit 1
 }
@@ -45,7 +46,7 @@ if [ -z "$folder" ]; then
   trap 'rm -rf "$folder"' EXIT
 fi
 export OMP_NUM_THREADS=1
-timeout 480 bash -euc '
+timeout "${LIMIT:-480}" bash -euc '
   "$1" "$2" train cpu "$3/first" --events-seen "$5"
   "$1" "$2" train "$4" "$3/second" --events-seen "$5"
   "$1" "$2" compare "$3/first" "$3/second"
