@@ -83,7 +83,7 @@ format: $(TESTS) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt workflow
 
-schema: $(READY) ## Write config/schema.json, which editors use to check and complete configurations
+schema: $(READY) ## Write the schema of a configuration, for editors and for the catalogue of workflows
 	$(BIN)/python scripts/export_schema.py
 
 install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)

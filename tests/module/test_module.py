@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,11 @@ def snakemake(folder, *arguments, **environment):
         command, cwd=folder, env=clean | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
+
+
+def planned(printed):
+    """Return the rules in the table of jobs of a dry run."""
+    return set(re.findall(r"^(\w+) +\d+$", printed, flags=re.MULTILINE))
 
 
 def write(folder, snakefile, content):
@@ -97,6 +103,18 @@ def test_a_larger_workflow_uses_the_results_of_the_module(larger):
 
 def test_a_module_that_has_run_has_nothing_to_do(larger):
     assert "Nothing to be done" in snakemake(larger, "--dry-run", *TRIGGERS).stdout
+
+
+def test_results_that_were_copied_without_snakemake_run_again_where_the_configuration_changed(larger, tmp_path):
+    """Snakemake alone knows nothing of how they were made, and finds nothing to do."""
+    folder = Path(shutil.copytree(larger, tmp_path / "copy", ignore=shutil.ignore_patterns(".snakemake")))
+    done = snakemake(folder, "--dry-run", *TRIGGERS, "analyses/small/report.html")
+    assert "Nothing to be done" in done.stdout
+    assert "Snakemake knew nothing of" in done.stdout
+    write(folder, LARGER, {"nuisflow": changed(SMALL, ("templates.binning.number", 4))})
+    done = snakemake(folder, "--dry-run", *TRIGGERS, "analyses/small/report.html")
+    assert {"nuisflow_fill_templates", "nuisflow_fit_workspace"} <= planned(done.stdout)
+    assert not {"nuisflow_process_events", "nuisflow_train_network"} & planned(done.stdout)
 
 
 def test_runs_of_a_module_hold_its_results_too_and_the_handler_of_the_user_runs_as_well(larger):
@@ -244,11 +262,11 @@ def test_a_checkout_uses_the_library_beside_it_whatever_is_installed(installed, 
 
 
 def test_snakedeploy_makes_an_empty_folder_ready_to_run(tagged, installed, tmp_path):
-    program = Path(sys.executable).with_name("snakedeploy")
-    if not program.exists():
+    program = shutil.which("snakedeploy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if not program:
         pytest.skip("snakedeploy is not installed: pip install -r envs/requirements-test.txt")
     _, found = tagged
-    command = [str(program), "deploy-workflow", URL, str(tmp_path / "mine"), "--tag", "v1"]
+    command = [program, "deploy-workflow", URL, str(tmp_path / "mine"), "--tag", "v1"]
     subprocess.run(command, env=os.environ | found, check=True, capture_output=True)
     folder = tmp_path / "mine"
     done = snakemake(folder, "--dry-run", "--quiet", "rules", **found, **installed)

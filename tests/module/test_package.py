@@ -12,6 +12,7 @@ import pytest
 from analyses import ROOT
 from wheels import built, unpacked
 
+import export_schema
 from nuisflow.likelihood.kernels import compilation
 from nuisflow.likelihood.kernels.compile import counting_experiment
 from nuisflow.storage import files
@@ -82,6 +83,11 @@ def test_a_name_that_the_library_offers_is_loaded_when_it_is_asked_for():
         [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=False
     )
     assert done.stderr.splitlines()[-1] == "AttributeError: module 'nuisflow.likelihood' has no attribute 'something'"
+
+
+def test_the_schema_of_the_catalogue_of_workflows_is_that_of_editors():
+    places = [ROOT / place for place in export_schema.PLACES]
+    assert len({place.read_text() for place in places}) == 1 < len(places)
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from nuisflow.settings import expansions
 from nuisflow.storage import logs, runs
 
 results_folder = Path(workflow.pathvars.apply("<results>"))
+logs_folder = Path(workflow.pathvars.apply("<logs>"))
+origin = [Path(path) for path in workflow.configfiles]
 settings = expansions.relocated(settings, str(results_folder))
 outside_files = [path for paths in user_files.values() for path in paths]
 os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
@@ -21,13 +23,15 @@ if workflow.modifier.path_modifier.replace_prefix("results/a") != "results/a":
     )
 if workflow.is_main_process:
     try:
-        note = runs.look_after(results_folder, outside_files, surely=not is_module)
+        note = runs.look_after(
+            results_folder, outside_files, logs=logs_folder, surely=not is_module
+        )
     except runs.RunError as error:
         raise WorkflowError(str(error)) from None
     if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
         raise WorkflowError(note)
-    if note:
-        logger.warning(note)
+    for text in filter(None, (note, runs.confused(results_folder, origin))):
+        logger.warning(text)
 
 
 def begin_run() -> None:
@@ -38,7 +42,8 @@ def begin_run() -> None:
             "--rerun-triggers mtime params input software-env"
         )
     try:
-        runs.begin(results_folder, outside_files, batch=workflow.non_local_exec)
+        batch = workflow.non_local_exec
+        runs.begin(results_folder, outside_files, batch=batch, origin=origin)
     except runs.RunError as error:
         raise WorkflowError(str(error)) from None
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from nuisflow.storage import disks
+from nuisflow.storage import disks, memory
 
 FUTURE = 60.0
 """Seconds by which the date of an input may lie ahead of the clock."""
@@ -43,12 +43,13 @@ class Holder(NamedTuple):
         return f"process {self.process} on {self.host}, since {self.since}"
 
 
-def look_after(results: Path, inputs: Sequence[str], *, surely: bool = True) -> str:
+def look_after(results: Path, inputs: Sequence[str], *, logs: Path | None = None, surely: bool = True) -> str:
     """Clean up after a killed run on *results* and return what the user should know; without effect on a living one.
 
-    *inputs*: files that are not made by the workflow. *surely*: every run that Snakemake's lock is of holds *results*
-    (`begin`); if not, a lock without a known run may be that of a living one, and stays. Raise `RunError` if Snakemake
-    could not even note what it does.
+    *inputs*: files that are not made by the workflow. *logs*: the folder of the records, by default that of the
+    results; what Snakemake has forgotten of their files is told again. *surely*: every run that Snakemake's lock is of
+    holds *results* (`begin`); if not, a lock without a known run may be that of a living one, and stays. Raise
+    `RunError` if Snakemake could not even note what it does.
     """
     _try_writing(LOCKS)
     with contextlib.suppress(OSError), _lock(results) as (free, handle):
@@ -60,7 +61,7 @@ def look_after(results: Path, inputs: Sequence[str], *, surely: bool = True) -> 
             where = "in the batch system" if holder.batch else f"on {holder.host}"
             return (
                 f"{results}: the last run ({holder}) did not end by itself. When none of its jobs is left {where}, "
-                "take off its lock: snakemake --unlock, or make run SNAKEMAKE_ARGS=--unlock"
+                "take off its lock: make run SNAKEMAKE_ARGS=--unlock (or snakemake --unlock)"
             )
         for path in left:
             path.unlink()
@@ -68,7 +69,8 @@ def look_after(results: Path, inputs: Sequence[str], *, surely: bool = True) -> 
             _forget_unreadable()
             os.ftruncate(handle, 0)
         notes = [f"{results}: the last run was killed ({holder}); this one goes on"] if left and holder else []
-        return "\n".join([*notes, *_unwritable(results), *_redated(results, inputs)])
+        notes += [*_unwritable(results), *_redated(results, inputs), *_remembered(results, logs)]
+        return "\n".join(notes)
     return ""
 
 
@@ -79,8 +81,11 @@ def is_busy(results: Path) -> bool:
     return False
 
 
-def begin(results: Path, inputs: Sequence[str], *, batch: bool) -> None:
-    """Hold *results* until this process ends; stop if another one does, or if nothing can be written there."""
+def begin(results: Path, inputs: Sequence[str], *, batch: bool, origin: Sequence[Path] = ()) -> None:
+    """Hold *results* until this process ends; stop if another one does, or if nothing can be written there.
+
+    *origin*: the files of the configuration, which the next run compares with its own (`confused`).
+    """
     late = [path for path in inputs if Path(path).exists() and Path(path).stat().st_mtime > time.time() + FUTURE]
     if late:
         raise RunError(f"{late[0]} is dated in the future; set the clock of this machine, or: touch {late[0]}")
@@ -92,6 +97,8 @@ def begin(results: Path, inputs: Sequence[str], *, batch: bool) -> None:
             raise RunError(_busy(results, _read(handle)))
         _write(handle, Holder(os.getpid(), os.uname().nodename, datetime.now().isoformat(" ", "seconds"), batch))
         _held.append(handle)
+        text = json.dumps([str(path.resolve()) for path in origin])
+        _path(results).with_suffix(".origin").write_text(text, encoding="utf-8")
         atexit.register(_end, handle, os.getpid())
 
 
@@ -187,6 +194,37 @@ def _forget_unreadable() -> None:
             marker = LOCKS / "incomplete" / path.relative_to(LOCKS / "metadata")
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.write_text('{"external_jobid": null}', encoding="utf-8")
+
+
+def _remembered(results: Path, logs: Path | None) -> list[str]:
+    """Tell Snakemake what records say of files that it knows nothing of, once for every record."""
+    place = logs or results / "logs"
+    stamp = _path(results).with_suffix(".told")
+    since = stamp.stat().st_mtime if stamp.exists() and memory.METADATA.exists() else 0.0
+    newest = memory.newest(place)
+    if newest <= since:
+        return []
+    told = memory.restore(place, since)
+    stamp.touch()
+    os.utime(stamp, (newest, newest))
+    return [f"{results}: Snakemake knew nothing of {told} files; what made them is in {place}"] if told else []
+
+
+def confused(results: Path, origin: Sequence[Path]) -> str:
+    """Return a warning if the last run on *results* was of another configuration that is still there, else nothing.
+
+    *origin*: the files of this one. Both have the same analysis name, or the same folder of results.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        last = json.loads(_path(results).with_suffix(".origin").read_text(encoding="utf-8"))
+        others = [path for path in last if Path(path).exists()]
+        mine = [str(path.resolve()) for path in origin]
+        if others and mine and others != mine:
+            return (
+                f"{results}: the last run here was of {', '.join(others)}, this one is of {', '.join(mine)}: each "
+                "makes anew what the other made. Give one of them another name (analysis: …)"
+            )
+    return ""
 
 
 def _redated(results: Path, inputs: Sequence[str]) -> list[str]:
