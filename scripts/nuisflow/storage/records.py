@@ -117,9 +117,10 @@ def _installed_commit() -> str | None:
     """Return the commit that pip noted (PEP 610) when it installed the library from a repository."""
     try:
         text = importlib.metadata.distribution("nuisflow").read_text("direct_url.json")
-        return json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+        commit: str | None = json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
     except (importlib.metadata.PackageNotFoundError, ValueError, AttributeError):
         return None
+    return commit
 
 
 def _utc(seconds: float) -> str:
