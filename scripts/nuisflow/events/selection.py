@@ -14,8 +14,7 @@ from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import EventSelection, Processing
-from nuisflow.storage import event_files
-from nuisflow.storage.event_files import TREE
+from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
@@ -27,27 +26,21 @@ class EventError(ValueError):
 
 
 class Chunk(NamedTuple):
-    """Rows *start* to *stop* of the file *path*; *entry* is the index of row *start* in the whole sample."""
+    """Rows *start* to *stop* of the columnar file *path* of a sample."""
 
     path: Path
     start: int
     stop: int
-    entry: int
 
 
-def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the files of a sample, or the rows between two shares of them, into pieces of at most *size* rows."""
-    numbers = [event_files.count_rows(path, tree) for path in paths]
-    begin, end = (round(share * sum(numbers)) for share in part)
-    pieces, first = [], 0
-    for path, rows in zip(paths, numbers, strict=True):
-        low, high = max(begin - first, 0), min(end - first, rows)
-        pieces += [Chunk(path, start, min(start + size, high), first + start) for start in range(low, high, size)]
-        first += rows
-    if not pieces:
-        few = f" among rows {begin} to {end} of {first} (toys.bootstrap.share)" if first else ""
-        raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
-    return pieces
+def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
+    """Cut the rows of a sample, or those between two shares of them, into pieces of at most *size* rows."""
+    rows = ingested.open(path).rows
+    begin, end = (round(share * rows) for share in part)
+    if begin == end:
+        few = f" among rows {begin} to {end} of {rows} (toys.bootstrap.share)" if rows else ""
+        raise EventError(f"{path}: no events{few}; an empty sample cannot be used")
+    return [Chunk(path, start, min(start + size, end)) for start in range(begin, end, size)]
 
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
@@ -55,33 +48,26 @@ def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
     return EVERYTHING if sample.process == "data" else selection.rows
 
 
-def tree_name(selection: EventSelection) -> str:
-    """Return the name of the tree in the raw ROOT files."""
-    return getattr(selection.dataset, "tree", TREE)
-
-
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
-    """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
-    offered = datasets.of(selection.dataset)
-    if hasattr(offered, "read"):
-        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
-    else:
-        wanted = datasets.raw_columns(selection.dataset)
-        columns = event_files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
-    columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
+    table = ingested.open(chunk.path)
+    # Of what the data set may have, collision data lack the branches that only simulation has.
+    wanted = [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
+    columns: Columns = table.read(wanted, chunk.start, chunk.stop)
+    if hasattr(offered := datasets.of(selection.dataset), "grouped"):
+        columns = offered.grouped(columns)
+    columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
-        name = f"ratio_{path.parent.name}"
-        columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
+        columns |= event_files.read_rows(path, [f"ratio_{path.parent.name}"], chunk.start, chunk.stop)
     if sample.selection is None:
         return columns
     chosen = expressions.decide(sample.selection, columns, f"{chunk.path}: selection of the sample")
     return _rows(columns, np.flatnonzero(chosen))
 
 
-def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
+def load(path: Path, selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
     """Return all raw columns of *sample* and ``entry``, in memory."""
-    pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
-    parts = [read(chunk, selection, sample) for chunk in pieces]
+    parts = [read(chunk, selection, sample) for chunk in chunks(path, size, part_of(selection, sample))]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -179,13 +165,13 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
             )
 
 
-def process(paths: Sequence[Path], settings: Processing, dask: Dask) -> Iterator[Columns]:
-    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
+def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
+    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of its rows.
 
     Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
     variation and ``factor_<name>_member<number>`` of every weight set.
     """
-    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size, part_of(settings.events, settings.sample))
+    pieces = chunks(path, dask.chunk_size, part_of(settings.events, settings.sample))
     work = functools.partial(_process_chunk, settings=settings)
     selected = 0
     for columns in parallel.ordered_map(work, pieces, dask):

@@ -165,10 +165,10 @@ class Pool:
             raise BatchError("regions: none has the observable 'score', so that there is nothing to train on")
 
     @classmethod
-    def load(cls, raw: Mapping[str, Sequence[Path]], settings: TrainingSamples) -> "Pool":
-        """Read the raw files of every training sample."""
+    def load(cls, events: Mapping[str, Path], settings: TrainingSamples) -> "Pool":
+        """Read the ingested events of every training sample."""
         samples = {
-            name: selection.load(raw[name], settings.events, sample) for name, sample in settings.samples.items()
+            name: selection.load(events[name], settings.events, sample) for name, sample in settings.samples.items()
         }
         return cls(samples, settings)
 
