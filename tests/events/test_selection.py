@@ -176,3 +176,34 @@ def test_written_events_come_back_with_region_names(raw, tmp_path):
     table = pd.read_parquet(path)
     assert len(table) == rows
     assert set(table["region"]) == {"signal", "control"}
+
+
+def test_there_may_be_more_regions_than_a_small_integer_counts(raw):
+    regions = {
+        f"r{number}": RegionSelection(selection=f"(x >= {number / 200}) & (x < {(number + 1) / 200})", observable="pt")
+        for number in range(200)
+    }
+    found = together(
+        selection.process(raw, processing(events=SELECTION.model_copy(update={"regions": regions})), Dask())
+    )
+    x = np.concatenate([pd.read_parquet(path)["x"].to_numpy() for path in raw])[found["entry"]]
+    np.testing.assert_array_equal(found["region"], np.floor(x.astype(float) * 200))
+
+
+def test_the_data_of_an_estimate_have_a_weight_but_nothing_that_only_simulation_has(raw, monkeypatch):
+    asked = []
+
+    class Offered:
+        @staticmethod
+        def read(path, start, stop, *, simulated):
+            asked.append(simulated)
+            return event_files.read_rows(path, ["pt", "x"], start, stop)
+
+    monkeypatch.setattr(selection.datasets, "of", lambda _: Offered)
+    chunk = selection.Chunk(raw[0], 0, 10, 0)
+    for sample in (Sample(process="data"), Sample(process="qcd", weight="1.0", recorded=True), SAMPLE):
+        selection.read(chunk, SELECTION, sample)
+    assert asked == [False, False, True]
+    assert selection.part_of(SELECTION.model_copy(update={"rows": (0.3, 1.0)}), Sample(process="q", recorded=True)) == (
+        0.0, 1.0,
+    )  # fmt: skip

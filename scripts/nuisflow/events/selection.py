@@ -52,7 +52,12 @@ def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
     """Return which rows of *sample* are used, as shares: all of collision data."""
-    return EVERYTHING if sample.process == "data" else selection.rows
+    return EVERYTHING if is_data(sample) else selection.rows
+
+
+def is_data(sample: Sample) -> bool:
+    """Return whether *sample* is collision data, also where they serve in an estimate."""
+    return sample.process == "data" or sample.recorded
 
 
 def tree_name(selection: EventSelection) -> str:
@@ -64,7 +69,7 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
     offered = datasets.of(selection.dataset)
     if hasattr(offered, "read"):
-        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
+        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=not is_data(sample))
     else:
         wanted = datasets.raw_columns(selection.dataset)
         columns = event_files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
@@ -129,7 +134,7 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
     common = np.ones(size, dtype=bool)
     if selection.selection is not None:
         common &= expressions.evaluate(selection.selection, columns).astype(bool)
-    region = np.full(size, OUTSIDE, dtype=np.int8)
+    region = np.full(size, OUTSIDE, dtype=np.int16)
     names = list(selection.regions)
     for index, (name, chosen) in enumerate(selection.regions.items()):
         inside = common

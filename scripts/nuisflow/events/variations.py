@@ -57,7 +57,7 @@ def _new_values(columns: Columns, changes: Mapping[str, str], z: Strength, missi
 def factor(variation: Variation, columns: Columns, z: Strength) -> np.ndarray:
     """Return the factor on the event weights at *z*: shape (events,), 1 at z = 0.
 
-    Rates are log-normal, (1 + size)^z; a weight given as up and down is up^z above 0 and down^-z below (HistFactory
+    Rates are log-normal (`Rate.factor`); a weight given as up and down is up^z above 0 and down^-z below (HistFactory
     interpolation code 1, arXiv:1007.1727 appendix; CERN-OPEN-2012-016 eq. 8).
     """
     size = len(next(iter(columns.values())))
@@ -69,7 +69,9 @@ def factor(variation: Variation, columns: Columns, z: Strength) -> np.ndarray:
             up = expressions.evaluate(expression, columns, size).astype(float)
             down = 1 / up if variation.down is None else expressions.evaluate(variation.down, columns, size)
             return np.asarray(np.where(strength >= 0, up ** np.maximum(strength, 0), down ** np.maximum(-strength, 0)))
-        case Rate(size=relative) | Luminosity(size=relative):
+        case Rate():
+            return variation.factor(strength)
+        case Luminosity(size=relative):
             return np.asarray((1 + relative) ** strength)
         case _:
             return np.ones(size)

@@ -27,10 +27,12 @@ def ratios(raw: Mapping[str, Sequence[Path]], classifier: Classifier, settings: 
     """Yield the column ``ratio_<variation>`` for all events of the sample of *settings*, chunk by chunk, in order.
 
     *raw*: the files of all samples that are compared. The sum of weights after reweighting is that of the alternative
-    samples, as is their shape. Events that no region selects at nominal have a ratio too, as far as features exist.
+    samples, as is their shape. Events that no region selects at nominal have a ratio too, as far as features exist, and
+    so do rows of the files that are not of the sample: the ratio of a row is found by its number.
     """
     scale = _scale(raw, classifier, settings)
-    name, own = f"ratio_{settings.variation}", settings.samples[settings.sample]
+    name = f"ratio_{settings.variation}"
+    own = settings.samples[settings.sample].model_copy(update={"selection": None})
     for chunk in selection.chunks(raw[settings.sample], selection.tree_name(settings.events), CHUNK):
         columns = selection.derived(selection.read(chunk, settings.events, own), settings.events)
         found = np.ones(len(columns["entry"]))

@@ -120,7 +120,7 @@ def _codes(path: Path, name: str, values: np.ndarray, known: Sequence[str]) -> n
     found, places = np.unique(values.astype(str), return_inverse=True)
     if unknown := [str(text) for text in found if text not in known]:
         raise FileError(f"{path}: column {name!r} has {unknown[0]!r}; expected {', '.join(known)}")
-    return np.array([list(known).index(text) for text in found], dtype=np.int8)[places]
+    return np.array([list(known).index(text) for text in found], dtype=np.int16)[places]
 
 
 @contextlib.contextmanager
