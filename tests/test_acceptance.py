@@ -16,6 +16,12 @@ from nuisflow.templates import displacements, filling
 from nuisflow.templates import histograms as templates
 from nuisflow.templates.conditional import fill, move, needed
 
+RENORMALISED = {
+    "kept": {},
+    "renormalised": {"tes": (("signal", "control"),)},
+    "by_region": {"tes": (("signal",), ("control",))},  # decorrelate: [region]
+    "restricted": {"tes": (("signal",),)},  # regions: [signal]
+}
 MOVED = [("higgs", side) for side in ("up", "down")] + [("z", side) for side in ("up", "down")]
 
 
@@ -31,8 +37,10 @@ def filled(tmp_path_factory):
     nominal, scores = test_filling.write(folder)
     paths, rescored = test_displacements.write(folder, test_displacements.displaced_events())
     points = {name: point | {"variation": name.rpartition("_")[0]} for name, point in test_displacements.POINTS.items()}
-    for name, renormalised in {"kept": (), "renormalised": ("tes",)}.items():
+    for name, renormalised in RENORMALISED.items():
         settings = test_filling.filling(renormalised=renormalised)
+        restricted = {"tes": ("signal",)} if name == "restricted" else {}
+        settings = settings.model_copy(update={"restricted": restricted})
         found = filling.fill(nominal, scores, settings).histograms
         displaced = test_displacements.filling(renormalised=renormalised, displaced=points)
         results[name] = found, displacements.fill(found, paths, scores, rescored, displaced)
@@ -58,6 +66,26 @@ def test_renormalised_templates_are_the_kept_ones_times_one_number(filled, proce
     for before, after in zip(kept, found, strict=True):
         assert after.values == pytest.approx(before.values * factor, rel=1e-12)
         assert after.variances == pytest.approx(before.variances * factor**2, rel=1e-12)
+
+
+@pytest.mark.parametrize(("process", "side"), MOVED)
+def test_a_shift_of_every_region_by_itself_keeps_the_yield_of_every_region(filled, process, side):
+    """Its parameters move one region at a time: only so does each of them keep the sum over regions."""
+    found, displaced = filled["by_region"]
+    nominal = totals(found, process, "nominal")
+    assert totals(found, process, f"tes_{side}") == pytest.approx(nominal, rel=1e-12)
+    assert totals(displaced, process, "tes_up2") == pytest.approx(nominal, rel=1e-12)
+
+
+@pytest.mark.parametrize(("process", "side"), MOVED)
+def test_a_shift_of_one_region_keeps_the_yield_there_and_is_nominal_elsewhere(filled, process, side):
+    found = filled["restricted"][0]
+    nominal, varied = totals(found, process, "nominal"), totals(found, process, f"tes_{side}")
+    assert varied == pytest.approx(nominal, rel=1e-12)
+    shape = [templates.content(found["signal"], process, name).values for name in ("nominal", f"tes_{side}")]
+    assert not np.allclose(*shape, rtol=1e-3)
+    other = [templates.content(found["control"], process, name).values for name in ("nominal", f"tes_{side}")]
+    np.testing.assert_array_equal(*other)
 
 
 def test_nothing_else_is_renormalised(filled):
@@ -89,14 +117,24 @@ def test_a_process_without_events_at_the_variation_stays_without(filled):
     for histogram in found.values():
         for field in ("value", "variance"):
             histogram.view(flow=True)[field][0, histogram.axes["variation"].index("tes_up")] = 0
-    filling.renormalise(found, found, ["higgs"], "tes_up")
+    filling.renormalise(found, found, ["higgs"], "tes_up", list(found))
     assert sum(totals(found, "higgs", "tes_up").values()) == 0
 
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
     """Return what a conditional training is fitted with, where every point has another yield, renormalised."""
-    shift = {"kind": "shift", "shift": "rotation", "size": 0.5, "acceptance": "renormalised"}
+    return rescored(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def conditional_by_region(tmp_path_factory):
+    """Return the same with one parameter per region."""
+    return rescored(tmp_path_factory, decorrelate=("region",))
+
+
+def rescored(tmp_path_factory, **options):
+    shift = {"kind": "shift", "shift": "rotation", "size": 0.5, "acceptance": "renormalised"} | options
     settings = test_conditional.configured()
     settings = settings.model_copy(
         update={"variations": settings.variations | {"rotation": settings.variations["rotation"].model_validate(shift)}}
@@ -125,6 +163,20 @@ def test_events_scored_at_every_hypothesised_z_have_the_nominal_yield(conditiona
         assert varied == pytest.approx(nominal, rel=1e-9)
 
 
+def test_events_scored_at_every_z_keep_the_yield_of_every_region_where_each_has_a_parameter(conditional_by_region):
+    _, filled = conditional_by_region
+    for histogram in filled.histograms.values():
+        at = histogram.axes["at"][0]
+        varied, nominal = (
+            histogram[{"process": "signal", "variation": name, "at": at}].values().sum()
+            for name in ("rotation_up2", "nominal")
+        )
+        assert varied == pytest.approx(nominal, rel=1e-9)
+    of_main = filled.patterns[filled.patterns["b0"] < len(test_conditional.BINS["main"]) - 1]
+    sums = of_main.groupby(["point", "process"])["weight"].sum()
+    assert sums["rotation_up2", "signal"] == pytest.approx(sums["nominal", "signal"], rel=1e-9)
+
+
 def test_pseudo_experiments_are_thrown_from_the_renormalised_yield(conditional):
     _, filled = conditional
     sums = filled.patterns.groupby(["point", "process"])["weight"].sum()
@@ -140,8 +192,16 @@ def test_the_default_keeps_the_acceptance_and_a_change_reruns_no_events_and_no_t
     assert processing(kept, "ttbar", "tes_up") == processing(found, "ttbar", "tes_up")
     assert training.training(kept, "augmentation", 1) == training.training(found, "augmentation", 1)
     assert inference.workspace(kept) == inference.workspace(found)
-    assert inference.filling(kept).renormalised == inference.displaced_filling(kept).renormalised == ()
-    assert inference.filling(found).renormalised == inference.displaced_filling(found).renormalised == ("tes",)
+    assert inference.filling(kept).renormalised == inference.displaced_filling(kept).renormalised == {}
+    assert (
+        inference.filling(found).renormalised
+        == inference.displaced_filling(found).renormalised
+        == {"tes": (tuple(kept.regions),)}
+    )
+    parted = reading.check(
+        changed(content, ("variations.tes.acceptance", "renormalised"), ("variations.tes.decorrelate", ["region"]))
+    )
+    assert inference.filling(parted).renormalised == {"tes": tuple((name,) for name in kept.regions)}
 
 
 def test_another_word_than_kept_and_renormalised_is_refused():

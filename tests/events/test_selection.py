@@ -258,3 +258,15 @@ def test_columns_called_weight_row_region_or_observable_are_columns_like_any_oth
     assert np.array_equal(found["weight"], columns["weight"][2:])
     assert np.array_equal(found["observable"], columns["observable"][2:])
     assert np.allclose(found["sum"], 3 * HOLES["x"][2:] + 3)
+
+
+def test_there_may_be_more_regions_than_a_small_integer_counts(raw):
+    regions = {
+        f"r{number}": RegionSelection(selection=f"(x >= {number / 200}) & (x < {(number + 1) / 200})", observable="pt")
+        for number in range(200)
+    }
+    found = together(
+        selection.process(raw, processing(events=SELECTION.model_copy(update={"regions": regions})), Dask())
+    )
+    x = np.concatenate([pd.read_parquet(path)["x"].to_numpy() for path in raw])[found["entry"]]
+    np.testing.assert_array_equal(found["region"], np.floor(x.astype(float) * 200))

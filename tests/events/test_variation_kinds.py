@@ -291,7 +291,7 @@ def test_a_held_out_sample_is_a_true_point_of_its_own(tmp_path):
 TWO_POINT = {"kind": "two_point", "up": ("other",), "processes": ("background",)}
 
 
-def two_point_pool(number=6000):
+def two_point_pool(number=6000, **other):
     training = {"strategy": "augmentation", "variations": ["shift"]}
     content = settings(training).model_dump() | {"alternatives": {"other": ("generator", 1.0)}}
     content["samples"]["other"] = {"process": "background", "weight": "w"}
@@ -300,7 +300,7 @@ def two_point_pool(number=6000):
     samples = {
         "signal": columns(number, (1.0, 1.0), 1),
         "background": columns(number, (0.0, 0.0), 2),
-        "other": columns(number, (0.5, 0.0), 3),
+        "other": columns(number, (0.5, 0.0), 3) | other,
     }
     return batches.Pool(samples, TrainingSamples.model_validate(content))
 
@@ -318,6 +318,18 @@ def test_events_have_the_z_of_their_sample_and_both_samples_count_as_one():
     # Signal, on which it does not act, has either z as often: nothing can be learned from which process it is.
     assert found.z[:first, 1].mean() == pytest.approx(0.5, abs=0.05)
     assert np.all(found.z[:, 0] == 0)
+
+
+def test_an_alternative_sample_with_negative_weights_is_an_error_in_training():
+    """They were cut to 0: 3194 events were expected of 2388."""
+    weights = np.where(np.arange(6000) % 5 == 0, -1.0, 1.0).astype(np.float32)
+    pool = two_point_pool(w=weights)
+    rows = pool.rows(0, validation=False)
+    pool.events(rows)  # nominal events alone
+    with pytest.raises(
+        batches.BatchError, match=r"sample 'other': .* negative weight .* set samples.other.train to false"
+    ):
+        pool.events(rows, np.zeros((sum(map(len, rows.values())), 2)))
 
 
 def test_nominal_events_have_no_alternative_among_them():

@@ -62,6 +62,14 @@ def test_rates_are_log_normal_and_symmetric_in_the_logarithm(size, z):
     assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up)
 
 
+@given(up=st.floats(-0.5, 2), down=st.floats(-0.5, 2), z=st.floats(0, 4))
+def test_an_asymmetric_rate_reaches_up_and_down_and_is_a_power_of_each_beyond(up, down, z):
+    rate = Rate(kind="rate", size=(up, down))
+    assert np.allclose(variations.factor(rate, COLUMNS, np.array([1.0, -1.0, 0.0])), [1 + up, 1 + down, 1])
+    assert np.allclose(variations.factor(rate, COLUMNS, z), (1 + up) ** z)
+    assert np.allclose(variations.factor(rate, COLUMNS, -z), (1 + down) ** z)
+
+
 @given(z=st.floats(0.01, 3))
 def test_up_and_down_lie_on_opposite_sides_of_nominal(z):
     for variation in (

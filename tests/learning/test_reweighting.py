@@ -80,6 +80,36 @@ def test_the_reweighted_events_have_yield_and_shape_of_the_alternative_ones(made
     assert mean == pytest.approx(np.average(wanted["x"], weights=wanted["w"]), abs=0.03)
 
 
+def test_a_sample_that_is_a_part_of_its_files_has_the_ratios_of_all_rows_and_finds_its_own(made, tmp_path):
+    _, raw, ratio, classifier = made
+    changes = [("samples.b.selection", "x > 0"), ("samples.b_low", CONTENT["samples"]["b"] | {"selection": "x <= 0"})]
+    chosen = check(*changes)
+    both = reweighted_samples(chosen, "generator")
+    assert both == ["b", "b_low", "other"]
+    files_of = {name: raw.get(name, raw["b"]) for name in both}
+    found = reweighting.ratios(files_of, classifier, reweightings.reweighting(chosen, "generator", "b"))
+    found = np.concatenate([part["ratio_generator"] for part in found])
+    np.testing.assert_allclose(found, ratio, rtol=1e-5)
+    path = tmp_path / "generator" / "b.parquet"
+    event_files.write_event_parts(path, iter([{"ratio_generator": found}]), {})
+    rules = processing(chosen, "b", "nominal")
+    rules = rules.model_copy(update={"sample": rules.sample.model_copy(update={"ratios": (str(path),)})})
+    parts = list(selection.process(raw["b"], rules, Dask(chunk_size=3000)))
+    entry = np.concatenate([part["entry"] for part in parts])
+    assert (pd.read_parquet(raw["b"][0])["x"].to_numpy()[entry] > 0).all()
+    up = np.concatenate([part["factor_generator_up"] for part in parts])
+    np.testing.assert_allclose(up, ratio[entry], rtol=1e-5)
+
+
+def test_a_negative_sample_that_trains_nothing_is_reweighted_without_teaching_the_classifier():
+    negative = CONTENT["samples"]["b"] | {"weight": "-w", "train": False}
+    settings = check(("samples.b_negative", negative))
+    assert reweighted_samples(settings, "generator") == ["b", "b_negative", "other"]
+    assert list(reweighting_training(settings, "generator").samples) == ["b", "other"]
+    assert list(reweightings.reweighting(settings, "generator", "b_negative").samples) == ["b", "b_negative", "other"]
+    assert settings.samples["b_negative"].ratios == ("results/two/reweighting/generator/b_negative.parquet",)
+
+
 def test_events_read_their_ratios_as_a_column_in_pieces_of_any_size(made, tmp_path):
     settings, raw, ratio, _ = made
     path = tmp_path / "generator" / "b.parquet"

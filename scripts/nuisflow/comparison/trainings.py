@@ -248,7 +248,8 @@ def read_weights(events: Iterable[Path], settings: ComparisonSettings) -> dict[s
 def auc(scores: Path, samples: Mapping[str, Weighted], settings: ComparisonSettings) -> float:
     """Return the area under the ROC curve of signal against all backgrounds, with their expected yields as weights.
 
-    Events of all regions whose observable is the score enter; nan where there are none.
+    Events of all regions whose observable is the score enter; nan where there are none. The direction does not count:
+    a histogram does not mind whether the signal has high or low values.
     """
     table = files.read_table(scores)
     table = table[table["variation"] == NOMINAL]
@@ -263,7 +264,8 @@ def auc(scores: Path, samples: Mapping[str, Weighted], settings: ComparisonSetti
         values.append(score[chosen.scored])
         weights.append(chosen.weights[chosen.scored])
         labels.append(np.full(np.count_nonzero(chosen.scored), process == settings.signal))
-    return metrics.area_under_curve(np.concatenate(values), np.concatenate(labels), np.concatenate(weights))
+    area = metrics.area_under_curve(np.concatenate(values), np.concatenate(labels), np.concatenate(weights))
+    return max(area, 1 - area)
 
 
 # --- which training is best -----------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> lis
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
     """Return which rows of *sample* are used, as shares: all of collision data."""
-    return EVERYTHING if sample.process == "data" else selection.rows
+    return EVERYTHING if sample.is_data else selection.rows
 
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
@@ -116,7 +116,7 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
     common = np.ones(size, dtype=bool)
     if selection.selection is not None:
         common &= expressions.decide(selection.selection, columns, "selection", selection.derived)
-    region = np.full(size, OUTSIDE, dtype=np.int8)
+    region = np.full(size, OUTSIDE, dtype=np.int16)
     names = list(selection.regions)
     for index, (name, chosen) in enumerate(selection.regions.items()):
         inside = common

@@ -62,7 +62,7 @@ def _new_values(
 def factor(variation: Variation, columns: Columns, z: Strength, name: str = "weight") -> np.ndarray:
     """Return the factor on the event weights at *z*: shape (events,), 1 at z = 0; *name* is for errors.
 
-    Rates are log-normal, (1 + size)^z; a weight given as up and down is up^z above 0 and down^-z below (HistFactory
+    Rates are log-normal (`Rate.factor`); a weight given as up and down is up^z above 0 and down^-z below (HistFactory
     interpolation code 1, arXiv:1007.1727 appendix; CERN-OPEN-2012-016 eq. 8).
     """
     size = len(next(iter(columns.values())))
@@ -79,7 +79,9 @@ def factor(variation: Variation, columns: Columns, z: Strength, name: str = "wei
             up = _power(_side(expression, columns, f"{place}.up"), np.maximum(strength, 0), f"{place}.up")
             down = _power(_side(other, columns, f"{place}.down"), np.maximum(-strength, 0), f"{place}.down")
             return np.asarray(np.where(strength >= 0, up, down))
-        case Rate(size=relative) | Luminosity(size=relative):
+        case Rate():
+            return variation.factor(strength)
+        case Luminosity(size=relative):
             return np.asarray((1 + relative) ** strength)
         case _:
             return np.ones(size)

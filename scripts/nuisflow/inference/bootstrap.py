@@ -15,7 +15,7 @@ import pandas as pd
 from nuisflow import seeds
 from nuisflow.events import parallel
 from nuisflow.events import selection as events
-from nuisflow.events.scored_events import TemplateError
+from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
 from nuisflow.likelihood import fits, starts, toys
@@ -77,7 +77,7 @@ class Filler(NamedTuple):
         found = np.empty(len(values), dtype=np.int64)
         for index, (cuts, first) in enumerate(zip(self.edges, self.first, strict=True)):
             inside = region == index
-            found[inside] = first + np.searchsorted(cuts[1:-1], values[inside], side="right")
+            found[inside] = first + np.searchsorted(cuts[1:-1], snapped(values[inside], cuts), side="right")
         return found
 
 
@@ -128,7 +128,7 @@ def factor(truth: Truth, process: str, settings: BootstrapSettings) -> float:
         if process not in (varied.processes or ()):
             continue
         if isinstance(varied, Rate):
-            result *= (1 + varied.size) ** truth.z[name]
+            result *= float(varied.factor(truth.z[name]))
         elif isinstance(varied, Luminosity):
             result *= max(1 + varied.size * truth.z[name], 0.0)
     return float(result)

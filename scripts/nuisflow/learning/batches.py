@@ -242,6 +242,8 @@ class Pool:
         """Return the selected events among *rows* of one sample."""
         sample = self.settings.samples[name]
         columns = {column: values[rows] for column, values in self.samples[name].items()}
+        if name in self.settings.alternatives:
+            _check_weights(selection.select(columns, self.settings.events, sample, {}, {}), name)
         if not nominal:
             z = self._settled(name, columns["entry"], z)
         own = self._at(name, columns, z)

@@ -28,10 +28,11 @@ def ratios(events: Mapping[str, Path], classifier: Classifier, settings: Reweigh
 
     *events*: the ingested events of all samples that are compared. The sum of weights after reweighting is that of the
     alternative samples, as is their shape. Events that no region selects at nominal have a ratio too, as far as
-    features exist.
+    features exist, and so do rows that are not of the sample: the ratio of a row is found by its number.
     """
     scale = _scale(events, classifier, settings)
-    name, own = f"ratio_{settings.variation}", settings.samples[settings.sample]
+    name = f"ratio_{settings.variation}"
+    own = settings.samples[settings.sample].model_copy(update={"selection": None})
     for chunk in selection.chunks(events[settings.sample], CHUNK):
         columns = selection.derived(selection.read(chunk, settings.events, own), settings.events)
         found = np.ones(len(columns["entry"]))

@@ -170,7 +170,7 @@ def origin(settings: Configuration, sample: str) -> Origin:
 def ingestion(settings: Configuration, sample: str) -> Ingestion:
     """Return what ingest_events of *sample* depends on: of declared columns it keeps those that anything uses."""
     chosen, dataset = settings.samples[sample], settings.dataset
-    raw = datasets.raw_columns(dataset) if chosen.process != "data" else datasets.measured_columns(dataset)
+    raw = datasets.raw_columns(dataset) if not chosen.is_data else datasets.measured_columns(dataset)
     used: Collection[str] = raw
     if dataset.kind == "flat":
         others = [text for other in settings.samples.values() for text in expressions_of(other)]
@@ -183,7 +183,7 @@ def ingestion(settings: Configuration, sample: str) -> Ingestion:
         sample=sample,
         columns=tuple(name for name in raw if name in used),
         declared=raw,
-        weight=weight if chosen.process != "data" and weight and expressions.names(weight) <= set(raw) else None,
+        weight=weight if not chosen.is_data and weight and expressions.names(weight) <= set(raw) else None,
     )
 
 

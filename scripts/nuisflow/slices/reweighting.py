@@ -22,11 +22,14 @@ class Reweighting(Section):
 
 
 def reweighted_samples(settings: Configuration, variation: str) -> list[str]:
-    """Return the samples that a reweighting compares: those of its processes, and their alternatives."""
+    """Return the samples that a reweighting compares: those of its processes, and their alternatives.
+
+    In the sidebands of estimates the same events stand for themselves with negative weights: they have the same ratios.
+    """
     chosen = settings.variations[variation]
-    alternatives = tuple(getattr(chosen, "alternatives", ()))
-    processes = points.affected(settings, variation)
-    return [name for name in settings.simulated if settings.samples[name].process in processes] + [*alternatives]
+    processes = set(points.affected(settings, variation)) - points.parts(settings).keys()
+    names = [*settings.simulated, *getattr(chosen, "alternatives", ())]
+    return [name for name in names if settings.samples[name].process in processes]
 
 
 def reweighting(settings: Configuration, variation: str, sample: str) -> Reweighting:
@@ -44,13 +47,17 @@ def reweighting(settings: Configuration, variation: str, sample: str) -> Reweigh
 
 
 def reweighting_training(settings: Configuration, variation: str) -> TrainingSamples:
-    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own."""
+    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own.
+
+    Samples that no classifier is trained on (``train: false``) are reweighted all the same.
+    """
     whole = reweighting(settings, variation, "")
     return TrainingSamples(
         events=whole.events,
         samples={
             name: sample.model_copy(update={"process": "alternative" if name in whole.alternatives else "nominal"})
             for name, sample in whole.samples.items()
+            if settings.samples[name].train
         },
         signal="alternative",
         variations={},

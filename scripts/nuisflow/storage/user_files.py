@@ -23,7 +23,7 @@ Columns = dict[str, Any]
 Text = Mapping[str, Sequence[str]]
 """Columns of text, and what may be in them."""
 BOOLEAN, WHOLE, SINGLE, DOUBLE = (np.dtype(name) for name in ("bool", "int64", "float32", "float64"))
-CODE = np.dtype("int8")
+CODE = np.dtype("int16")
 """The type of a column of text: the index of what it may be."""
 EXACT = 2**53
 """Whole numbers up to here are exact in double precision."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from nuisflow.strategies.binning import Binning
     from nuisflow.strategies.networks import Architecture
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
@@ -137,6 +138,11 @@ class Strategy(BaseModel):
 
         The templates then have one bin per class and fold, since the classes of two networks are not the same.
         """
+        return None
+
+    @property
+    def own_binning(self) -> "Binning | None":
+        """The bins of its score, if they are other than those of all trainings."""
         return None
 
     def changes(self) -> dict[str, Any]:

@@ -141,6 +141,10 @@ def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
     if training.needs_variations and not training.variations:
         yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
     yield from names.duplicates(training.variations, f"{place}.variations")
+    for problem in variations.expression_problems(
+        getattr(training, "expression", None), settings.features, f"{place}.expression"
+    ):
+        yield f"{problem} (an observable is made of the section 'features')"
     if (training.classes or 0) * settings.learning.folds > MAXIMUM_BINS:
         folds = settings.learning.folds
         yield f"{place}.bins: {training.classes} bins in each of {folds} folds: at most {MAXIMUM_BINS}"

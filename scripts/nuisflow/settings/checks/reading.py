@@ -12,6 +12,7 @@ from nuisflow import datasets, strategies
 from nuisflow.settings import expansions
 from nuisflow.settings.checks.analysis import _problems, suggest
 from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.systematics import SIZES
 
 
 class ConfigurationError(ValueError):
@@ -156,6 +157,7 @@ _TAGS = {
 
 def _spoken(location: list[str]) -> list[str]:
     """Return a path as it stands in the file: pydantic adds the tag of a union after the entry's name."""
+    location = [part for part in location if part not in SIZES]
     depth = {"dataset": 1, "variations": 2, "trainings": 2}.get(location[0])
     if depth is not None and len(location) > depth and location[depth] in _TAGS:
         return location[:depth] + location[depth + 1 :]

@@ -10,7 +10,7 @@ from nuisflow.names import suggest
 from nuisflow.settings import expressions, points
 from nuisflow.settings.checks import factors
 from nuisflow.settings.configuration import Configuration
-from nuisflow.settings.systematics import FreeRate, Luminosity, Shift, TwoPoint, Weight, WeightSet
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, TwoPoint, Weight, WeightSet
 
 STATISTICS = "staterror"
 """What the names of the parameters of MC statistics begin with, before the region."""
@@ -67,8 +67,13 @@ def problems(settings: Configuration, name: str) -> Iterator[str]:
 
 
 def _nothing(settings: Configuration, place: str, variation: Any) -> Iterator[str]:  # noqa: ARG001
-    """Yield nothing: a rate is right by itself."""
+    """Yield nothing: such a variation is right by itself."""
     yield from ()
+
+
+def _rate(settings: Configuration, place: str, rate: Rate) -> Iterator[str]:  # noqa: ARG001
+    if rate.size == (0, 0):
+        yield f"{place}.size: neither side changes anything; give relative changes such as [0.05, -0.07], or remove it"
 
 
 def _luminosity(settings: Configuration, place: str, luminosity: Luminosity) -> Iterator[str]:
@@ -158,8 +163,21 @@ def _two_point(settings: Configuration, place: str, chosen: TwoPoint) -> Iterato
         yield f"{place}.processes: they are those of the samples, {', '.join(sorted(acting))}; leave it out"
 
 
+def template_problems(settings: Configuration) -> Iterator[str]:
+    """Yield variations without a shape that ``templates`` would smooth or symmetrise."""
+    for section in ("symmetrise", "smooth"):
+        for name in getattr(settings.templates, section):
+            chosen = settings.variations.get(name)
+            if chosen is not None and chosen.kind in ("rate", "free_rate", "luminosity"):
+                yield (
+                    f"templates.{section}: {name!r} is of kind {chosen.kind!r}, which has no template that could be "
+                    "changed; remove it"
+                )
+
+
 def combination_problems(settings: Configuration) -> Iterator[str]:
     """Yield variations that other parts of the configuration would leave out, or get wrong, without a word."""
+    yield from template_problems(settings)
     conditional = [name for name, training in settings.trainings.items() if training.strategy == "conditional"]
     for name, variation in settings.variations.items():
         of_sets = variation.kind in ("two_point", "weight_set")
@@ -222,6 +240,7 @@ _OF_KIND: dict[str, Callable[[Configuration, str, Any], Iterator[str]]] = {
     "weight": _weight,
     "weight_set": _weight_set,
     "two_point": _two_point,
+    "rate": _rate,
     "free_rate": _free_rate,
     "luminosity": _luminosity,
 }
