@@ -1,8 +1,10 @@
 import itertools
 import operator
 
+import numexpr
 import numpy as np
 import pytest
+from analyses import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -415,6 +417,32 @@ def test_three_valued_logic_is_that_of_all_completions(truths):
         else:
             with pytest.raises(expressions.ExpressionError, match="undecided"):
                 expressions.decide(text, columns, "selection")
+
+
+# --- shipped analyses, events without rows ----------------------------------------------------------------------------
+
+
+def test_floating_point_of_a_shipped_analysis_is_that_of_numexpr_bit_for_bit():
+    content, random = shipped("cms_htautau"), np.random.default_rng(5)
+    columns = {name: (20 * random.normal(size=1000)).astype(np.float32) for name in content["dataset"]["columns"]}
+    columns["z"] = random.normal(size=1000)
+    shifts = [change for shift in content["variations"].values() for change in shift.get("columns", {}).values()]
+    texts = content["derived"] | {f"shift_{number}": text for number, text in enumerate(shifts)}
+    assert len(texts) > 20
+    for name, text in texts.items():
+        columns[name] = expressions.evaluate(text, columns)
+        expected = numexpr.evaluate(text, local_dict=columns, global_dict={})
+        assert np.array_equal(columns[name], expected, equal_nan=expected.dtype.kind == "f"), text
+
+
+@pytest.mark.parametrize(
+    "expression", ["n * n", "~flag", "event % 10 < 5", "j != -99.9", "where(flag, j, -1)", "abs(big)"]
+)
+def test_events_without_rows_give_no_values_of_the_same_type(expression):
+    empty = {name: values[:0] for name, values in MIXED.items()}
+    found = expressions.evaluate(expression, empty)
+    assert found.shape == (0,)
+    assert found.dtype == value(expression).dtype
 
 
 # --- against Python's own numbers -------------------------------------------------------------------------------------
