@@ -2,8 +2,10 @@ import itertools
 import operator
 import re
 
+import numexpr
 import numpy as np
 import pytest
+from analyses import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -263,6 +265,13 @@ def test_a_negative_constant_is_raised_to_a_power_in_brackets():
     assert value("-2 ** few").tolist() == [-2, -4, -8, -16]
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"), [("10**20", 1e20), ("10**20 % 7 + 0 * n", 10**20 % 7), ("2**63 * d", 2.0**62)]
+)
+def test_whole_constants_have_as_many_digits_as_they_need(expression, expected):
+    assert value(expression)[0] == expected
+
+
 @pytest.mark.parametrize("expression", ["1 / 0", "9 ** 9 ** 9", "10.0 ** 400", "log(0)", "(-8) ** 0.5", "1 % 0"])
 def test_constants_that_are_no_number_are_refused(expression):
     with pytest.raises(expressions.ExpressionError, match="cannot be computed"):
@@ -436,6 +445,32 @@ def test_three_valued_logic_is_that_of_all_completions(truths):
                 expressions.decide(text, columns, "selection")
 
 
+# --- shipped analyses, events without rows ----------------------------------------------------------------------------
+
+
+def test_floating_point_of_a_shipped_analysis_is_that_of_numexpr_bit_for_bit():
+    content, random = shipped("cms_htautau"), np.random.default_rng(5)
+    columns = {name: (20 * random.normal(size=1000)).astype(np.float32) for name in content["dataset"]["columns"]}
+    columns["z"] = random.normal(size=1000)
+    shifts = [change for shift in content["variations"].values() for change in shift.get("columns", {}).values()]
+    texts = content["derived"] | {f"shift_{number}": text for number, text in enumerate(shifts)}
+    assert len(texts) > 20
+    for name, text in texts.items():
+        columns[name] = expressions.evaluate(text, columns)
+        expected = numexpr.evaluate(text, local_dict=columns, global_dict={})
+        assert np.array_equal(columns[name], expected, equal_nan=expected.dtype.kind == "f"), text
+
+
+@pytest.mark.parametrize(
+    "expression", ["n * n", "~flag", "event % 10 < 5", "j != -99.9", "where(flag, j, -1)", "abs(big)"]
+)
+def test_events_without_rows_give_no_values_of_the_same_type(expression):
+    empty = {name: values[:0] for name, values in MIXED.items()}
+    found = expressions.evaluate(expression, empty)
+    assert found.shape == (0,)
+    assert found.dtype == value(expression).dtype
+
+
 # --- against Python's own numbers -------------------------------------------------------------------------------------
 
 ROWS = {
@@ -473,15 +508,16 @@ def leaf(name):
     return st.just((name, lambda row: row[name]))
 
 
-def pair(sides, rules):
-    """Return a strategy of two *sides* joined by one of *rules*: a text, and what it is of a row in Python."""
-    chosen = st.tuples(sides, st.sampled_from(sorted(rules)), sides)
+def pair(left, rules, right=None):
+    """Return a strategy of two sides joined by one of *rules*: a text, and what it is of a row in Python."""
+    chosen = st.tuples(left, st.sampled_from(sorted(rules)), left if right is None else right)
     return chosen.map(lambda c: (f"({c[0][0]} {c[1]} {c[2][0]})", lambda row: rules[c[1]](c[0][1](row), c[2][1](row))))
 
 
 constants = st.integers(-9, 9).map(lambda number: (f"({number})", lambda row: number))
+integers = st.one_of(leaf("small"), leaf("medium"), leaf("large"))
 wholes = st.recursive(
-    st.one_of(leaf("small"), leaf("medium"), leaf("large"), constants),
+    st.one_of(integers, pair(integers, WHOLE_RULES, constants).map(lambda part: (part[0], whole(part[1])))),
     lambda inner: st.one_of(
         pair(inner, WHOLE_RULES).map(lambda part: (part[0], whole(part[1]))),
         inner.map(lambda part: (f"(-{part[0]})", whole(lambda row: -part[1](row)))),
@@ -499,7 +535,7 @@ decimals = st.recursive(
     max_leaves=3,
 ).map(lambda part: (f"(decimal * 1.0 + {part[0]})", lambda row: row["decimal"] + part[1](row)))
 truths = st.recursive(
-    st.one_of(leaf("flag"), pair(wholes, COMPARED), pair(decimals, COMPARED)),
+    st.one_of(leaf("flag"), pair(wholes, COMPARED), pair(constants, COMPARED), pair(decimals, COMPARED)),
     lambda inner: st.one_of(
         pair(inner, {"&": operator.and_, "|": operator.or_}),
         inner.map(lambda part: (f"~{part[0]}", lambda row: not part[1](row))),

@@ -66,9 +66,9 @@ def test_a_column_may_be_called_weight():
         ([("variations", {"r": {"kind": "rate", "size": 0.1, "group": ""}})], "variations.r.group: '' is reserved for the total"),
         ([("variations", {"staterror_signal": {"kind": "rate", "size": 0.1}})], "variations.staterror_signal: its nuisance parameter 'staterror_signal' is one of the MC statistics in region 'signal' too; rename one"),
         ([("variations", {"staterror": {"kind": "rate", "size": 0.1, "decorrelate": ["region"]}})], "variations.staterror: its nuisance parameter 'staterror_signal' is one of the MC statistics"),
-        ([("fit", {"poi": "r_b"}), ("variations", {"r": {"kind": "rate", "size": 0.1, "decorrelate": ["process"]}})], "variations.r: its nuisance parameter 'r_b' is one of fit.poi too; rename one"),
+        ([("fit", {"poi": "r_b"}), ("variations", {"r": {"kind": "rate", "size": 0.1, "decorrelate": ["process"]}})], "variations.r: its nuisance parameter 'r_b' is one of the parameters of interest (fit.poi) too; rename one"),
         ([("fit", {"poi": "staterror_signal"})], "fit.poi: 'staterror_signal' is the name of the MC statistics in region 'signal'; choose another"),
-        ([("fit", {"poi": "lumi"}), ("variations", {"l": {"kind": "luminosity", "size": 0.1}})], "variations.l: its nuisance parameter 'lumi' is one of fit.poi too"),
+        ([("fit", {"poi": "lumi"}), ("variations", {"l": {"kind": "luminosity", "size": 0.1}})], "variations.l: its nuisance parameter 'lumi' is one of the parameters of interest (fit.poi) too"),
         ([("scenarios", {"seeds": {}})], "scenarios.seeds: the table of scenarios has a column 'seeds' already"),
     ],
 )  # fmt: skip

@@ -200,14 +200,14 @@ def combination_problems(settings: Configuration) -> Iterator[str]:
 
 def parameter_problems(settings: Configuration) -> Iterator[str]:
     """Yield nuisance parameters that two variations, or others in the fit, have: they would be one in the fit."""
-    owners = {settings.fit.poi: "fit.poi"}
+    owners = {settings.fit.poi: "the parameters of interest (fit.poi)"}
     if settings.fit.mc_statistics:
         owners |= {f"{STATISTICS}_{region}": f"the MC statistics in region {region!r}" for region in settings.regions}
     if settings.fit.poi in (name for name in owners if name.startswith(f"{STATISTICS}_")):
         yield f"fit.poi: {settings.fit.poi!r} is the name of {owners[settings.fit.poi]}; choose another"
     for name in settings.variations:
         for parameter in points.parameters(settings, name):
-            if (other := owners.setdefault(parameter, repr(name))) != repr(name):
+            if (other := owners.setdefault(parameter, repr(name))) != repr(name) and name != settings.fit.poi:
                 yield f"variations.{name}: its nuisance parameter {parameter!r} is one of {other} too; rename one"
 
 

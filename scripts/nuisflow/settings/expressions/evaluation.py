@@ -50,7 +50,8 @@ class Evaluation:
 
     def values(self, size: int) -> np.ndarray:
         """Return the values of the whole expression, shape (size,)."""
-        values = np.asarray(self.array(self.tree))
+        found = self.array(self.tree)
+        values = np.asarray(float(found) if isinstance(found, int) and abs(found) >= 2**63 else found)
         if self.kinds[self.tree] == WHOLE and not isinstance(self.tree, ast.Name):
             values = whole.exact(values)
         if values.dtype == np.float64 and self._narrow(self.tree):

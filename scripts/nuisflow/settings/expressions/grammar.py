@@ -34,10 +34,15 @@ class ExpressionError(ValueError):
 
 def names(expression: str) -> set[str]:
     """Return the column names that *expression* uses; raise `ExpressionError` if it is not plain arithmetic."""
+    return set(_names(expression))
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(expression: str) -> frozenset[str]:
     tree = parse(expression)
     functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in functions}
-    return found - CONSTANTS.keys()
+    return frozenset(found - CONSTANTS.keys())
 
 
 @functools.lru_cache(maxsize=4096)
