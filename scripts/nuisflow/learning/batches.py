@@ -27,6 +27,8 @@ Rows = dict[str, np.ndarray]
 
 BLOCK = 20_000
 """Events that are varied and selected at once: their columns stay in the processor's cache."""
+TAKEN = 10 * BLOCK
+"""Events that are read at once: of a file whole batches are read, whatever is taken of them."""
 TRAINING = 300_000_000
 """Bytes that the events of one block of an epoch may take while they are made and used."""
 VALIDATION = 100_000_000
@@ -173,12 +175,14 @@ class Pool:
             raise ValueError(f"z has {len(z)} rows for {size} events")
         offset = 0
         for name, chosen in rows.items():
-            for start in range(0, len(chosen), BLOCK):
-                block = chosen[start : start + BLOCK]
-                if not (nominal and name in self.settings.alternatives):
-                    at = np.zeros((len(block), number)) if z is None else z[offset : offset + len(block)]
-                    yield self._maker.part(name, self.samples[name].take(block), at, points, nominal=nominal)
-                offset += len(block)
+            for first in range(0, 0 if nominal and name in self.settings.alternatives else len(chosen), TAKEN):
+                taken = self.samples[name].take(chosen[first : first + TAKEN])
+                for start in range(0, len(taken["entry"]), BLOCK):
+                    columns = {column: values[start : start + BLOCK] for column, values in taken.items()}
+                    place = offset + first + start
+                    at = np.zeros((len(columns["entry"]), number)) if z is None else z[place : place + BLOCK]
+                    yield self._maker.part(name, columns, at[: len(columns["entry"])], points, nominal=nominal)
+            offset += len(chosen)
 
 
 @dataclass(frozen=True)
