@@ -14,7 +14,7 @@ from nuisflow.storage import files, logs
 
 
 def train_network(
-    raw: Mapping[str, Sequence[Path]],
+    raw: "Mapping[str, Sequence[Path] | Path]",
     model: Path,
     history: Path,
     *,

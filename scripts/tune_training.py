@@ -15,7 +15,7 @@ from nuisflow.storage import files, logs
 
 
 def tune_training(
-    raw: Mapping[str, Sequence[Path]],
+    raw: "Mapping[str, Sequence[Path] | Path]",
     tuned: Path,
     trials: Path,
     *,

@@ -18,7 +18,7 @@ from nuisflow import datasets, seeds
 from nuisflow.events import selection
 from nuisflow.learning import scaling as scalings
 from nuisflow.learning.blocks import BatchError, Maker, Part
-from nuisflow.learning.samples import Columns, Source, source
+from nuisflow.learning.samples import READ, Columns, Ingested, Source, source
 from nuisflow.learning.scaling import Scaling
 from nuisflow.slices.training import TrainingSamples
 from nuisflow.strategies.strategy import Events
@@ -27,8 +27,6 @@ Rows = dict[str, np.ndarray]
 
 BLOCK = 20_000
 """Events that are varied and selected at once: their columns stay in the processor's cache."""
-TAKEN = 10 * BLOCK
-"""Events that are read at once: of a file whole batches are read, whatever is taken of them."""
 TRAINING = 300_000_000
 """Bytes that the events of one block of an epoch may take while they are made and used."""
 VALIDATION = 100_000_000
@@ -85,11 +83,15 @@ class Pool:
         self._maker = Maker(settings)
 
     @classmethod
-    def load(cls, raw: Mapping[str, Sequence[Path]], settings: TrainingSamples) -> "Pool":
-        """Read the raw files of every training sample."""
-        samples = {
-            name: selection.load(raw[name], settings.events, sample) for name, sample in settings.samples.items()
-        }
+    def load(cls, raw: "Mapping[str, Sequence[Path] | Path]", settings: TrainingSamples) -> "Pool":
+        """Open the ingested file of every training sample, or read all of its raw files."""
+        samples: dict[str, Columns | Source] = {}
+        for name, sample in settings.samples.items():
+            place = raw[name]
+            if isinstance(place, Path):
+                samples[name] = Ingested(place, settings.events, sample)
+            else:
+                samples[name] = selection.load(place, settings.events, sample)
         return cls(samples, settings)
 
     def rows(self, number: int, *, validation: bool, draw: Draw | None = None) -> Rows:
@@ -175,8 +177,8 @@ class Pool:
             raise ValueError(f"z has {len(z)} rows for {size} events")
         offset = 0
         for name, chosen in rows.items():
-            for first in range(0, 0 if nominal and name in self.settings.alternatives else len(chosen), TAKEN):
-                taken = self.samples[name].take(chosen[first : first + TAKEN])
+            for first in range(0, 0 if nominal and name in self.settings.alternatives else len(chosen), READ):
+                taken = self.samples[name].take(chosen[first : first + READ])
                 for start in range(0, len(taken["entry"]), BLOCK):
                     columns = {column: values[start : start + BLOCK] for column, values in taken.items()}
                     place = offset + first + start

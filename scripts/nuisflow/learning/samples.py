@@ -1,17 +1,24 @@
 """Raw events of one sample, of which training reads any rows at a time: from a file, or held in memory."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from nuisflow.storage import ingested
+from nuisflow import datasets
+from nuisflow.settings import expressions
+from nuisflow.settings.configuration import Sample
+from nuisflow.slices.events import EventSelection
+from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 
 PIECE = 1_000_000
-"""Rows whose numbers are looked at together: 8 MB per array."""
+"""Rows whose numbers are looked at together: 8 MB per array; a multiple of 8."""
+READ = 200_000
+"""Rows whose columns are read together; a multiple of 8."""
 
 
 class Source(Protocol):
@@ -51,30 +58,53 @@ class InMemory(dict[str, Any]):
 
 
 class Ingested:
-    """Rows of an ingested file, of which only those that are asked for are read; the row of an event is its ``entry``.
+    """Events of an ingested file, of which only the rows that are asked for are read; a row is also its ``entry``."""
 
-    *chosen*: which of these entries belong to the sample; default: all.
-    """
-
-    def __init__(self, table: ingested.Table, chosen: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-        self.table, self.chosen = table, chosen
+    def __init__(self, path: Path, events: EventSelection, sample: Sample) -> None:
+        self.table = ingested.open(path)
+        self.events, self.sample = events, sample
+        # Of what the data set may have, collision data lack what only simulation has.
+        self.columns = [name for name in datasets.raw_columns(events.dataset) if name in self.table.columns]
 
     @functools.cached_property
     def size(self) -> int:
         """The number of events."""
-        return self.table.rows if self.chosen is None else sum(len(rows) for rows, _ in self.pieces())
+        return self.table.rows if self._belonging is None else sum(len(rows) for rows, _ in self.pieces())
 
     def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield row and ``entry`` of all events in order, at most `PIECE` at a time."""
         for start in range(0, self.table.rows, PIECE):
-            entry = np.arange(start, min(start + PIECE, self.table.rows))
-            if self.chosen is not None:
-                entry = entry[self.chosen(entry)]
-            yield entry, entry
+            rows = np.arange(start, min(start + PIECE, self.table.rows))
+            if self._belonging is not None:
+                belongs = np.unpackbits(self._belonging[start // 8 : (start + PIECE) // 8], count=len(rows))
+                rows = rows[belongs.view(bool)]
+            yield rows, rows
+
+    @functools.cached_property
+    def _belonging(self) -> np.ndarray | None:
+        """Which rows belong to the sample, one bit each; None: all."""
+        if self.sample.selection is None:
+            return None
+        bits = []
+        for start in range(0, self.table.rows, READ):
+            columns = self._read(np.arange(start, min(start + READ, self.table.rows)))
+            bits.append(np.packbits(expressions.evaluate(self.sample.selection, columns).astype(bool)))
+        return np.concatenate(bits)
 
     def take(self, rows: np.ndarray) -> Columns:
-        """Return the columns of *rows*."""
-        return self.table.take(list(self.table.columns), rows) | {"entry": rows}
+        """Return the columns of *rows*, with the ratios of reweighted variations."""
+        columns = self._read(rows)
+        for path in map(Path, self.sample.ratios):
+            name = f"ratio_{path.parent.name}"
+            first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+            columns[name] = event_files.read_rows(path, [name], first, last)[name][rows - first]
+        return columns
+
+    def _read(self, rows: np.ndarray) -> Columns:
+        columns = self.table.take(self.columns, rows)
+        if hasattr(offered := datasets.of(self.events.dataset), "grouped"):
+            columns = offered.grouped(columns)
+        return columns | {"entry": rows}
 
 
 def source(columns: "Mapping[str, np.ndarray] | Source") -> Source:
