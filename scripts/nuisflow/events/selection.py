@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets
-from nuisflow.events import parallel, variations
+from nuisflow.events import parallel, parts, variations
+from nuisflow.events.parts import EVERYTHING
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
@@ -19,7 +20,6 @@ from nuisflow.storage.event_files import TREE
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
-EVERYTHING = (0.0, 1.0)
 
 
 class EventError(ValueError):
@@ -27,31 +27,30 @@ class EventError(ValueError):
 
 
 class Chunk(NamedTuple):
-    """Rows *start* to *stop* of the file *path*; *entry* is the index of row *start* in the whole sample."""
+    """Of rows *start* to *stop* of the file *path* those in *part*; *entry*: number of row *start* in the sample."""
 
     path: Path
     start: int
     stop: int
     entry: int
+    part: tuple[float, float] = EVERYTHING
 
 
 def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the files of a sample, or the rows between two shares of them, into pieces of at most *size* rows."""
-    numbers = [event_files.count_rows(path, tree) for path in paths]
-    begin, end = (round(share * sum(numbers)) for share in part)
+    """Cut the files of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
     pieces, first = [], 0
-    for path, rows in zip(paths, numbers, strict=True):
-        low, high = max(begin - first, 0), min(end - first, rows)
-        pieces += [Chunk(path, start, min(start + size, high), first + start) for start in range(low, high, size)]
+    for path in paths:
+        rows = event_files.count_rows(path, tree)
+        pieces += [Chunk(path, start, min(start + size, rows), first + start, part) for start in range(0, rows, size)]
         first += rows
-    if not pieces:
-        few = f" among rows {begin} to {end} of {first} (toys.bootstrap.share)" if first else ""
+    if not parts.inside(0, min(first, size), part).any():
+        few = f" in the part {part[0]:g} to {part[1]:g} of {first} (toys.bootstrap.share)" if first else ""
         raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
     return pieces
 
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
-    """Return which rows of *sample* are used, as shares: all of collision data."""
+    """Return which part of *sample* is used, as shares (`parts.inside`): all of collision data."""
     return EVERYTHING if sample.process == "data" else selection.rows
 
 
@@ -72,6 +71,9 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     for path in map(Path, sample.ratios):
         name = f"ratio_{path.parent.name}"
         columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    if chunk.part != EVERYTHING:
+        used = parts.inside(chunk.entry, chunk.entry + chunk.stop - chunk.start, chunk.part)
+        columns = _rows(columns, np.flatnonzero(used))
     if sample.selection is None:
         return columns
     return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
@@ -80,8 +82,8 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
 def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
     """Return all raw columns of *sample* and ``entry``, in memory."""
     pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
-    parts = [read(chunk, selection, sample) for chunk in pieces]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    loaded = [read(chunk, selection, sample) for chunk in pieces]
+    return {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
 
 
 def select(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nuisflow import datasets
+from nuisflow.events import parts, selection
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Sample
 from nuisflow.slices.events import EventSelection
@@ -63,21 +64,24 @@ class Ingested:
     def __init__(self, path: Path, events: EventSelection, sample: Sample) -> None:
         self.table = ingested.open(path)
         self.events, self.sample = events, sample
+        self.part = selection.part_of(events, sample)
         # Of what the data set may have, collision data lack what only simulation has.
         self.columns = [name for name in datasets.raw_columns(events.dataset) if name in self.table.columns]
 
     @functools.cached_property
     def size(self) -> int:
         """The number of events."""
-        return self.table.rows if self._belonging is None else sum(len(rows) for rows, _ in self.pieces())
+        return sum(len(rows) for rows, _ in self.pieces())
 
     def pieces(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield row and ``entry`` of all events in order, at most `PIECE` at a time."""
         for start in range(0, self.table.rows, PIECE):
-            rows = np.arange(start, min(start + PIECE, self.table.rows))
+            stop = min(start + PIECE, self.table.rows)
+            chosen = parts.inside(start, stop, self.part)
             if self._belonging is not None:
-                belongs = np.unpackbits(self._belonging[start // 8 : (start + PIECE) // 8], count=len(rows))
-                rows = rows[belongs.view(bool)]
+                bits = self._belonging[start // 8 : (start + PIECE) // 8]
+                chosen &= np.unpackbits(bits, count=len(chosen)).view(bool)
+            rows = start + np.flatnonzero(chosen)
             yield rows, rows
 
     @functools.cached_property
