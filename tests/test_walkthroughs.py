@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import awkward as ak
+import ingesting
 import pandas as pd
 import pytest
 import uproot
@@ -16,7 +17,7 @@ from nuisflow import datasets
 from nuisflow.settings import configuration
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.storage import event_files, files
+from nuisflow.storage import files, user_files
 
 README = (ROOT / "config" / "README.md").read_text()
 SHIPPED = (ROOT / "config" / "examples" / "my_ntuples.yaml").read_text()
@@ -82,9 +83,9 @@ def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_p
     messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
     pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
     with pytest.raises(files.FileError, match=re.escape(messages[0])):
-        list(event_files.iterate_rows(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], 100))
+        user_files.kinds(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], "", {})
     with pytest.raises(files.FileError, match=re.escape(messages[1])):
-        event_files.count_rows(folder / "ntuples" / "signal.root", "events")
+        user_files.kinds(folder / "ntuples" / "signal.root", [], "events", {})
     assert all(message in WALK for message in messages)
 
 
@@ -132,7 +133,7 @@ def test_the_functions_in_the_readme_flatten_and_shift_what_they_say(tmp_path):
     with uproot.recreate(tmp_path / "toy.root") as root:
         root["Events"] = branches | weights | {"MET_pt": ak.Array([10.0, 20.0])}
     offered = datasets.of(configuration.NanoaodDataset(**content))
-    raw = offered.read(tmp_path / "toy.root", 0, 2, simulated=True)
+    raw = offered.grouped(ingesting.whole(ingesting.of_files([tmp_path / "toy.root"], offered.dataset)))
     flat = offered.reconstruct(raw)
     assert flat["n_jets"].tolist() == [1, 0]
     assert flat["genWeight"].tolist() == [1, -1]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dask
 import dask_jobqueue
+import ingesting
 import numpy as np
 import pytest
 from analyses import ROOT, shipped
@@ -24,7 +25,6 @@ from nuisflow.settings import configuration, sections
 from nuisflow.settings.configuration import Dask
 from nuisflow.slices.events import processing
 from nuisflow.storage import event_files, sources
-from nuisflow.storage.event_files import TREE
 from process_events import process_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -36,16 +36,15 @@ JOB = processing(SETTINGS, "ttbar", "jes_up")
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    path = tmp_path_factory.mktemp("raw") / "ttbar.root"
+    path = tmp_path_factory.mktemp("raw") / "ttbar.arrow"
     columns = ditau.simulate("ttbar", EVENTS, np.random.default_rng(5))
-    event_files.write_root(path, columns | {"weight": np.full(EVENTS, 0.1)})
-    return path
+    return ingesting.of_columns(path, columns | {"weight": np.full(EVENTS, 0.1)})
 
 
 def processed(raw, folder, **options):
     """Return the bytes that the script writes."""
     output = folder / "events.parquet"
-    process_events([raw], output, settings=sections.plain(JOB), dask={"chunk_size": CHUNK} | options)
+    process_events(raw, output, settings=sections.plain(JOB), dask={"chunk_size": CHUNK} | options)
     return output.read_bytes()
 
 
@@ -140,7 +139,7 @@ def killed_once(chunk, marker):
 def with_a_killed_worker(raw, folder, **options):
     """Return the bytes of the same events when a worker is killed."""
     marker, output = folder / "killed", folder / "events.parquet"
-    chunks = selection.chunks([raw], TREE, CHUNK)
+    chunks = selection.chunks(raw, CHUNK)
     settings = Dask.model_validate({"workers": 2} | options)
     parts = parallel.ordered_map(functools.partial(killed_once, marker=marker), chunks, settings)
     event_files.write_event_parts(output, parts, {"region": list(JOB.events.regions)})

@@ -1,3 +1,4 @@
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,10 +29,7 @@ TILT = Weight(kind="weight", factor="1 + 0.1 * z * x")
 
 @pytest.fixture
 def raw(tmp_path):
-    table = pd.DataFrame({"pt": PT, "x": GENERATOR.random(len(PT)).astype(np.float32)})
-    table[:3000].to_parquet(tmp_path / "a.parquet", row_group_size=700)
-    table[3000:].to_parquet(tmp_path / "b.parquet")
-    return [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    return ingesting.of_columns(tmp_path / "a.arrow", {"pt": PT, "x": GENERATOR.random(len(PT)).astype(np.float32)})
 
 
 def processing(**changes):
@@ -69,7 +67,7 @@ def test_chunks_and_workers_change_nothing(raw, dask):
 
 
 def test_the_selection_is_that_of_pandas(raw):
-    table = pd.concat(map(pd.read_parquet, raw), ignore_index=True).query("pt > 20 and x != 0.5")
+    table = pd.DataFrame(ingesting.whole(raw)).query("pt > 20 and x != 0.5")
     found = together(selection.process(raw, processing(), Dask()))
     assert found["entry"].tolist() == table.index.tolist()
     assert np.allclose(found["pt2"], table["pt"] ** 2)
@@ -117,7 +115,7 @@ def test_displaced_events_of_a_weight_variation_are_the_nominal_ones_with_anothe
     nominal = together(selection.process(raw, processing(), Dask()))
     assert set(found) == {"entry", "region", "weight", "observable"}
     assert np.array_equal(found["entry"], nominal["entry"])
-    pt = pd.concat(map(pd.read_parquet, raw), ignore_index=True)["pt"].to_numpy()[nominal["entry"]]
+    pt = ingesting.whole(raw)["pt"][nominal["entry"]]
     assert found["weight"] == pytest.approx(nominal["weight"] * (1 - 0.2 * (pt > 40)))
     assert not np.array_equal(found["weight"], nominal["weight"])
 
@@ -139,9 +137,9 @@ def test_a_feature_that_is_no_number_is_named_with_sample_and_entry(tmp_path, ba
     )
     table.loc[1, "x"] = 1.0 if bad == np.inf else 0.0
     broken = broken.model_copy(update={"regions": {"signal": RegionSelection(selection=None, observable="score")}})
-    table.to_parquet(tmp_path / "z.parquet")
+    path = ingesting.of_table(tmp_path / "z.arrow", table)
     with pytest.raises(EventError, match="sample 'z': column 'ratio' is NaN or infinite in 1 events .*entry 1"):
-        list(selection.process([tmp_path / "z.parquet"], processing(events=broken), Dask()))
+        list(selection.process(path, processing(events=broken), Dask()))
 
 
 def test_a_weight_that_is_no_number_is_named(raw):
@@ -151,9 +149,9 @@ def test_a_weight_that_is_no_number_is_named(raw):
 
 
 def test_an_empty_sample_is_an_error(tmp_path):
-    pd.DataFrame({"pt": [], "x": []}).to_parquet(tmp_path / "empty.parquet")
-    with pytest.raises(EventError, match=r"empty\.parquet: no events"):
-        list(selection.process([tmp_path / "empty.parquet"], processing(), Dask()))
+    path = ingesting.of_columns(tmp_path / "empty.arrow", {"pt": np.empty(0), "x": np.empty(0)})
+    with pytest.raises(EventError, match=r"empty\.arrow: no events"):
+        list(selection.process(path, processing(), Dask()))
 
 
 def test_a_sample_selection_keeps_the_entry_numbers_of_the_file(raw):

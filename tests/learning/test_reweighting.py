@@ -2,6 +2,7 @@
 
 import copy
 
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,8 +51,8 @@ def made(tmp_path_factory):
     for seed, (name, mean) in enumerate({"b": 0.0, "other": 0.5}.items()):
         x = np.random.default_rng(seed).normal(mean, 1, NUMBER).astype(np.float32)
         weight = np.full(NUMBER, 1.0 if name == "b" else 0.5, np.float32)
-        pd.DataFrame({"x": x, "w": weight}).to_parquet(folder / f"{name}.parquet")
-    raw = {name: [folder / f"{name}.parquet"] for name in reweighted_samples(settings, "generator")}
+        ingesting.of_columns(folder / f"{name}.arrow", {"x": x, "w": weight})
+    raw = {name: folder / f"{name}.arrow" for name in reweighted_samples(settings, "generator")}
     learned = reweighting_training(settings, "generator")
     classifier, _ = loop.train(batches.Pool.load(raw, learned), learned.training, "cpu")
     chosen = reweightings.reweighting(settings, "generator", "b")
@@ -61,7 +62,7 @@ def made(tmp_path_factory):
 
 def test_the_ratio_is_that_of_the_densities_times_that_of_the_yields(made):
     _, raw, ratio, _ = made
-    x = pd.read_parquet(raw["b"][0])["x"].to_numpy()
+    x = ingesting.whole(raw["b"])["x"]
     assert len(ratio) == NUMBER  # every event has one, selected or not
     inside = np.abs(x) < 1.5
     exact = 0.5 * np.exp(0.5 * x - 0.125)
@@ -71,7 +72,7 @@ def test_the_ratio_is_that_of_the_densities_times_that_of_the_yields(made):
 
 def test_the_reweighted_events_have_yield_and_shape_of_the_alternative_ones(made):
     _, raw, ratio, _ = made
-    nominal, other = (pd.read_parquet(raw[name][0]) for name in ("b", "other"))
+    nominal, other = (pd.DataFrame(ingesting.whole(raw[name])) for name in ("b", "other"))
     kept, wanted = nominal["x"] > -2, other[other["x"] > -2]
     weight = (nominal["w"] * ratio)[kept]
     assert weight.sum() == pytest.approx(wanted["w"].sum(), rel=1e-5)

@@ -153,7 +153,7 @@ def test_where_files_come_from_changes_no_result():
     from nuisflow.slices import events
 
     plain, fetched = (reading.check(changed(shipped("higgsml"), *c)) for c in ([("dataset.download", {})], []))
-    assert events.conversion(plain, "signal") == events.conversion(fetched, "signal")
+    assert events.ingestion(plain, "signal") == events.ingestion(fetched, "signal")
     assert events.processing(plain, "signal", "tes_up") == events.processing(fetched, "signal", "tes_up")
 
 

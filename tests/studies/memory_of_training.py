@@ -49,16 +49,20 @@ def simulate(folder: Path) -> None:
 def ingest(raw: Path, folder: Path, million: float) -> None:
     """Write *million* million events: the rows of each file in *raw* again and again, in the mixture that they have."""
     paths = {sample: raw / f"{sample}.root" for sample in settings().samples}
-    numbers = {sample: event_files.count_rows(path) for sample, path in paths.items()}
+    numbers = {sample: _tree(path).num_entries for sample, path in paths.items()}
     for sample, path in paths.items():
         wanted = round(million * 1e6 * numbers[sample] / sum(numbers.values()))
         ingested.write(folder / f"{sample}.arrow", _repeated(path, numbers[sample], wanted))
 
 
-def _repeated(path: Path, number: int, wanted: int) -> Iterator[dict[str, Any]]:
-    from nuisflow import datasets
+def _tree(path: Path) -> Any:
+    import uproot
 
-    columns = event_files.read_rows(path, datasets.raw_columns(settings().dataset), 0, number)
+    return uproot.open(path)[event_files.TREE]
+
+
+def _repeated(path: Path, number: int, wanted: int) -> Iterator[dict[str, Any]]:
+    columns = _tree(path).arrays(library="np")
     for start in range(0, wanted, number):
         for first in range(0, min(number, wanted - start), PIECE):
             stop = min(first + PIECE, number, wanted - start)

@@ -15,8 +15,7 @@ from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import EventSelection, Processing
-from nuisflow.storage import event_files
-from nuisflow.storage.event_files import TREE
+from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
@@ -27,26 +26,21 @@ class EventError(ValueError):
 
 
 class Chunk(NamedTuple):
-    """Of rows *start* to *stop* of the file *path* those in *part*; *entry*: number of row *start* in the sample."""
+    """Of rows *start* to *stop* of the columnar file *path* of a sample those in *part* (`parts.inside`)."""
 
     path: Path
     start: int
     stop: int
-    entry: int
     part: tuple[float, float] = EVERYTHING
 
 
-def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the files of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
-    pieces, first = [], 0
-    for path in paths:
-        rows = event_files.count_rows(path, tree)
-        pieces += [Chunk(path, start, min(start + size, rows), first + start, part) for start in range(0, rows, size)]
-        first += rows
-    if not parts.inside(0, min(first, size), part).any():
-        few = f" in the part {part[0]:g} to {part[1]:g} of {first} (toys.bootstrap.share)" if first else ""
-        raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
-    return pieces
+def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
+    """Cut the rows of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
+    rows = ingested.open(path).rows
+    if not parts.inside(0, min(rows, size), part).any():
+        few = f" in the part {part[0]:g} to {part[1]:g} of {rows} (toys.bootstrap.share)" if rows else ""
+        raise EventError(f"{path}: no events{few}; an empty sample cannot be used")
+    return [Chunk(path, start, min(start + size, rows), part) for start in range(0, rows, size)]
 
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
@@ -54,36 +48,30 @@ def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
     return EVERYTHING if sample.process == "data" else selection.rows
 
 
-def tree_name(selection: EventSelection) -> str:
-    """Return the name of the tree in the raw ROOT files."""
-    return getattr(selection.dataset, "tree", TREE)
+def columns_of(table: ingested.Table, selection: EventSelection) -> list[str]:
+    """Return the columns of *table* that are read: collision data lack the branches that only simulation has."""
+    return [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
+
+
+def grouped(columns: Columns, selection: EventSelection) -> Columns:
+    """Return *columns* of a file as the data set knows them: lists of one collection together."""
+    offered = datasets.of(selection.dataset)
+    made: Columns = offered.grouped(columns) if hasattr(offered, "grouped") else columns
+    return made
 
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
-    """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
-    offered = datasets.of(selection.dataset)
-    if hasattr(offered, "read"):
-        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
-    else:
-        wanted = datasets.raw_columns(selection.dataset)
-        columns = event_files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
-    columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
+    table = ingested.open(chunk.path)
+    columns = grouped(table.read(columns_of(table, selection), chunk.start, chunk.stop), selection)
+    columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
-        name = f"ratio_{path.parent.name}"
-        columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
+        columns |= event_files.read_rows(path, [f"ratio_{path.parent.name}"], chunk.start, chunk.stop)
     if chunk.part != EVERYTHING:
-        used = parts.inside(chunk.entry, chunk.entry + chunk.stop - chunk.start, chunk.part)
-        columns = _rows(columns, np.flatnonzero(used))
+        columns = _rows(columns, np.flatnonzero(parts.inside(chunk.start, chunk.stop, chunk.part)))
     if sample.selection is None:
         return columns
     return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
-
-
-def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
-    """Return all raw columns of *sample* and ``entry``, in memory."""
-    pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
-    loaded = [read(chunk, selection, sample) for chunk in pieces]
-    return {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
 
 
 def select(
@@ -177,13 +165,13 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
             )
 
 
-def process(paths: Sequence[Path], settings: Processing, dask: Dask) -> Iterator[Columns]:
-    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
+def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
+    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of its rows.
 
     Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
     variation and ``factor_<name>_member<number>`` of every weight set.
     """
-    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size, part_of(settings.events, settings.sample))
+    pieces = chunks(path, dask.chunk_size, part_of(settings.events, settings.sample))
     work = functools.partial(_process_chunk, settings=settings)
     selected = 0
     for columns in parallel.ordered_map(work, pieces, dask):

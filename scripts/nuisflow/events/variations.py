@@ -41,14 +41,18 @@ def shifted(
 
 
 def _new_values(columns: Columns, changes: Mapping[str, str], z: Strength, missing: float | None) -> Columns:
-    """Return the changed columns, each in the type it had; all are computed from the old values."""
+    """Return the changed columns, all computed from the old values: fractions in the precision that they had.
+
+    What was whole becomes a fraction: nothing is cut.
+    """
     size = len(next(iter(columns.values())))
     strength = np.broadcast_to(np.asarray(z, dtype=float), (size,))
     scope = columns | {"z": strength}
     changed: Columns = {}
     for name, expression in changes.items():
         old = columns[name]
-        new = expressions.evaluate(expression, scope, size).astype(old.dtype, copy=False)
+        kind = old.dtype if old.dtype.kind == "f" else np.dtype(np.float64)
+        new = expressions.evaluate(expression, scope, size).astype(kind, copy=False)
         unchanged = (strength == 0) if missing is None else (strength == 0) | (old == missing)
         changed[name] = np.where(unchanged, old, new)
     return changed

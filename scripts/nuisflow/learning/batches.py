@@ -7,7 +7,7 @@ is made in blocks, each a random part of all events, and of more than fit into `
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets, seeds
-from nuisflow.events import selection
 from nuisflow.learning import scaling as scalings
 from nuisflow.learning.blocks import BatchError, Maker, Part
 from nuisflow.learning.samples import READ, Columns, Ingested, Source, source
@@ -83,15 +82,9 @@ class Pool:
         self._maker = Maker(settings)
 
     @classmethod
-    def load(cls, raw: "Mapping[str, Sequence[Path] | Path]", settings: TrainingSamples) -> "Pool":
-        """Open the ingested file of every training sample, or read all of its raw files."""
-        samples: dict[str, Columns | Source] = {}
-        for name, sample in settings.samples.items():
-            place = raw[name]
-            if isinstance(place, Path):
-                samples[name] = Ingested(place, settings.events, sample)
-            else:
-                samples[name] = selection.load(place, settings.events, sample)
+    def load(cls, events: Mapping[str, Path], settings: TrainingSamples) -> "Pool":
+        """Open the ingested events of every training sample."""
+        samples = {name: Ingested(events[name], settings.events, sample) for name, sample in settings.samples.items()}
         return cls(samples, settings)
 
     def rows(self, number: int, *, validation: bool, draw: Draw | None = None) -> Rows:

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nuisflow import datasets
 from nuisflow.events import parts, selection
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Sample
@@ -65,8 +64,7 @@ class Ingested:
         self.table = ingested.open(path)
         self.events, self.sample = events, sample
         self.part = selection.part_of(events, sample)
-        # Of what the data set may have, collision data lack what only simulation has.
-        self.columns = [name for name in datasets.raw_columns(events.dataset) if name in self.table.columns]
+        self.columns = selection.columns_of(self.table, events)
 
     @functools.cached_property
     def size(self) -> int:
@@ -105,10 +103,7 @@ class Ingested:
         return columns
 
     def _read(self, rows: np.ndarray) -> Columns:
-        columns = self.table.take(self.columns, rows)
-        if hasattr(offered := datasets.of(self.events.dataset), "grouped"):
-            columns = offered.grouped(columns)
-        return columns | {"entry": rows}
+        return selection.grouped(self.table.take(self.columns, rows), self.events) | {"entry": rows}
 
 
 def source(columns: "Mapping[str, np.ndarray] | Source") -> Source:

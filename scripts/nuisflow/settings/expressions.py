@@ -94,11 +94,50 @@ def check(expression: str, available: Collection[str], place: str) -> None:
 
 
 class _Renamed(ast.NodeTransformer):
-    """Gives columns, but neither functions nor constants, a prefix."""
+    """Gives columns, but neither functions nor constants, a prefix, and makes truths 0 and 1 where numbers are wanted.
+
+    numexpr would take ``a + b`` of two truths for "a or b". *flags*: the columns that are truths.
+    """
+
+    def __init__(self, flags: Collection[str]) -> None:
+        self.flags = flags
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
-        node.args = [self.visit(argument) for argument in node.args]
+        first = isinstance(node.func, ast.Name) and node.func.id == "where"
+        kept = [self.visit(argument) for argument in node.args[:first]]
+        node.args = kept + [self._number(argument) for argument in node.args[first:]]
         return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        visit = self.visit if isinstance(node.op, ast.BitAnd | ast.BitOr) else self._number
+        return ast.BinOp(left=visit(node.left), op=node.op, right=visit(node.right))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.UnaryOp:
+        visit = self.visit if isinstance(node.op, ast.Invert) else self._number
+        return ast.UnaryOp(op=node.op, operand=visit(node.operand))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
+        return ast.Compare(left=self._number(node.left), ops=node.ops, comparators=[self._number(node.comparators[0])])
+
+    def _number(self, node: ast.expr) -> ast.expr:
+        """Return *node*, of truths as 0 and 1."""
+        new: ast.expr = self.visit(node)
+        if not self._is_truth(node):
+            return new
+        return ast.Call(ast.Name("where", ast.Load()), [new, ast.Constant(1), ast.Constant(0)], [])
+
+    def _is_truth(self, node: ast.expr) -> bool:
+        match node:
+            case ast.Compare():
+                return True
+            case ast.Name(id=name):
+                return name in self.flags
+            case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr(), right=right):
+                return self._is_truth(left) and self._is_truth(right)
+            case ast.UnaryOp(op=ast.Invert(), operand=operand):
+                return self._is_truth(operand)
+            case _:
+                return False
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         return node if node.id in CONSTANTS else ast.Name(id=PREFIX + node.id, ctx=node.ctx)
@@ -116,7 +155,8 @@ def evaluate(expression: str, columns: Mapping[str, np.ndarray], size: int | Non
         raise ExpressionError(f"{expression!r} uses {missing[0]!r}, which is no column")
     numexpr.set_num_threads(1)
     # A column may have the name of a function of numexpr, such as sign: columns get names that no function has.
-    tree = _Renamed().visit(ast.parse(expression.strip(), mode="eval"))
+    flags = {name for name in used if columns[name].dtype == np.bool_}
+    tree = ast.fix_missing_locations(_Renamed(flags).visit(ast.parse(expression.strip(), mode="eval")))
     scope = {PREFIX + name: np.asarray(columns[name]) for name in used} | CONSTANTS
     values = numexpr.evaluate(ast.unparse(tree), local_dict=scope, global_dict={})
     if size is None:

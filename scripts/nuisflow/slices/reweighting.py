@@ -4,7 +4,7 @@ from nuisflow import strategies
 from nuisflow.settings import configuration, points
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
-from nuisflow.slices.events import EventSelection, bare, selection
+from nuisflow.slices.events import EventSelection, bare, expressions_of, selection
 from nuisflow.slices.training import TrainingSamples
 
 CHUNK = 100_000
@@ -33,8 +33,9 @@ def reweighting(settings: Configuration, variation: str, sample: str) -> Reweigh
     """Return what the reweighting of *sample* depends on."""
     samples = reweighted_samples(settings, variation)
     alternatives = tuple(name for name in samples if name in settings.alternatives)
+    texts = [text for name in samples for text in expressions_of(settings.samples[name])]
     return Reweighting(
-        events=_all_scored(selection(settings)),
+        events=_all_scored(selection(settings, *texts)),
         samples={name: bare(settings.samples[name]).model_copy(update={"ratios": ()}) for name in samples},
         alternatives=alternatives,
         variation=variation,

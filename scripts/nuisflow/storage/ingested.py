@@ -213,7 +213,7 @@ def kind_of(values: Any) -> Kind:
 def _arrow(path: Path | str, name: str, values: Any) -> Any:
     """Return numbers or lists of them as an Arrow array whose buffers hold nothing else."""
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf":
-        return _plain(values)
+        return plain(values)
     if not isinstance(values, np.ndarray) and getattr(values, "layout", None) is not None:
         import awkward as ak
 
@@ -224,7 +224,7 @@ def _arrow(path: Path | str, name: str, values: Any) -> Any:
     raise FileError(f"{path}: column {name!r} holds neither numbers nor lists of numbers ({kind})")
 
 
-def _plain(values: np.ndarray) -> Any:
+def plain(values: np.ndarray) -> Any:
     """Return what ``pyarrow.array`` does, which would import pandas: half a second in each of many short jobs."""
     import pyarrow as pa
 
@@ -244,7 +244,7 @@ def _nested(layout: Any) -> Any:
         offsets = pa.py_buffer(np.ascontiguousarray(layout.offsets.data, np.int64))
         kind = None if content is None else pa.large_list(pa.field("item", content.type, nullable=False))
         return kind and pa.Array.from_buffers(kind, layout.length, [None, offsets], children=[content])
-    return _plain(np.asarray(layout.data)) if layout.is_numpy and layout.data.dtype.kind in "biuf" else None
+    return plain(np.asarray(layout.data)) if layout.is_numpy and layout.data.dtype.kind in "biuf" else None
 
 
 def _numbers(array: Any) -> np.ndarray:

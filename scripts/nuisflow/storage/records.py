@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from nuisflow.storage import files
 
@@ -45,6 +45,7 @@ class Record(TypedDict):
     started: str
     ended: str
     startup_seconds: float | None
+    notes: NotRequired[dict[str, Any]]
 
 
 def place(log: Path | str) -> Path:
@@ -61,8 +62,8 @@ def age() -> float | None:
         return None
 
 
-def write(snakemake: Any, started: float, startup: float | None) -> None:
-    """Write the record of a job that began at *started* (seconds since 1970) and ends now."""
+def write(snakemake: Any, started: float, startup: float | None, notes: dict[str, Any] | None = None) -> None:
+    """Write the record of a job that began at *started* (seconds since 1970) and ends now, with its *notes*."""
     record = Record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
@@ -78,6 +79,8 @@ def write(snakemake: Any, started: float, startup: float | None) -> None:
         ended=_utc(time.time()),
         startup_seconds=startup,
     )
+    if notes:
+        record["notes"] = notes
     files.write_json(place(snakemake.log[0]), record)
 
 
