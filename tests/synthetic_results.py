@@ -126,6 +126,7 @@ def _write_events(analysis: Analysis) -> dict[str, int]:
             "entry": np.arange(number),
             "region": generator.integers(0, len(regions), number).astype(np.int8),
             "weight": generator.uniform(0.5, 1.5, number),
+            "observable": np.full(number, np.nan, np.float32),
         }
         event_files.write_event_parts(path, iter([columns]), {"region": regions})
     return sizes

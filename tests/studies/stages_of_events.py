@@ -6,7 +6,7 @@ the disk has room. Every stage runs in a fresh process on the file of the stage 
 
 - ``process_events``: all sizes;
 - ``score_events``: a network (64, 64) and boosted trees, ``fill_templates``: as many as ``--scored`` allows;
-- ``train_network`` holds the raw events of its samples in memory: as many as ``--trained`` allows.
+- ``train_network``: as many as ``--trained`` allows (`memory_of_training.py` goes further).
 
 CPU seconds are those of the stage after a small job of its kind (imports do not count), memory is the peak of the
 process (VmHWM) and what it was after the small job.

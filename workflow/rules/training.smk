@@ -16,7 +16,7 @@ rule tune_training:
     conda:
         "../../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime="12h",
         gpu=gpus,
     params:
@@ -54,7 +54,7 @@ rule train_network:
     conda:
         "../../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime="4h",
         gpu=gpus,
     params:

@@ -160,7 +160,7 @@ def _total(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion
     for _, columns in _rows(paths, kinds, settings):
         weight = columns["weight"]
         if chosen is not None:
-            weight = weight[expressions.evaluate(chosen, columns).astype(bool)]
+            weight = weight[expressions.decide(chosen, columns, f"samples.{settings.sample}.selection")]
         total, rows = total + float(weight.sum()), rows + len(weight)
     logger.info("%s: %d events, sum of weights %.6g, scaled to %g", settings.sample, rows, total, expected)
     if not total > 0:
@@ -192,7 +192,7 @@ def _counted(
 
 def _check_shared(path: Path, columns: Columns, first: int, both: str, samples: tuple[str, str]) -> None:
     """Raise an error if a row belongs to two *samples*."""
-    if len(rows := np.flatnonzero(expressions.evaluate(both, columns))):
+    if len(rows := np.flatnonzero(expressions.decide(both, columns, "selections of these samples"))):
         raise FileError(
             f"{path}: {len(rows)} rows (the first is {first + rows[0]}) belong to the samples {samples[0]!r} and "
             f"{samples[1]!r} and would count twice; make the selections of these samples exclude each other"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets
-from nuisflow.events import parallel, variations
+from nuisflow.events import parallel, parts, variations
+from nuisflow.events.parts import EVERYTHING
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
@@ -18,7 +19,6 @@ from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
-EVERYTHING = (0.0, 1.0)
 
 
 class EventError(ValueError):
@@ -26,49 +26,53 @@ class EventError(ValueError):
 
 
 class Chunk(NamedTuple):
-    """Rows *start* to *stop* of the columnar file *path* of a sample."""
+    """Of rows *start* to *stop* of the columnar file *path* of a sample those in *part* (`parts.inside`)."""
 
     path: Path
     start: int
     stop: int
+    part: tuple[float, float] = EVERYTHING
 
 
 def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the rows of a sample, or those between two shares of them, into pieces of at most *size* rows."""
+    """Cut the rows of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
     rows = ingested.open(path).rows
-    begin, end = (round(share * rows) for share in part)
-    if begin == end:
-        few = f" among rows {begin} to {end} of {rows} (toys.bootstrap.share)" if rows else ""
+    if not parts.inside(0, min(rows, size), part).any():
+        few = f" in the part {part[0]:g} to {part[1]:g} of {rows} (toys.bootstrap.share)" if rows else ""
         raise EventError(f"{path}: no events{few}; an empty sample cannot be used")
-    return [Chunk(path, start, min(start + size, end)) for start in range(begin, end, size)]
+    return [Chunk(path, start, min(start + size, rows), part) for start in range(0, rows, size)]
 
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
-    """Return which rows of *sample* are used, as shares: all of collision data."""
+    """Return which part of *sample* is used, as shares (`parts.inside`): all of collision data."""
     return EVERYTHING if sample.is_data else selection.rows
+
+
+def columns_of(table: ingested.Table, selection: EventSelection) -> list[str]:
+    """Return the columns of *table* that are read: collision data lack the branches that only simulation has."""
+    return [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
+
+
+def grouped(columns: Columns, selection: EventSelection) -> Columns:
+    """Return *columns* of a file as the data set knows them: lists of one collection together."""
+    offered = datasets.of(selection.dataset)
+    made: Columns = offered.grouped(columns) if hasattr(offered, "grouped") else columns
+    return made
 
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
     table = ingested.open(chunk.path)
-    # Of what the data set may have, collision data lack the branches that only simulation has.
-    wanted = [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
-    columns: Columns = table.read(wanted, chunk.start, chunk.stop)
-    if hasattr(offered := datasets.of(selection.dataset), "grouped"):
-        columns = offered.grouped(columns)
+    columns = grouped(table.read(columns_of(table, selection), chunk.start, chunk.stop), selection)
     columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
         columns |= event_files.read_rows(path, [f"ratio_{path.parent.name}"], chunk.start, chunk.stop)
+    if chunk.part != EVERYTHING:
+        columns = _rows(columns, np.flatnonzero(parts.inside(chunk.start, chunk.stop, chunk.part)))
     if sample.selection is None:
         return columns
     chosen = expressions.decide(sample.selection, columns, f"{chunk.path}: selection of the sample")
     return _rows(columns, np.flatnonzero(chosen))
-
-
-def load(path: Path, selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
-    """Return all raw columns of *sample* and ``entry``, in memory."""
-    parts = [read(chunk, selection, sample) for chunk in chunks(path, size, part_of(selection, sample))]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def select(

@@ -26,7 +26,8 @@ class RegionSelection(Section):
 class EventSelection(Section):
     """Everything that turns raw columns, at any z, into selected events with features.
 
-    *rows*: the part of the rows of every simulated sample that is used, as shares; weights make up for the rest.
+    *rows*: the part of every simulated sample that is used, as shares of its rows, which are chosen at random
+    (`events.parts`); weights make up for the rest.
     """
 
     dataset: configuration.Dataset

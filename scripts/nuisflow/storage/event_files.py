@@ -114,6 +114,15 @@ def read_event_parts(
             }
 
 
+def texts(path: Path, column: str) -> list[str]:
+    """Return the different texts of a column of a file of `write_event_parts`, in the order of their appearance."""
+    with naming(path):
+        source = parquet(path, read_dictionary=[column])
+        check_columns(path, [column], source.schema_arrow.names)
+        found = (batch.column(column).dictionary.to_pylist() for batch in source.iter_batches(columns=[column]))
+        return list(dict.fromkeys(text for known in found for text in known))
+
+
 def _indices(path: Path, column: str, values: Any, names: Sequence[str]) -> np.ndarray:
     """Return the index into *names* of every value of a dictionary-encoded column."""
     known = {name: index for index, name in enumerate(names)}

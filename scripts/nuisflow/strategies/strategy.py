@@ -1,6 +1,6 @@
 """What a strategy is: the hyper-parameters of one way of training, and what it changes in the common training loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -35,7 +35,15 @@ class Events(NamedTuple, Generic[Array]):
 
 
 class Fold(Protocol):
-    """The events from which the network of one fold learns, at any z: None for nominal, or shape (size, variations)."""
+    """The events from which the network of one fold learns, at any z: None for nominal, or shape (size, variations).
+
+    All of them, or a random part of them, where there are more than fit into memory.
+    """
+
+    @property
+    def train_total(self) -> int:
+        """The number of all training events before any selection; `train` returns a random part of them, or all."""
+        ...
 
     @property
     def train_size(self) -> int:
@@ -55,8 +63,8 @@ class Fold(Protocol):
         """Return the validation events."""
         ...
 
-    def thinned(self, number: int, generator: "np.random.Generator") -> "Fold":
-        """Return this fold with *number* random training events (before any selection), if it has more."""
+    def epoch(self, number: int, generator: "np.random.Generator") -> "Iterator[Fold]":
+        """Yield every training event once, in random blocks, or *number* random ones (before any selection) of more."""
         ...
 
 
