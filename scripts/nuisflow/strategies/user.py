@@ -99,7 +99,7 @@ def _own(chosen: type[Strategy]) -> Iterator[tuple[str, Any]]:
             )
 
 
-_DEFINED = property | functools.cached_property | staticmethod | classmethod
+_DEFINED = (property, functools.cached_property, staticmethod, classmethod)
 
 
 def _misspelt(chosen: type[Strategy]) -> Iterator[str]:
