@@ -15,7 +15,7 @@ from nuisflow.settings.checks import reading
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the convention of shells."""
-_DRY = {"-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--report", "--touch", "-t"}
+_NO_REPORT = {"-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--report", "--touch", "-t", "--until", "-U"}
 
 
 def run_workflow(configuration: Path, command: Sequence[str]) -> int:
@@ -29,8 +29,9 @@ def run_workflow(configuration: Path, command: Sequence[str]) -> int:
     if stopped:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
         return STOPPED
-    if status == 0 and not _DRY & set(command) and isinstance(content, dict):
-        print(f"==> The report is results/{content.get('analysis')}/report.html")
+    report = Path("results") / str(content.get("analysis")) / "report.html" if isinstance(content, dict) else None
+    if status == 0 and report and report.is_file() and not _NO_REPORT & set(command):
+        print(f"==> The report is {report}")
     return status
 
 

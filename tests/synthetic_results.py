@@ -324,8 +324,18 @@ def _yields(
             "total": content.sum(axis=0)[part],
             "error": error[part],
             "data": data[part],
+            "sums": _sums(settings, content[:, part], jacobian[:, part], matrix),
         }
     return shown
+
+
+def _sums(
+    settings: configuration.Configuration, content: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """Return the events of a region; errors of single processes are not modelled."""
+    slope = jacobian.sum(axis=1)
+    total = {"total": (float(content.sum()), float(np.sqrt(slope @ matrix @ slope)))}
+    return {name: (float(content[i].sum()), 0.0) for i, name in enumerate(settings.processes)} | total
 
 
 def _edges(bins: int) -> np.ndarray:

@@ -14,7 +14,11 @@ CALM = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\ne
 
 
 @pytest.fixture
-def configuration(tmp_path):
+def configuration(tmp_path, monkeypatch):
+    """Return a configuration in a folder that has the report of an earlier run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "mine").mkdir(parents=True)
+    (tmp_path / "results" / "mine" / "report.html").write_text("")
     path = tmp_path / "mine.yaml"
     path.write_text("analysis: mine\n")
     return path
@@ -45,10 +49,12 @@ def test_the_report_is_named_at_the_end_of_a_run_that_made_it(configuration, cap
     ]
 
 
-@pytest.mark.parametrize("options", [["--dry-run"], ["-n"], ["--unlock"]])
+@pytest.mark.parametrize("options", [["--dry-run"], ["-n"], ["--unlock"], ["--until", "train_network"]])
 def test_no_report_is_named_where_none_was_made(configuration, capfd, options):
     assert run_workflow(configuration, [*python(""), *options]) == 0
     assert run_workflow(configuration, python("raise SystemExit(3)")) == 3
+    (configuration.parent / "results" / "mine" / "report.html").unlink()
+    assert run_workflow(configuration, python("")) == 0
     assert "report" not in capfd.readouterr().out
 
 
