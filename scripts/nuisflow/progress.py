@@ -7,15 +7,25 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_SECONDS_BETWEEN_REPORTS = 5.0
+_PATIENCE, _SECONDS_BETWEEN_REPORTS = 2.0, 5.0
+
+
+class Reporter:
+    """Logs how much of something is done: first after two seconds, then at most every few seconds."""
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self.what, self.total, self.due = what, f" of {total}" if total else "", time.monotonic() + _PATIENCE
+
+    def tell(self, done: int) -> None:
+        """Log that *done* are done, if it is time to."""
+        if time.monotonic() > self.due:
+            self.due = time.monotonic() + _SECONDS_BETWEEN_REPORTS
+            logging.getLogger(__name__).info("%s: %d%s", self.what, done, self.total)
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield *items*, logging at most every few seconds how many of *total* are done."""
-    logger = logging.getLogger(__name__)
-    reported = time.monotonic()
+    reporter = Reporter(what, total)
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-            reported = time.monotonic()
-            logger.info("%s: %d%s", what, done, f" of {total}" if total else "")
+        reporter.tell(done)

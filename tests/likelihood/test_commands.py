@@ -234,7 +234,7 @@ def test_a_limit_beyond_the_bound_is_told(capsys, tmp_path):
     case = json.loads(path.read_text())
     case["measurements"][0]["config"]["parameters"][0]["inits"] = [0.0]
     status, _, messages = run(capsys, "limit", write(path, case), "--output", tmp_path / "r.json")
-    assert status == 0
+    assert status == 1
     assert "beyond the upper bound 0.5 of mu" in messages
     assert json.loads((tmp_path / "r.json").read_text())["limits"][0]["mu"] is None
 
@@ -369,6 +369,38 @@ def test_warnings_tell_of_toys_that_do_not_cover_and_of_failed_fits(monkeypatch,
     assert answer.facts["failed"] == 10
     assert any("10 of 400 fits failed" in warning for warning in answer.warnings)
     assert any("fewer than the intended 68.27 %" in warning for warning in answer.warnings)
+
+
+def test_toys_without_an_end_of_their_interval_are_not_failed_fits(monkeypatch, model):
+    few = toys.run(model, None, 400, 1)
+    odd = few._replace(bounded=few.bounded & (np.arange(400) > 9), limited=np.arange(400) > 379)
+    monkeypatch.setattr(toys, "run", lambda *_: odd)
+    answer = answers.throw(model, model.data, 400, 1, observed=False)
+    assert (answer.facts["failed"], answer.facts["unbounded"], answer.facts["limited"]) == (0, 10, 20)
+    assert any("in 10 of 400 experiments the fit converged, but an end of the" in text for text in answer.warnings)
+    assert any("in 20 of 400 experiments an end of the interval is at a bound" in text for text in answer.warnings)
+    assert not any("failed" in warning for warning in answer.warnings)
+
+
+def test_profiles_unlike_the_hessian_are_told_in_one_line(capsys, tmp_path):
+    case = counting([9.0, 1.0], [50.0, 50.0], [58.0, 51.0])
+    for number in range(6):
+        shape = {"hi_data": [80.0, 50.0 + number], "lo_data": [49.0, 50.0]}
+        modifier = {"name": f"shape{number}", "type": "histosys", "data": shape}
+        case["channels"][0]["samples"][1]["modifiers"].append(modifier)
+    _, _, messages = run(capsys, "fit", write(tmp_path / "w.json", case))
+    lines = [line for line in messages.splitlines() if "Hessian" in line and not line.startswith("WARNING: mu:")]
+    assert len(lines) == 1
+    assert "profile intervals differ from the Hessian's errors by more than 10 % of them, most of all" in lines[0]
+
+
+def test_with_many_parameters_only_that_of_interest_is_profiled(capsys, tmp_path, model, path):
+    every = result(capsys, tmp_path, "fit", path)["parameters"]
+    few = result(capsys, tmp_path, "fit", path, "--profiles", 2)
+    assert few["parameters"][0] == every[0]
+    assert {row["profile_up"] for row in few["parameters"][1:]} == {None}
+    assert [row["hessian_error"] for row in few["parameters"]] == [row["hessian_error"] for row in every]
+    assert any("only mu has a profile interval" in warning for warning in few["warnings"])
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from studies import random_limits
 from workspace_strategies import KINDS, build
 
 from nuisflow.likelihood import fits, limits, uncertainties
@@ -287,13 +288,52 @@ def test_a_flat_direction_is_named():
     assert np.isnan(result.errors).any()
 
 
-def test_a_parameter_at_its_bound_and_negative_rates_are_named():
+def test_a_parameter_at_its_bound_is_named():
     result = fits.fit(Model(counting(observed=30.0, bounds=(0.0, 10.0))))
     assert result.converged
     assert "mu is at its lower bound 0" in result.message
-    below = fits.fit(Model(counting(signal=10.0, background=5.0, observed=0.0)))
-    assert "channel c, bin 0: the expected rate" in below.message
-    assert "is negative" in below.message
+
+
+def test_no_bin_expects_fewer_than_no_events():
+    """With 10 mu + 5 events expected and none observed: mu = -0.5, and 2 (10 mu + 5) = 1 at the upper end."""
+    model = Model(counting(signal=10.0, background=5.0, observed=0.0))
+    result, found = fits.fit(model), fits.interval(model)
+    assert result.converged
+    assert result.values[0] == pytest.approx(-0.5, abs=1e-8)
+    assert "beyond it channel c, bin 0, which has no data, would expect a negative number" in result.message
+    assert (found.low, found.high) == pytest.approx((-0.5, -0.45), abs=1e-6)
+    assert "the lower end is at the bound; the physical region ends where channel c, bin 0" in found.message
+
+
+def test_a_signal_that_takes_events_away_ends_where_none_are_left():
+    result = fits.interval(Model(counting(signal=-2.0, background=6.0, observed=0.0)))
+    assert (result.value, result.high) == pytest.approx((3.0, 3.0), abs=1e-8)
+    assert result.low == pytest.approx(2.75)
+
+
+def edge_case(seed):
+    """Return a workspace with few events and bins without data, and wide bounds."""
+    rng = np.random.default_rng(seed)
+    kinds = [("histosys", "normsys"), ("histosys", "staterror"), ("histosys", "shapesys")][seed % 3]
+    case = build(rng, 1 + seed % 2, 2, kinds, bins=3, scale=0.1, wild=False)
+    for row in case["observations"]:
+        row["data"] = [float(n * (rng.random() < 0.4)) for n in row["data"]]
+    case["measurements"][0]["config"]["parameters"][0]["bounds"] = [[-20.0, 20.0]]
+    return case
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_fits_and_intervals_at_the_edge_of_the_physical_region_are_those_of_another_minimiser(seed):
+    model = Model(edge_case(seed))
+    result, found, at = fits.fit(model), fits.interval(model), model.index("mu")
+    oracle = random_limits.Oracle(model, model.data)
+    lowest, _ = oracle.minimum({}, [result.values, *random_limits.starts(model)])
+    assert result.twice_nll == pytest.approx(lowest, abs=1e-6)
+    assert model.expected(result.values).min() > -1e-6
+    for end in (found.low, found.high):
+        if model.lower[at] < end < model.upper[at] and abs(end - found.value) > 1e-6:
+            rise, _ = oracle.minimum({at: end}, [result.values, *random_limits.starts(model)])
+            assert rise - lowest == pytest.approx(1.0, abs=1e-3) or "physical region ends" in found.message
 
 
 def test_zero_data_are_fitted():

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from nuisflow.comparison.trainings import fit_row
 from nuisflow.likelihood import fits, limits, measurements
 from nuisflow.likelihood.model import Model
 
@@ -80,6 +81,27 @@ def test_a_limit_beyond_the_bound_is_null():
     tested = measurements.measure(model, "asimov", {}, EDGES)
     assert tested["limits"]["expected"][0] is not None
     assert tested["limits"]["expected"][-1] is None
+
+
+def test_a_flat_direction_is_written_as_null_with_its_reason():
+    case = workspace()
+    free = {"name": "k", "type": "normfactor", "data": None}
+    case["channels"][0]["samples"][0]["modifiers"].append(free)
+    tested = measurements.measure(Model(case), "observed", {}, EDGES)
+    json.dumps(tested, allow_nan=False)
+    assert tested["converged"] is False
+    assert "flat mostly along" in tested["message"]
+    assert fit_row(tested)["converged"] is False
+
+
+def test_a_background_that_cannot_explain_the_data_has_no_significance_and_says_so():
+    case = workspace(observed=(5.0, 3.0, 2.0))
+    case["channels"][0]["samples"] = case["channels"][0]["samples"][:1]
+    tested = measurements.measure(Model(case), "observed", {}, EDGES)
+    json.dumps(tested, allow_nan=False)
+    assert tested["significance"] == {"q0": None, "sigmas": None, "p_value": None}
+    assert tested["limits"]["observed"] is None
+    assert "significance: the fit without signal failed" in tested["message"]
 
 
 def test_profile_intervals_of_every_parameter_but_those_of_bins_are_checked(found):

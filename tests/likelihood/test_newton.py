@@ -5,7 +5,8 @@ import pytest
 from workspace_strategies import build
 
 from nuisflow.likelihood import starts, toys
-from nuisflow.likelihood.model import Intervals, Minima, Model, covariance
+from nuisflow.likelihood.covariances import covariance
+from nuisflow.likelihood.model import Intervals, Minima, Model
 
 SIMPLE = ("normsys", "histosys", "staterror", "lumi")
 

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from studies import low_counts
 from workspace_strategies import build
 
 from nuisflow.likelihood import fits, limits, toys
@@ -165,6 +166,34 @@ def test_toys_equal_single_fits(model):
         interval = fits.interval(model, block[k])
         assert runs.value[k] == pytest.approx(interval.value, abs=1e-5)
         assert (runs.low[k], runs.high[k]) == pytest.approx((interval.low, interval.high), abs=1e-4)
+
+
+@pytest.mark.parametrize("events", [3, 10])
+def test_no_fit_of_few_events_fails_and_intervals_end_where_events_would_be_negative(events):
+    model = Model(low_counts.counting(events))
+    runs = toys.run(model, {"mu": 1.0}, 2000, 3)
+    found = toys.coverage(runs)
+    assert (found.failed, found.unbounded) == (0, 0)
+    empty = runs.low < -1.0 + 1e-6
+    assert found.limited == empty.sum()
+    assert runs.value[empty] == pytest.approx(-1.0)  # no events: a signal that takes the background away
+    assert runs.high[empty] == pytest.approx(-1.0 + 0.5 / (0.5 * events), abs=1e-5)
+    exact = low_counts.exact(events, 1.0)
+    assert found.coverage == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 2000))
+    assert found.bias == pytest.approx(0.0, abs=4 * found.bias_error)
+
+
+def test_experiments_without_an_end_are_counted_apart_and_keep_their_value():
+    ones, end = np.ones(4), np.array([True, True, False, True])
+    fitted = np.array([True, True, True, False])
+    table = toys.block_of(1.0, [np.array([0.9, 1.1, 1.3, 9.0]), 0 * ones, 2 * ones, ones, ones], fitted, fitted & end,
+                          np.array([True, False, False, False]))  # fmt: skip
+    found = toys.coverage(table)
+    assert (found.number, found.failed, found.unbounded, found.limited, found.pulls) == (4, 1, 1, 1, 3)
+    assert found.coverage == 0.5
+    assert found.bias == pytest.approx(0.1)
+    assert found.pull_mean == pytest.approx(0.1)
+    assert found.interval == 2.0
 
 
 def test_failed_fits_are_counted_as_not_covered():

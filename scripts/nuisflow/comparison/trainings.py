@@ -26,7 +26,7 @@ BANDS = (-2, -1, 0, 1, 2)
 """Fluctuations of the data, in standard deviations, for which upper limits are expected."""
 COVERAGE = (
     *("training", "seed", "mu_true", "variation", "point", "z", "asimov_mu", "asimov_low", "asimov_high"),
-    *("toys", "failed", "coverage", "coverage_low", "coverage_high", "coverage_error"),
+    *("toys", "failed", "unbounded", "limited", "coverage", "coverage_low", "coverage_high", "coverage_error"),
     *("bias", "bias_error", "pull_mean", "pull_width", "mean_width", "interval_score", "rmse", "mae"),
 )
 CLEAR, HINT = 3.0, 2.0

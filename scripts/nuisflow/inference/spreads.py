@@ -21,7 +21,7 @@ import pandas as pd
 
 from nuisflow.events import scored_events
 from nuisflow.learning.classifier import Classifier
-from nuisflow.likelihood import fits
+from nuisflow.likelihood import covariances, fits
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import Filling
 from nuisflow.storage import event_files
@@ -83,7 +83,7 @@ def influence(model: Model) -> np.ndarray:
     At the minimum the gradient of -ln L stays 0: d theta / d n_b is the inverse Hessian times d ln nu_b / d theta.
     """
     result = fits.fit(model, model.asimov())
-    rates, slopes = fits.totals(model, result.values)
+    rates, slopes = covariances.totals(model, result.values)
     return np.asarray(result.covariance[model.index(model.poi)] @ slopes.T / rates)
 
 

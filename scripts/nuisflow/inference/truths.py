@@ -72,7 +72,7 @@ def summary(model: Model, truth: Truth, thrown: toys.Toys | None) -> dict[str, A
 def described(truth: Truth, poi: str, thrown: toys.Toys | None) -> dict[str, Any]:
     """Return the place of one true point and the coverage there, ready for JSON: None where there is none."""
     found: dict[str, Any] = dict.fromkeys(toys.Coverage._fields)
-    found |= {"true": truth.values[poi], "number": 0, "failed": 0}
+    found |= {"true": truth.values[poi]} | dict.fromkeys(("number", "failed", "unbounded", "limited", "pulls"), 0)
     found = found if thrown is None else toys.coverage(thrown)._asdict()
     place = {"variation": truth.variation, "point": truth.point, "z": truth.z}
     return place | {WORDS.get(name, name): _finite(value) for name, value in found.items()}

@@ -22,7 +22,6 @@ OWN_SOURCES = (
     uncertainties.OTHER,
     "total",
 )
-_BANDS = ("expected -2 sigma", "expected -1 sigma", "expected median", "expected +1 sigma", "expected +2 sigma")
 
 
 class Table(NamedTuple):
@@ -42,13 +41,17 @@ class Answer(NamedTuple):
     converged: bool
 
 
-def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, observed: bool) -> Answer:
-    """Fit, with errors from the exact Hessian and from the profile, the breakdown by source, and the pulls."""
+def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, observed: bool,
+        profiles: int = fits.PROFILES) -> Answer:  # fmt: skip
+    """Fit, with errors from the exact Hessian and from the profile, the breakdown by source, and the pulls.
+
+    With more free parameters than *profiles*, only the parameter of interest has a profile interval.
+    """
     poi = model.poi
     best, facts, warnings = _fitted(model, data)
     if not best.converged:
         return Answer(facts | {"twice_nll": best.twice_nll}, [], warnings, converged=False)
-    rows, found = _parameters(model, data, best)
+    rows, found = _parameters(model, data, best, profiles)
     own = next(row for row in rows if row["parameter"] == poi)
     facts |= {"profile_down": own["profile_down"], "profile_up": own["profile_up"], "twice_nll": best.twice_nll}
     parts = uncertainties.breakdown(model, data, groups=groups)
@@ -56,8 +59,10 @@ def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, obse
     sources.append({"source": "total", "frozen": parts.sigma_total, "observables": facts["hessian_error"]})
     if not math.isfinite(parts.sigma_total):
         warnings.append(f"breakdown: the total uncertainty of {poi} is not defined, nor are its parts")
+    good = True
     if _signal(model):
-        facts |= {"significance": limits.significance(model, data).sigmas}
+        tested, problems = _significance(model, data)
+        facts, warnings, good = facts | {"significance": tested.sigmas}, warnings + problems, not problems
     if observed:
         goodness = limits.goodness_of_fit(model, data)
         facts |= {"goodness_of_fit": goodness.statistic, "degrees_of_freedom": goodness.degrees}
@@ -65,7 +70,16 @@ def fit(model: Model, data: Floats, groups: Mapping[str, Sequence[str]], *, obse
     title = f"uncertainty of {poi} by source: frozen and subtracted in quadrature; auxiliary measurements shifted"
     told = "parameters; pull and constraint: shift and error in units of the prefit width"
     tables = [Table("breakdown", title, sources), Table("parameters", told, rows)]
-    return Answer(facts, tables, warnings + _overlaps(groups) + found, converged=True)
+    return Answer(facts, tables, warnings + _overlaps(groups) + found, converged=good)
+
+
+def _significance(model: Model, data: Floats) -> tuple[limits.Significance, list[str]]:
+    """Return the significance, and why there is none."""
+    found = limits.significance(model, data)
+    if math.isfinite(found.q0):
+        return found, []
+    null = fits.fit(model, data, fixed={model.poi: 0.0})
+    return found, [f"significance: there is none; the fit without signal: {null.message}"]
 
 
 def _signal(model: Model) -> bool:
@@ -78,7 +92,8 @@ def _fitted(model: Model, data: Floats) -> tuple[fits.FitResult, Row, list[str]]
     """Return the best fit, its value and error, and what it says beyond that it converged."""
     best, index = fits.fit(model, data), model.index(model.poi)
     remarks = [f"fit: {remark}" for remark in best.message.split("; ") if remark != "converged"]
-    return best, {"best_fit": best.values[index], "hessian_error": best.errors[index]}, remarks
+    value = best.values[index] if best.converged else math.nan
+    return best, {"best_fit": value, "hessian_error": best.errors[index] if best.converged else math.nan}, remarks
 
 
 def _pull(pulls: Mapping[str, fits.Pull], name: str) -> Row:
@@ -92,19 +107,48 @@ def _overlaps(groups: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"breakdown: {member} is in several groups, which therefore count it several times" for member in twice]
 
 
-def _parameters(model: Model, data: Floats, best: fits.FitResult) -> tuple[list[Row], list[str]]:
+def _parameters(model: Model, data: Floats, best: fits.FitResult, most: int) -> tuple[list[Row], list[str]]:
     """Return one row per free parameter, the parameter of interest first, and the warnings of the profiles."""
     pulls = {row.parameter: row for row in fits.pulls(model, best)}
-    rows, warnings = [], []
-    for index in sorted(np.flatnonzero(~model.fixed), key=lambda index: best.names[index] != model.poi):
+    free = sorted(np.flatnonzero(~model.fixed), key=lambda index: best.names[index] != model.poi)
+    profiled = free if len(free) <= most else free[:1]
+    rows, warnings, apart = [], [], []
+    for index in progress(profiled, "fit: profile intervals", len(profiled)):
         name, value, error = best.names[index], best.values[index], best.errors[index]
         found = fits.interval(model, data, name, result=best)
         ends = {"profile_down": found.low - found.value, "profile_up": found.high - found.value}
         rows.append({"parameter": name, "value": value, "hessian_error": error} | ends | _pull(pulls, name))
-        warnings += [f"{name}: {remark}" for remark in found.message.split("; ") if remark]
+        remarks = [remark for remark in found.message.split("; ") if remark]
+        warnings += [f"{name}: {remark}" for remark in remarks if "disagrees" not in remark or name == model.poi]
+        apart += [(_apart(found), found)] if name != model.poi and "disagrees" in found.message else []
         if abs(found.value - value) > 1e-3 * abs(found.high - found.low):
             warnings.append(f"{name}: its profile has a deeper minimum, at {found.value:.4g}; the best fit is not one")
-    return rows, warnings
+    for index in free[len(profiled) :]:
+        nothing = {"profile_down": None, "profile_up": None}
+        row = {"parameter": best.names[index], "value": best.values[index], "hessian_error": best.errors[index]}
+        rows.append(row | nothing | _pull(pulls, best.names[index]))
+    if len(profiled) < len(free):
+        warnings.append(f"fit: only {model.poi} has a profile interval, since there are {len(free)} free parameters; "
+                        f"--profiles {len(free)} finds them all")  # fmt: skip
+    return rows, warnings + _disagreements(apart, len(profiled))
+
+
+def _apart(found: fits.Interval) -> float:
+    """Return how far an end is from where the Hessian puts it, in standard deviations, at most."""
+    sizes = np.abs([found.value - found.low, found.high - found.value]) / found.error - 1.0
+    return float(np.nanmax(np.abs(sizes))) if np.isfinite(sizes).any() else 0.0
+
+
+def _disagreements(apart: Sequence[tuple[float, fits.Interval]], number: int) -> list[str]:
+    """Return one line on the nuisance parameters whose profile is not a parabola, with the worst of them."""
+    if not apart:
+        return []
+    worst = max(apart, key=lambda row: row[0])[1]
+    return [
+        f"{len(apart)} of {number} profile intervals differ from the Hessian's errors by more than "
+        f"{100 * fits.DISAGREEMENT:.0f} % of them, most of all {worst.parameter}: "
+        f"{worst.low - worst.value:+.3g} {worst.high - worst.value:+.3g} instead of {worst.error:.3g}"
+    ]
 
 
 def rank(model: Model, data: Floats) -> Answer:
@@ -114,7 +158,8 @@ def rank(model: Model, data: Floats) -> Answer:
     found = uncertainties.impacts(model, data)
     rows = [{k: v for k, v in row._asdict().items() if k != "group"} | _pull(pulls, row.parameter) for row in found]
     lost = [row["parameter"] for row in rows if not np.isfinite([row["up"], row["down"]]).all()]
-    warnings += [f"{name}: no impact, its shifted fit did not converge" for name in lost]
+    told = "no impact: its shifted fit did not converge, or it is at a bound, where it has no error"
+    warnings += [f"{name}: {told}" for name in lost]
     title = (
         f"impacts: changes of {model.poi} when the parameter moves up and down by its postfit error (prefit: by its "
         f"prefit width; observable: when its auxiliary measurement moves by one standard deviation)"
@@ -125,7 +170,7 @@ def rank(model: Model, data: Floats) -> Answer:
 def scan(model: Model, data: Floats, points: int) -> Answer:
     """Profile -2 ln L within three standard deviations of the best fit (within the bounds)."""
     (best, facts, warnings), index = _fitted(model, data), model.index(model.poi)
-    value, error = facts.values()
+    value, error = best.values[index], best.errors[index]
     reach = measurements.SCAN_SIGMAS * error if error > 0 else math.inf
     ends = max(model.lower[index], value - reach), min(model.upper[index], value + reach)
     found = fits.scan(model, data, model.poi, np.linspace(*ends, points))
@@ -141,8 +186,12 @@ def scan(model: Model, data: Floats, points: int) -> Answer:
     return Answer(facts, [table], warnings, best.converged and not lost)
 
 
-def limit(model: Model, data: Floats) -> Answer:
-    """Return CLs upper limits and the significance of the signal, with asymptotic formulae."""
+def limit(model: Model, data: Floats, *, observed: bool = True, widen: bool = False) -> Answer:
+    """Return CLs upper limits and the significance of the signal, with asymptotic formulae.
+
+    Of Asimov data (not *observed*) the significance is that of the nominal expectation, with signal; expected limits
+    are those of the expectation without signal (arXiv:1007.1727, section 4.3).
+    """
     poi = model.poi
     parameter = model.parameters[model.index(poi)]
     if parameter.kind != "normfactor":
@@ -151,19 +200,20 @@ def limit(model: Model, data: Floats) -> Answer:
         raise ValueError(
             f"{poi}: no signal ({poi} = 0) is outside its bounds [{parameter.lower:g}, {parameter.upper:g}]"
         )
-    (best, facts, warnings), found = _fitted(model, data), limits.limits(model, data)
-    limited = dict(zip(("observed", *_BANDS), (found.observed, *found.expected), strict=True))
-    warnings += [
-        f"limit: the {name} limit is beyond the upper bound {parameter.upper:g} of {poi}; widen its bounds"
-        for name, value in limited.items()
-        if math.isnan(value)
-    ]
-    facts |= limits.significance(model, data)._asdict()
+    best, facts, warnings = _fitted(model, data)
+    found = limits.limits(model, data if observed else model.asimov({poi: 0.0}), widen=widen)
+    named = list(zip(limits.NAMES, (found.observed, *found.expected), strict=True))
+    limited = dict(named if observed else named[1:])
+    warnings += [f"limit: {problem}" for problem in found.problems]
+    tested, problems = _significance(model, data)
+    facts |= tested._asdict()
     title = (
         f"{100 * found.level:g} % CLs upper limits on {poi}; expected: without signal, fluctuations of -2 to +2 sigma"
     )
+    title += "" if observed else f" (the best fit and significance above: with {poi} = {parameter.init:g})"
     rows = [{"limit": name, poi: value} for name, value in limited.items()]
-    return Answer(facts, [Table("limits", title, rows)], warnings, best.converged)
+    good = best.converged and not problems and all(map(math.isfinite, limited.values()))
+    return Answer(facts, [Table("limits", title, rows)], warnings + problems, good)
 
 
 def throw(model: Model, data: Floats, number: int, seed: int, *, observed: bool) -> Answer:
@@ -172,6 +222,14 @@ def throw(model: Model, data: Floats, number: int, seed: int, *, observed: bool)
     found = toys.coverage(_experiments(model, best.values, number, seed))
     if found.failed:
         warnings.append(f"toys: {found.failed} of {found.number} fits failed; they count as not covered")
+    if found.unbounded:
+        warnings.append(f"toys: in {found.unbounded} of {found.number} experiments the fit converged, but an end of "
+                        f"the interval was not found; they count as not covered")  # fmt: skip
+    if found.limited:
+        warnings.append(f"toys: in {found.limited} of {found.number} experiments an end of the interval is at a bound "
+                        f"of {model.poi}, or where a bin would expect a negative number of events")  # fmt: skip
+    if found.pulls < found.number - found.failed:
+        warnings.append(f"toys: pulls are those of the {found.pulls} experiments with a Hessian error")
     width = math.sqrt(toys.LEVEL * (1.0 - toys.LEVEL) / found.number)
     if abs(found.coverage - toys.LEVEL) > _COVERAGE_SIGMAS * width:
         side = "fewer" if found.coverage < toys.LEVEL else "more"

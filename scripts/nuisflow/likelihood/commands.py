@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from nuisflow.likelihood import answers, histfactory, measurements
+from nuisflow.likelihood import answers, fits, histfactory, measurements
 from nuisflow.likelihood.answers import Answer, Row
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.kernels import compilation
@@ -33,12 +33,12 @@ LABELS = {
     "hessian_error": "Hessian error", "twice_nll": "-2 ln L", "goodness_of_fit": "-2 ln (L / L saturated)",
     "sigmas": "significance", "p_value_low": "p value, lower end (Clopper-Pearson)",
     "p_value_high": "p value, upper end (Clopper-Pearson)", "true": "true value", "number": "toys",
-    "failed": "failed fits",
+    "failed": "failed fits", "unbounded": "without an end of the interval", "limited": "with an end at a bound",
     "coverage_low": "coverage, lower end (Clopper-Pearson)", "coverage_high": "coverage, upper end (Clopper-Pearson)",
     "interval": "mean width of the interval", "rmse": "RMSE", "mae": "MAE",
 }  # fmt: skip
 COMPILING = "still working; the very first use compiles the likelihood, which takes half a minute, once"
-EPILOG = "exit status: 0 done, 1 done but a fit did not converge (see the warnings), 2 bad input"
+EPILOG = "exit status: 0 done, 1 done but a fit did not converge or a number is missing (see the warnings), 2 bad input"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -242,7 +242,8 @@ class Command(NamedTuple):
 
 
 def _fit(model: Model, data: Floats, options: argparse.Namespace) -> Answer:
-    return answers.fit(model, data, groups_of(options.group, model), observed=not options.asimov)
+    groups = groups_of(options.group, model)
+    return answers.fit(model, data, groups, observed=not options.asimov, profiles=options.profiles)
 
 
 COMMANDS = {
@@ -262,7 +263,7 @@ COMMANDS = {
         "--poi mu --points 61 --output scan.csv",
     ),
     "limit": Command(
-        lambda model, data, _: answers.limit(model, data),
+        lambda model, data, options: answers.limit(model, data, observed=not options.asimov, widen=options.widen),
         "CLs upper limit (observed and expected) and significance, asymptotic",
         "--output limit.json",
     ),
@@ -306,13 +307,20 @@ def _options() -> dict[str, dict[str, Any]]:
 
 def _own_options(command: str) -> dict[str, dict[str, Any]]:
     group = "a source in the breakdown: parameters or modifiers that belong together; may be repeated"
-    options: list[dict[str, Any]] = [{"metavar": "N", "type": _integer(least)} for least in (2, 2, 0)]
-    points, number, seed = options
+    options: list[dict[str, Any]] = [{"metavar": "N", "type": _integer(least)} for least in (2, 2, 0, 0)]
+    points, number, seed, profiles = options
+    told = "find all profile intervals if there are at most N parameters, else that of interest (default: %(default)s)"
+    profiles |= {"default": fits.PROFILES, "help": told}
+    widen = "look for limits beyond the upper bound of the parameter of interest"
     points |= {"default": measurements.SCAN_POINTS, "help": "points of the scan (default: %(default)s)"}
     number |= {"default": 1000, "help": "pseudo-experiments (default: %(default)s)"}
     seed |= {"default": 1, "help": "seed of the random numbers (default: %(default)s)"}
     own: dict[str, dict[str, dict[str, Any]]] = {
-        "fit": {"--group": {"action": "append", "default": [], "metavar": "NAME=PAR1,PAR2", "help": group}},
+        "fit": {
+            "--group": {"action": "append", "default": [], "metavar": "NAME=PAR1,PAR2", "help": group},
+            "--profiles": profiles,
+        },
+        "limit": {"--widen": {"action": "store_true", "help": widen}},
         "scan": {"--points": points},
         "toys": {"--number": number, "--seed": seed},
     }

@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood import model as likelihood
-from nuisflow.likelihood import starts
+from nuisflow.likelihood import covariances, starts
+from nuisflow.likelihood.covariances import totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
+from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
+# ASSUME: with more parameters than this, only that of interest gets a profile interval (each takes several fits of all
+# parameters), unless more are asked for.
+PROFILES = 100
+AT_EDGE = 16  # flag of an interval, see model.Intervals
 prefit_widths = starts.widths
 SINGLE_BINS = ("staterror", "shapesys")  # kinds of parameters that act on one bin each
 
@@ -82,13 +86,14 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     held, begin = _held(model, fixed, start)
     begins = starts.further(model, begin, held) if start is None else begin
     minima = model.minimise(data, begins, held, tolerance=1e-10)
-    deepest = int(np.argmin(np.where(minima.status == 0, minima.twice_nll, np.inf)))
+    deepest = int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
     if not converged and status != NEGATIVE:
         values, twice, converged, message = minimise_with_minuit(model, data, values, held, message)
-    covariance, problem = likelihood.covariance(model, data, values, held)
+    covariance, problem = covariances.covariance(model, data, values, held)
+    message = MESSAGES[0] if status == FLAT and not problem else message
     remarks = [message if not (converged and problem) else "", problem, *_remarks(model, data, values, held)]
     text = "; ".join(remark for remark in remarks if remark)
     errors = np.sqrt(np.diagonal(covariance))
@@ -113,11 +118,22 @@ def _remarks(model: Model, data: Values | None, values: Floats, held: Booleans) 
     rates = model.expected(values)
     empty = np.flatnonzero((rates <= 0) & (model.split(data)[0][0] > 0))
     remarks += [f"{model.place(int(b))} has data but no expected events" for b in empty]
-    _, slopes = totals(model, values) if (rates < 0).any() else (rates, np.zeros(0))
-    for b in np.flatnonzero(rates < 0):
+    _, slopes = totals(model, values) if (rates < -EDGE).any() else (rates, np.zeros(0))
+    for b in np.flatnonzero(rates < -EDGE):
         worst = model.names[int(np.argmin(slopes[b] * (values - model.inits)))]
         remarks.append(f"{model.place(int(b))}: the expected rate {rates[b]:.3g} is negative (mostly by {worst})")
-    return remarks
+    ends = edges(model, data, values, held)
+    return [*remarks, f"the best fit is at the edge of the physical region: beyond it {ends}"] if ends else remarks
+
+
+def edges(model: Model, data: Values | None, values: Floats, held: Booleans) -> str:
+    """Name the bins without data that would expect a negative number of events beyond a point, and by what; or ""."""
+    found = [
+        f"{model.place(int(b))}, which has no data, would expect a negative number of events (mostly by "
+        f"{model.names[int(np.argmin(slopes * (values - model.inits) * ~held))]})"
+        for b, slopes in zip(*covariances.edge(model, data, values, held), strict=True)
+    ]
+    return " and ".join(found)
 
 
 def interval(model: Model, data: Values | None = None, parameter: str | None = None, *, sigmas: float = 1.0,
@@ -137,22 +153,24 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
             break
         best = _deeper(model, data, name, best, fixed)
     low, high, error, flags = (float(part[0]) for part in found)
-    value = float(best.values[model.index(name)])
-    remarks = _warning(value, low, high, error * sigmas, int(flags)), _beyond(model, data, best, held, name, low, high)
-    return Interval(name, value, low, high, error, "; ".join(remark for remark in remarks if remark))
+    index = model.index(name)
+    value = float(best.values[index])
+    remarks = _warning(value, low, high, error * sigmas, int(flags))
+    if int(flags) & AT_EDGE:
+        ends = [end for end, bound in ((low, model.lower[index]), (high, model.upper[index])) if end != bound]
+        remarks += _beyond(model, data, best, held, index=index, ends=ends)
+    return Interval(name, value, low, high, error, "; ".join(remarks))
 
 
-def _beyond(model: Model, data: Values | None, best: FitResult, held: Booleans, name: str, *ends: float) -> str:
-    """Name the bins that expect a negative number of events at the ends of an interval (none if they have data)."""
-    index, found = model.index(name), [end for end in ends if np.isfinite(end)]
-    if model.split(data)[0].all() or not found:
-        return ""
-    start = np.tile(best.values, (len(found), 1))
-    start[:, index] = found
-    minima = model.minimise(data, start, held | (np.arange(len(held)) == index))
-    lowest = model.expected(minima.values)[minima.status == NEGATIVE].argmin(axis=1)
-    places = dict.fromkeys(model.place(int(b)) for b in lowest)
-    return f"it reaches negative expected events in {' and '.join(places)}, which has no data" if places else ""
+def _beyond(
+    model: Model, data: Values | None, best: FitResult, held: Booleans, *, index: int, ends: list[float]
+) -> list[str]:
+    """Name the bins in which the physical region ends, of the *ends* of an interval."""
+    start, fixed = np.tile(best.values, (len(ends), 1)), held | (np.arange(len(held)) == index)
+    start[:, index] = ends
+    minima = model.minimise(data, start, fixed)
+    texts = [edges(model, data, values, held) for values in minima.values]
+    return [f"the physical region ends where {text}" for text in dict.fromkeys(texts) if text]
 
 
 def _deeper(
@@ -169,7 +187,8 @@ def _deeper(
     return min((row for row in fits if row.converged), key=lambda row: row.twice_nll, default=best)
 
 
-def _warning(value: float, low: float, high: float, error: float, flags: int) -> str:
+def _warning(value: float, low: float, high: float, error: float, flags: int) -> list[str]:
+    """Return what the flags mean and where the Hessian disagrees; it is of no meaning for a value at a bound."""
     remarks = []
     if flags & 1:
         remarks.append("the lower end is at the bound")
@@ -180,7 +199,8 @@ def _warning(value: float, low: float, high: float, error: float, flags: int) ->
     if flags & 8:
         remarks.append("a deeper minimum exists")
     below, above = (np.nan if flags & (4 | bit) else end for bit, end in ((1, low), (2, high)))
-    return "; ".join([*remarks, *disagreements(value, below, above, error)])
+    inside = value not in {low if flags & 1 else None, high if flags & 2 else None}
+    return [*remarks, *(disagreements(value, below, above, error) if inside else [])]
 
 
 def disagreements(value: float, low: float, high: float, error: float) -> list[str]:
@@ -220,15 +240,6 @@ def correlations(result: FitResult) -> Floats:
     matrix: Floats = result.covariance / np.outer(errors, errors)
     np.fill_diagonal(matrix, 1.0)
     return matrix
-
-
-def totals(model: Model, values: Floats) -> tuple[Floats, Floats]:
-    """Return the expected main data (bins) and their derivatives (bins, parameters)."""
-    _, jacobian = model.cells(values)
-    slopes = np.zeros((model.bins, len(model.names)))
-    for first, last, start in model.plan.cells[:-1, :3]:
-        slopes[first:last] += jacobian[start : start + last - first]
-    return model.expected(values), slopes
 
 
 def yields(model: Model, result: FitResult | None = None) -> list[Yield]:

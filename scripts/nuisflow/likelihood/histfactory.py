@@ -21,7 +21,8 @@ _LENGTHS = {"histosys": ("lo_data", "hi_data"), "normsys": ("lo", "hi")}
 class Parameter(NamedTuple):
     """One fit parameter; *group* is the modifier's name, *constraint* "none", "normal" or "poisson".
 
-    *width* is the standard deviation of a normal constraint or the rate factor of a Poisson one.
+    *width* is the standard deviation of a normal constraint or the rate factor of a Poisson one. A parameter whose
+    bounds are equal is *fixed*.
     """
 
     name: str
@@ -329,6 +330,7 @@ def _expand(name: str, kind: str, default: dict[str, Any], setting: Mapping[str,
             raise ValueError(f"parameter {title}: the initial value {merged['inits'][i]} is outside [{lower}, {upper}]")
         if not width[i] > 0:
             raise ValueError(f"parameter {title}: the width {width[i]} of its constraint must be positive")
-        rows.append(Parameter(title, name, kind, float(merged["inits"][i]), float(lower), float(upper), bool(fixed[i]),
+        held = bool(fixed[i] or lower == upper)
+        rows.append(Parameter(title, name, kind, float(merged["inits"][i]), float(lower), float(upper), held,
                               CONSTRAINTS[merged["constraint"]], float(width[i]), float(aux[i])))  # fmt: skip
     return rows

@@ -1,16 +1,23 @@
 """Tests of hypotheses on one data set: goodness of fit, discovery significance, CLs upper limits (asymptotic)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from nuisflow.likelihood import fits
-from nuisflow.likelihood.fits import FitResult
-from nuisflow.likelihood.histfactory import Floats
+import numpy as np
+
+from nuisflow.likelihood import covariances, fits, starts
+from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import Model, Values
+from nuisflow.progress import Reporter
 
 BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+NAMES = ("observed", *(f"expected {name}" for name in ("-2 sigma", "-1 sigma", "median", "+1 sigma", "+2 sigma")))
 _PRECISION = 1e-8  # of a limit (relative), and of the CLs there
+_CLOSE = 1e-6  # CLs at a limit is this close to its level, else there is none
+_WIDER = (4.0, 64.0, 1024.0)  # upper bounds that are tried where a limit lies beyond that of the workspace, relative
+_BEYOND = "beyond"
+_ATTEMPTS = 8
 
 
 class GoodnessOfFit(NamedTuple):
@@ -22,7 +29,7 @@ class GoodnessOfFit(NamedTuple):
 
 
 class Significance(NamedTuple):
-    """Test of no signal (q0); *sigmas* and *p_value* are one-sided and asymptotic."""
+    """Test of no signal (q0); *sigmas* and *p_value* are one-sided and asymptotic. NaN where a fit failed."""
 
     q0: float
     sigmas: float
@@ -38,11 +45,12 @@ class Cls(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Upper limits: observed, and expected for -2, -1, 0, 1, 2 sigma; NaN beyond the parameter's bound."""
+    """Upper limits: observed, and expected for -2, -1, 0, 1, 2 sigma; NaN where there is none, *problems* says why."""
 
     observed: float
     expected: tuple[float, ...]
     level: float
+    problems: tuple[str, ...] = ()
 
 
 def goodness_of_fit(model: Model, data: Values | None = None) -> GoodnessOfFit:
@@ -66,6 +74,8 @@ def significance(model: Model, data: Values | None = None, poi: str | None = Non
 
     name = poi or model.poi
     best, null = fits.fit(model, data), fits.fit(model, data, fixed={name: 0.0})
+    if not (math.isfinite(best.twice_nll) and math.isfinite(null.twice_nll)):
+        return Significance(math.nan, math.nan, math.nan)
     q0 = max(null.twice_nll - best.twice_nll, 0.0) if best.values[model.index(name)] > 0 else 0.0
     return Significance(q0, math.sqrt(q0), float(special.ndtr(-math.sqrt(q0))))
 
@@ -76,84 +86,199 @@ def asimov_fit(model: Model, data: Values | None = None, fixed: Mapping[str, flo
 
 
 def cls(model: Model, data: Values | None, value: float, poi: str | None = None) -> Cls:
-    """Return the asymptotic CLs of a signal strength (test statistic q-tilde, arXiv:1007.1727, section 3.5)."""
-    return _calculator(model, data, poi or model.poi)(value)
+    """Return the asymptotic CLs of a signal strength (test statistic q-tilde, arXiv:1007.1727, section 3.5).
+
+    NaN where a fit failed.
+    """
+    calculator = _Calculator(model, data, poi or model.poi)
+    calculator.verify(value)
+    return calculator(value)
 
 
-def _calculator(model: Model, data: Values | None, poi: str) -> Callable[[float], Cls]:
-    """Return the function from a signal strength to its CLs; what does not depend on it is fitted once."""
+def tail_ratio(shift: float, root: float) -> float:
+    """Return CLs = Phi(-(shift + root)) / Phi(-shift) for root >= 0, also where both tails are too small for a number.
+
+    By scaled complementary error functions: Phi(-x) = exp(-x^2 / 2) erfcx(x / sqrt 2) / 2.
+    """
     from scipy import special
 
-    background = fits.fit(model, data, fixed={poi: 0.0})
-    asimov = model.asimov(background.values)
-    lowest = [_lowest(model, sample, poi, background) for sample in (data, asimov)]
+    if shift <= 0.0:
+        return float(special.ndtr(-(shift + root)) / special.ndtr(-shift))
+    scaled = special.erfcx((shift + root) / math.sqrt(2.0)) / special.erfcx(shift / math.sqrt(2.0))
+    return float(math.exp(-root * (shift + 0.5 * root)) * scaled)
 
-    def calculate(value: float) -> Cls:
-        q, q_asimov = (_q_tilde(model, sample, poi, value, best)
-                       for sample, best in zip((data, asimov), lowest, strict=True))  # fmt: skip
+
+class _Calculator:
+    """CLs of signal strengths from one data set; what was computed is kept."""
+
+    def __init__(self, model: Model, data: Values | None, poi: str) -> None:
+        index = model.index(poi)
+        background = starts.Profile(model, data, index, model.inits)
+        found = background.conditional(0.0, thorough=True)
+        self.known: dict[float, Cls] = {}
+        self.reporter = Reporter("limit: signal strengths tested")
+        self.profiles: tuple[starts.Profile, ...] = (background,)
+        self.problem = f"the fit without signal failed: {background.problem}" if background.problem else ""
+        if not self.problem and (places := fits.edges(model, data, found.values, _held(model, index))):
+            self.problem = (
+                f"the fit without signal lies at the edge of the physical region, where asymptotic formulae do not "
+                f"hold: beyond it {places}"
+            )
+        if not self.problem:
+            asimov = model.asimov(found.values)
+            self.profiles = (background, starts.Profile(model, asimov, index, found.values))
+            self.step = _step(model, asimov, found.values, index)
+            for profile in self.profiles:
+                profile.minimise()
+            self.problem = self.reason()
+
+    def __call__(self, value: float) -> Cls:
+        """Return the CLs of a signal strength; NaN where a fit failed."""
+        if value not in self.known:
+            self.known[value] = self._calculate(value)
+            self.reporter.tell(len(self.known))
+        return self.known[value]
+
+    def depth(self) -> int:
+        """Return how many times a deeper minimum was found than before."""
+        return sum(profile.deepened for profile in self.profiles)
+
+    def verify(self, value: float) -> None:
+        """Fit at a signal strength once more, from many starts; `depth` tells whether that found something deeper."""
+        for profile in () if self.problem else self.profiles:
+            profile.conditional(value, thorough=True)
+
+    def reason(self) -> str:
+        """Return why the last CLs is not a number."""
+        return next((profile.problem for profile in self.profiles if profile.problem), "")
+
+    def _calculate(self, value: float) -> Cls:
+        nothing = Cls(value, math.nan, (math.nan,) * len(BANDS))
+        if self.problem:
+            return nothing
+        q, q_asimov = (profile.q_tilde(value) for profile in self.profiles)
+        if not (math.isfinite(q) and math.isfinite(q_asimov)):
+            return nothing
         root = math.sqrt(q_asimov)
         if root == 0.0:
             return Cls(value, 1.0, (1.0,) * len(BANDS))
         shift = math.sqrt(q) - root if q <= q_asimov else (q - q_asimov) / (2.0 * root)
-        rows = [float(special.ndtr(-(x + root)) / special.ndtr(-x)) for x in (shift, *(-band for band in BANDS))]
+        rows = [tail_ratio(x, root) for x in (shift, *(-band for band in BANDS))]
         return Cls(value, rows[0], tuple(rows[1:]))
 
-    return calculate
+
+def _step(model: Model, data: Floats, values: Floats, index: int) -> float:
+    """Return the standard deviation of the signal strength in background, the first step of a search for a limit."""
+    variance = covariances.covariance(model, data, values, model.fixed)[0][index, index]
+    return math.sqrt(variance) if variance > 0.0 else 0.1 * float(model.upper[index])
 
 
-def _lowest(model: Model, data: Values | None, poi: str, start: FitResult) -> FitResult:
-    """Return the best fit with a signal that is not negative."""
-    best = fits.fit(model, data, start=start.values)
-    return best if best.values[model.index(poi)] >= 0 else fits.fit(model, data, start=start.values, fixed={poi: 0.0})
+def _held(model: Model, index: int) -> Booleans:
+    held: Booleans = model.fixed | (np.arange(len(model.names)) == index)
+    return held
 
 
-def _q_tilde(model: Model, data: Values | None, poi: str, value: float, best: FitResult) -> float:
-    if best.values[model.index(poi)] >= value:
-        return 0.0
-    held = fits.fit(model, data, start=best.values, fixed={poi: value})
-    return max(held.twice_nll - best.twice_nll, 0.0)
+def limits(model: Model, data: Values | None = None, poi: str | None = None, level: float = 0.95, *,
+           widen: bool = False) -> Limits:  # fmt: skip
+    """Return the CLs upper limits at this confidence level, observed and expected, with asymptotic formulae.
 
-
-def limits(model: Model, data: Values | None = None, poi: str | None = None, level: float = 0.95) -> Limits:
-    """Return the CLs upper limits at this confidence level, observed and expected, with asymptotic formulae."""
+    Fits start from several points, and again from more of them at every limit. There is no limit where a fit failed,
+    nor beyond the parameter's upper bound, unless it is to be *widened*: then *problems* say how far it reaches.
+    """
     name = poi or model.poi
-    calculate = _calculator(model, data, name)
-    known: dict[float, Cls] = {}
+    found = _within(model, data, name, level)
+    beyond = [i for i, (_, problem) in enumerate(found) if problem == _BEYOND]
+    if not beyond:
+        return _limits(found, level)
+    upper, wide = float(model.upper[model.index(name)]), found
+    for factor in _WIDER:
+        wide = _within(model.bounded({name: (None, factor * upper)}), data, name, level)
+        if all(wide[i][1] != _BEYOND for i in beyond):
+            break
+    if widen:
+        return _limits([(v, f"is beyond {_WIDER[-1] * upper:g}" if p == _BEYOND else p) for v, p in wide], level)
+    for i in beyond:
+        value, problem = wide[i]
+        needed = f"with wider bounds it is {value:.4g}" if math.isfinite(value) else f"with wider bounds it {problem}"
+        needed = f"it is not below {_WIDER[-1] * upper:g} either" if problem == _BEYOND else needed
+        found[i] = math.nan, f"is beyond the upper bound {upper:g} of {name}; {needed} (--widen looks there)"
+    return _limits(found, level)
 
-    def cached(value: float) -> Cls:
-        known[value] = known.get(value) or calculate(value)
-        return known[value]
 
-    upper = float(model.upper[model.index(name)])
-    size = fits.fit(model, data).errors[model.index(name)]
-    step = float(size) if size > 0 else 0.1 * upper
+def _limits(found: Sequence[tuple[float, str]], level: float) -> Limits:
+    """Return what was found, with the problems by name of the limit; the same one of several is told once."""
+    texts: dict[str, list[str]] = {}
+    for name, (_, problem) in zip(NAMES, found, strict=True):
+        if problem:
+            texts.setdefault(problem, []).append(name)
+    whole = [
+        f"there are no limits: {text}" if len(names) == len(NAMES) else f"the {', '.join(names)} limit {text}"
+        for text, names in texts.items()
+    ]
+    return Limits(found[0][0], tuple(value for value, _ in found[1:]), level, tuple(whole))
+
+
+def _within(model: Model, data: Values | None, poi: str, level: float) -> list[tuple[float, str]]:
+    """Return every limit (or NaN) and why there is none (or "") within the bounds."""
+    calculator = _Calculator(model, data, poi)
+    if calculator.problem:
+        return [(math.nan, calculator.problem)] * len(NAMES)
+    upper = float(model.upper[model.index(poi)])
 
     def excess(i: int) -> Callable[[float], float]:
-        return lambda value: (cached(value).observed, *cached(value).expected)[i] - (1.0 - level)
+        def function(value: float) -> float:
+            found = calculator(value)
+            return (found.observed, *found.expected)[i] - (1.0 - level)
 
-    roots = [_root(excess(i), step, upper) for i in range(1 + len(BANDS))]
-    return Limits(roots[0], tuple(roots[1:]), level)
+        return function
+
+    for _ in range(_ATTEMPTS):
+        depth = calculator.depth()
+        roots = [_root(excess(i), calculator.step, upper, calculator.reason) for i in range(len(NAMES))]
+        for value in {value for value, problem in roots if not problem}:
+            calculator.verify(value)
+        if calculator.depth() == depth:
+            return roots
+        calculator.known.clear()  # a deeper minimum changes what was computed before
+    return [(math.nan, "is not found: every fit finds a deeper minimum")] * len(NAMES)
 
 
-def _root(function: Callable[[float], float], step: float, upper: float) -> float:
-    """Return where *function* falls through 0 between 0 and *upper*; NaN if it does not.
+def _root(function: Callable[[float], float], step: float, upper: float, reason: Callable[[], str],
+          ) -> tuple[float, str]:  # fmt: skip
+    """Return where *function* falls through 0 between 0 and *upper*, or NaN and why it does not.
 
-    The Illinois method (BIT 11 (1971) 168) on a bracket: few evaluations, and no import of scipy.optimize, which would
-    take longer than all fits of a limit.
+    NaN is never taken for a sign. The Illinois method (BIT 11 (1971) 168) on a bracket: few evaluations, and no import
+    of scipy.optimize, which would take longer than all fits of a limit.
     """
-    low, at_low, high = 0.0, function(0.0), min(step, upper)
-    while (at_high := function(high)) > 0.0:
-        if high >= upper:
-            return math.nan
-        low, at_low, high = high, at_high, min(2.0 * high, upper)
-    kept = 0  # the end that stayed in the last step: its value is halved, lest it stays for ever
+    low, at_low, high, ceiling = 0.0, function(0.0), min(step, upper), math.inf
+    while not (at_high := function(high)) <= 0.0:
+        if math.isnan(at_low) or (math.isnan(at_high) and high - low <= 1e-6 * high):
+            return math.nan, f"is not found up to {low:.4g}; beyond, {reason()}"
+        if math.isnan(at_high):
+            ceiling = high
+        elif high >= upper:
+            return math.nan, _BEYOND
+        else:
+            low, at_low = high, at_high
+        high = 0.5 * (low + ceiling) if math.isfinite(ceiling) else min(2.0 * high, upper)
+    kept, true = 0, (at_low, at_high)  # the end that stayed in the last step: its value is halved, lest it stays
     while high - low > _PRECISION * high and at_high < 0.0:
         middle = low + (high - low) * at_low / (at_low - at_high)
         value = function(middle)
+        if math.isnan(value):
+            return math.nan, f"is not found: at {middle:.4g}, {reason()}"
         if abs(value) < _PRECISION:
-            return middle
+            return middle, ""
         if value > 0.0:
-            low, at_low, at_high, kept = middle, value, at_high * (0.5 if kept == 1 else 1.0), 1
+            low, at_low, at_high, kept, true = middle, value, at_high * (0.5 if kept == 1 else 1.0), 1, (value, true[1])
         else:
-            high, at_high, at_low, kept = middle, value, at_low * (0.5 if kept == -1 else 1.0), -1
-    return high
+            high, at_high, at_low, kept, true = (
+                middle,
+                value,
+                at_low * (0.5 if kept == -1 else 1.0),
+                -1,
+                (true[0], value),
+            )
+    if min(abs(true[0]), abs(true[1])) < _CLOSE or true[1] == 0.0:
+        return high, ""
+    return math.nan, f"is not found: CLs jumps over its level at {high:.6g}"

@@ -7,6 +7,7 @@ import numpy as np
 
 from nuisflow.likelihood import fits, limits, sums, toys, uncertainties
 from nuisflow.likelihood.model import Model
+from nuisflow.progress import progress
 
 SCAN_POINTS = 41
 SCAN_SIGMAS = 3.0
@@ -37,7 +38,8 @@ def measure(
     parts = uncertainties.breakdown(model, data, groups=present(model, groups))
     poi = model.index(model.poi)
     systematic = np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))
-    return {
+    tested, untested = _tests(model, kind, data, result)
+    found = {
         "mu": result.values[poi],
         "sigma": parts.sigma_total,
         "sigma_up": finite(interval.high - interval.value),
@@ -52,14 +54,21 @@ def measure(
         "correlation": {"names": list(result.names), "matrix": fits.correlations(result)},
         "intervals": _intervals(model, data, result, interval),
         "converged": result.converged,
-        "message": "; ".join(filter(None, (result.message if not result.converged else "", interval.message))),
+        "message": "; ".join(filter(None, (_reason(result), interval.message, *untested))),
         "goodness_of_fit": _goodness(model, data, goodness_toys, seed) if kind == "observed" else None,
-        **_tests(model, kind, data, result),
+        **tested,
         "yields": {
             "prefit": _yields(model, data, None, edges),
             "postfit": _yields(model, data, result, edges),
         },
     }
+    return {name: plain(part) for name, part in found.items()}
+
+
+def _reason(result: fits.FitResult) -> str:
+    """Return why a fit did not converge, or that it ends at the edge of the physical region; else ""."""
+    edges = [remark for remark in result.message.split("; ") if "edge of the physical region" in remark]
+    return "; ".join(edges) if result.converged else result.message
 
 
 def _parameters(model: Model, result: fits.FitResult) -> list[dict[str, Any]]:
@@ -79,14 +88,17 @@ def _parameters(model: Model, result: fits.FitResult) -> list[dict[str, Any]]:
 def _intervals(model: Model, data: np.ndarray, result: fits.FitResult, own: fits.Interval) -> dict[str, Any]:
     """Return how many profile intervals were compared with the Hessian's errors, and what was wrong with which.
 
-    The factors of single bins are not checked: there are many, and each matters little.
+    The factors of single bins are not checked: there are many, and each matters little. Nor are others than that of
+    interest where there are more than `fits.PROFILES`.
     """
     names = [
         row.name
         for row in model.parameters
         if not row.fixed and row.kind not in fits.SINGLE_BINS and row.name != own.parameter
     ]
-    found = [own, *(fits.interval(model, data, name, result=result) for name in names if result.converged)]
+    asked = names if result.converged and len(names) <= fits.PROFILES else []
+    profiled = progress(asked, "profile intervals", len(asked))
+    found = [own, *(fits.interval(model, data, name, result=result) for name in profiled)]
     return {"checked": len(found), "remarks": {row.parameter: row.message for row in found if row.message}}
 
 
@@ -98,28 +110,31 @@ def _goodness(model: Model, data: np.ndarray, number: int, seed: int) -> dict[st
         "chi2": found.statistic,
         "ndof": found.degrees,
         "p_value": finite(found.p_value),
-        "toys": thrown and {name: _plain(value) for name, value in thrown._asdict().items()},
+        "toys": thrown and thrown._asdict(),
     }
 
 
-def _tests(model: Model, kind: str, data: np.ndarray, result: fits.FitResult) -> dict[str, Any]:
-    """Return significance and upper limits of the signal; null where they have no meaning.
+def _tests(
+    model: Model, kind: str, data: np.ndarray, result: fits.FitResult
+) -> tuple[dict[str, dict[str, Any] | None], list[str]]:
+    """Return significance and upper limits of the signal, null where they have no meaning; and why there is no number.
 
     Asimov data contain the signal: they give the expected significance, but expected limits are those without signal.
     """
     poi = model.parameters[model.index(model.poi)]
     if not result.converged or poi.kind != "normfactor" or not poi.lower <= 0 < poi.upper:
-        return {"significance": None, "limits": None}
+        return {"significance": None, "limits": None}, []
     observed = kind == "observed"
     found = limits.limits(model, data if observed else model.asimov({model.poi: 0.0}))
-    return {
-        "significance": limits.significance(model, data)._asdict(),
-        "limits": {
-            "level": found.level,
-            "observed": finite(found.observed) if observed else None,
-            "expected": [finite(value) for value in found.expected],
-        },
+    tested = limits.significance(model, data)
+    why = [f"limits: {problem}" for problem in found.problems]
+    why += [] if np.isfinite(tested.q0) else ["significance: the fit without signal failed"]
+    limited = {
+        "level": found.level,
+        "observed": finite(found.observed) if observed else None,
+        "expected": [finite(value) for value in found.expected],
     }
+    return {"significance": tested._asdict(), "limits": limited}, why
 
 
 def present(model: Model, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -133,8 +148,13 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _plain(value: float) -> float | None:
-    return value if isinstance(value, int) else finite(value)
+def plain(value: Any) -> Any:
+    """Return *value* with null in place of NaN and infinity, which JSON does not know, and lists in place of arrays."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(part) for part in value]
+    return finite(float(value)) if isinstance(value, float | np.floating) else value
 
 
 def _yields(

@@ -5,6 +5,7 @@ axis: data sets. Parameters are in pyhf's order too.
 """
 
 import concurrent.futures
+import copy
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +20,15 @@ from nuisflow.likelihood.kernels import compilation
 
 Values = npt.ArrayLike
 FLAT, NEGATIVE = 4, 5
+EDGE = 1e-6  # a bin without data that expects fewer events lies at the edge of the physical region
 FEW = 16  # data sets fitted side by side take the time of about so many fitted one by one
-_FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
 MESSAGES = (
     "converged",
     "not converged: too many iterations",
     "not converged: a bin with data has no expected events at the start",
     "not converged: no descent along the Newton step",
     "not converged: a direction is flat (the Hessian is not positive definite at the minimum)",
-    "not converged: the minimum lies where a bin without data expects a negative number of events",
+    "not converged: a bin without data expects a negative number of events, whatever the free parameters are",
 )
 
 
@@ -52,7 +53,7 @@ class Intervals(NamedTuple):
     """Profile-likelihood intervals of one parameter, and its standard deviation from the exact Hessian.
 
     *flags* add up: 1 lower end at the bound, 2 upper end at the bound, 4 an end was not found, 8 a deeper minimum was
-    found on the way.
+    found on the way, 16 such a bound is the edge of the physical region (where a bin would expect fewer than 0 events).
     """
 
     low: Floats
@@ -115,6 +116,16 @@ class Model:
             raise ValueError(f"{self.place(worst)}: {rates[worst]:.4g} events are expected at the initial values of "
                              f"the parameters; a rate cannot be negative")  # fmt: skip
 
+    def bounded(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> "Model":
+        """Return the same model with other lower and upper bounds of some parameters (None: as before)."""
+        table = self.plan.parameters.copy()
+        for name, ends in bounds.items():
+            for row, end in enumerate(ends):
+                table[row, self.index(name)] = table[row, self.index(name)] if end is None else end
+        other = copy.copy(self)
+        other.plan, other.lower, other.upper = self.plan._replace(parameters=table), table[0], table[1]
+        return other
+
     def place(self, bin_: int) -> str:
         """Name a bin: "channel c, bin 3"."""
         name, first, _ = next(row for row in self.channels if row[1] <= bin_ < row[2])
@@ -162,7 +173,7 @@ class Model:
 
     def expected(self, values: Mapping[str, float] | Values | None = None) -> Floats:
         """Return the expected main data (..., bins) at *values*."""
-        rates, _ = self.cells(values)
+        rates = self._cells(self.point(values), slopes=False)[0]
         total = np.zeros((*rates.shape[:-1], self.bins))
         for first, last, start in self.plan.cells[:-1, :3]:
             total[..., first:last] += rates[..., start : start + last - first]
@@ -170,23 +181,30 @@ class Model:
 
     def cells(self, values: Mapping[str, float] | Values | None = None) -> tuple[Floats, Floats]:
         """Return the rates of all samples in all channels, bin by bin, and their derivatives by the parameters."""
+        return self._cells(self.point(values), slopes=True)
+
+    def _cells(self, point: Floats, *, slopes: bool) -> tuple[Floats, Floats]:
         from nuisflow.likelihood.kernels import derivatives  # numba is imported on first use
 
-        point = self.point(values)
         points = np.atleast_2d(point)
         rates = np.zeros((len(points), self.plan.nominal.size))
-        jacobian = np.zeros((*rates.shape, len(self.parameters)))
+        jacobian = np.zeros((*rates.shape, len(self.parameters)) if slopes else (0, 0, 0))
         nothing, empty = np.zeros((1, self.bins)), np.zeros((0, 0, 0))
         derivatives.derivatives_at(
             self.plan, nothing, points, points, np.zeros(0), np.zeros((0, 0)), empty, rates, jacobian
         )
-        return (rates[0], jacobian[0]) if point.ndim == 1 else (rates, jacobian)
+        return (rates[0], jacobian[0] if slopes else jacobian) if point.ndim == 1 else (rates, jacobian)
 
     def asimov(self, values: Mapping[str, float] | Values | None = None) -> Floats:
-        """Return the data (main and auxiliary) whose best fit is *values* (default: the initial values)."""
+        """Return the data (main and auxiliary) whose best fit is *values* (default: the initial values).
+
+        Rates that are negative by rounding, at the edge of the physical region, are 0.
+        """
         point = self.point(values)
+        main = self.expected(point)
+        main = np.where((main < 0.0) & (main > -EDGE), 0.0, main)
         scale = np.array([row.width if row.constraint == "poisson" else 1.0 for row in self.parameters])
-        return np.concatenate([self.expected(point), (point * scale)[..., self.constrained]], axis=-1)
+        return np.concatenate([main, (point * scale)[..., self.constrained]], axis=-1)
 
     def derivatives(
         self, values: Mapping[str, float] | Values | None = None, data: Values | None = None
@@ -261,6 +279,7 @@ class Model:
 
         0 for fixed parameters; NaN where a fit did not converge or its Hessian has no inverse.
         """
+        from nuisflow.likelihood.covariances import covariance
         from nuisflow.likelihood.kernels import newton
 
         problem, size = self._problem(data, minima.values, fixed), len(minima.values)
@@ -358,34 +377,3 @@ def minimise_with_minuit(model: Model, data: Values | None, values: Floats, held
     good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300
     text = f"converged with Minuit only ({reason})" if good else f"{reason}; Minuit did not converge either"
     return np.array(minuit.values), float(minuit.fval) if good else np.inf, good, text
-
-
-def covariance(model: Model, data: Values | None, values: Floats, held: Booleans) -> tuple[Floats, str]:
-    """Return the inverse of the exact Hessian of -ln L over the parameters that are not held, or NaN and why.
-
-    Where that is not positive definite, parameters at a bound count as held, and their errors are NaN.
-    """
-    full = 0.5 * model.derivatives(values, data).hessian[0]
-    inverse, problem = _inverse(model, full, ~held)
-    bound = ~held & ((values <= model.lower) | (values >= model.upper))
-    if problem and bound.any():
-        inverse, problem = _inverse(model, full, ~held & ~bound)
-        inverse[bound, bound] = np.nan
-    return inverse, problem
-
-
-def _inverse(model: Model, hessian: Floats, free: Booleans) -> tuple[Floats, str]:
-    """Return the inverse over the *free* parameters (0 elsewhere), or NaN and why there is none."""
-    result, where = np.zeros_like(hessian), np.ix_(free, free)
-    part = hessian[where]
-    if not np.isfinite(part).all():
-        result[where] = np.nan
-        return result, "the likelihood is 0 at the best fit"
-    scale = 1.0 / np.sqrt(np.where(np.diagonal(part) > 0, np.diagonal(part), 1.0))
-    spectrum, vectors = np.linalg.eigh(part * np.outer(scale, scale))
-    if len(part) and spectrum[0] < _FLATNESS:
-        result[where] = np.nan
-        worst = model.names[np.flatnonzero(free)[np.argmax(np.abs(vectors[:, 0]))]]
-        return result, f"not converged: the likelihood does not fix all parameters (flat mostly along {worst})"
-    result[where] = (vectors / spectrum) @ vectors.T * np.outer(scale, scale)
-    return result, ""

@@ -1,12 +1,13 @@
 """Where fits start: further starting points for models whose likelihood may have several minima."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.model import FLAT, Minima, Model, Values
+from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
@@ -15,6 +16,8 @@ MIRRORS = 4  # parameters whose sign is tried alone
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
 # E in standard deviations of the data, a pull of r makes two minima from r E = 1/2 on.)
 _EVEN, _RATIO = 0.02, 0.1
+BRANCHES = 6  # minima that are followed along a profile
+_DISTINCT, _DEEPER = 1e-4, 1e-7  # differences of -2 ln L between two minima, and of one from a better one
 _FAR = 0.5  # standard deviations: a mirror image nearer to 0 would fall back to the side it came from
 
 
@@ -64,13 +67,8 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
     """
     minima = model.minimise(data, start, fixed, tolerance, workers)
     held = np.atleast_2d(model.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
-    sided = two_sided(model)
-    alone = [sided[i : i + 1] for i in range(min(len(sided), MIRRORS))] if len(sided) > 1 else []
-    for mirrored in (sided, *alone) if len(sided) else ():
-        begin = minima.values.copy()
-        x = begin[:, mirrored]
-        begin[:, mirrored] = np.where(x < 0.0, 1.0, -1.0) * np.maximum(np.abs(x), _FAR)
-        begin = np.where(held, minima.values, begin)
+    for which in _mirrors(two_sided(model)):
+        begin = _mirrored(minima.values, which, held)
         minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers))
     flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
@@ -85,6 +83,20 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
     return minima
 
 
+def _mirrors(sided: Integers) -> list[Integers]:
+    """Return which parameters change sides together: all that are two-sided, then the strongest one by one."""
+    alone = [sided[i : i + 1] for i in range(min(len(sided), MIRRORS))] if len(sided) > 1 else []
+    return [sided, *alone] if len(sided) else []
+
+
+def _mirrored(values: Floats, which: Integers, held: Booleans) -> Floats:
+    """Return *values* with these parameters on the other side of 0, unless they are held."""
+    begin = values.copy()
+    x = begin[..., which]
+    begin[..., which] = np.where(x < 0.0, 1.0, -1.0) * np.maximum(np.abs(x), _FAR)
+    return np.where(held, values, begin)
+
+
 def _lower(one: Minima, two: Minima) -> Minima:
     """Return the lower of two minima of every data set; the first, where they are equal."""
     depth = [np.where(row.status == 0, row.twice_nll, np.inf) for row in (one, two)]
@@ -93,3 +105,85 @@ def _lower(one: Minima, two: Minima) -> Minima:
         np.where(second[:, None], two.values, one.values), np.where(second, two.twice_nll, one.twice_nll),
         np.where(second, two.status, one.status), one.iterations + two.iterations,
     )  # fmt: skip
+
+
+class Found(NamedTuple):
+    """The deepest minimum found: all parameters, -2 ln L (infinite: nothing is physical; NaN: fits failed)."""
+
+    values: Floats
+    twice_nll: float
+
+
+class Profile:
+    """-2 ln L of one data set along one parameter, minimised over all others from several starts.
+
+    Every fit starts at each of the minima that were found before (moved to the new value of the parameter) and, with
+    two-sided parameters, at mirror images; a *thorough* one also at STARTS further points. *deepened*: how many times
+    a thorough fit was needed, or a conditional fit lay below the best one. *problem*: why the last fit failed.
+    """
+
+    def __init__(self, model: Model, data: Values | None, index: int, begin: Floats) -> None:
+        self.model, self.data, self.index, self.problem, self.deepened = model, data, index, "", 0
+        self.mirrors = _mirrors(two_sided(model))
+        self.branches = np.atleast_2d(begin)
+        self.best: Found | None = None
+
+    def minimise(self) -> None:
+        """Find the best fit with a parameter that is not negative (thoroughly)."""
+        free = self._fit(self.branches, self.model.fixed, thorough=True)
+        depths = np.where(free.values[:, self.index] >= 0.0, free.twice_nll, np.inf)
+        edge = self.conditional(0.0, thorough=True)
+        if self.problem:
+            return
+        if not len(depths):
+            self.problem = "the best fit is not found"
+            return
+        at = int(np.argmin(depths))
+        here = Found(free.values[at], float(depths[at]))
+        self.best = here if here.twice_nll < edge.twice_nll else edge
+        self.branches = np.vstack([self.branches, self.best.values])
+
+    def q_tilde(self, value: float) -> float:
+        """Return the test statistic of arXiv:1007.1727, equation 16, for a value of the parameter."""
+        if self.best is None or self.best.values[self.index] >= value:
+            return 0.0 if self.best else np.nan
+        found = self.conditional(value)
+        return max(found.twice_nll - self.best.twice_nll, 0.0) if not np.isnan(found.twice_nll) else np.nan
+
+    def conditional(self, value: float, *, thorough: bool = False) -> Found:
+        """Return the deepest minimum at a value of the parameter."""
+        begins, held = self.branches.copy(), self.model.fixed.copy()
+        begins[:, self.index], held[self.index], self.problem = value, True, ""
+        minima = self._fit(begins, held, thorough=thorough)
+        if not len(minima.values):
+            return self._alone(begins[0], held)
+        order = np.argsort(minima.twice_nll)
+        distinct = np.diff(minima.twice_nll[order], prepend=-np.inf) > _DISTINCT
+        self.branches = minima.values[order[distinct][:BRANCHES]]
+        lowest = Found(minima.values[order[0]], float(minima.twice_nll[order[0]]))
+        if self.best and value >= 0.0 and lowest.twice_nll < self.best.twice_nll - _DEEPER:
+            self.deepened, self.best = self.deepened + 1, None
+            self.minimise()
+        return lowest
+
+    def _fit(self, begins: Floats, held: Booleans, *, thorough: bool) -> Minima:
+        """Return the fits that converged."""
+        more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
+        more += [further(self.model, begins[0], held)[1:]] if thorough else []
+        minima = self.model.minimise(self.data, np.vstack([begins, *more]), held, tolerance=1e-10)
+        good = np.isin(minima.status, (0, FLAT))
+        if thorough and good.any():
+            depths = np.where(good, minima.twice_nll, np.inf)
+            usual = depths[: len(depths) - STARTS]
+            self.deepened += int(depths.min() < usual.min() - _DEEPER)
+        if not good.any():
+            self.problem = MESSAGES[int(minima.status[0])]
+        return Minima(minima.values[good], minima.twice_nll[good], minima.status[good], minima.iterations[good])
+
+    def _alone(self, begin: Floats, held: Booleans) -> Found:
+        """Return what Minuit finds where no fit converged."""
+        if self.problem == MESSAGES[NEGATIVE]:
+            return Found(begin, np.inf)
+        values, twice, good, text = minimise_with_minuit(self.model, self.data, begin, held, self.problem)
+        self.problem = "" if good else text
+        return Found(values, twice if good else np.nan)

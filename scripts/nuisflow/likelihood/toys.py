@@ -9,16 +9,18 @@ import numpy as np
 from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import Minima, Model, Values
+from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
 
 LEVEL = math.erf(math.sqrt(0.5))  # 68.27 %: one standard deviation
 BLOCK = 500
+AT_BOUND, NOT_FOUND, DEEPER = 1 | 2, 4, 8  # flags of model.Intervals
 
 
 class Toys(NamedTuple):
     """One row per pseudo-experiment: best fit, profile interval and Hessian error of one parameter.
 
-    *fitted*: the fit converged; *bounded*: both ends were found, at a crossing or a bound. Failed fits stay, with NaN.
+    *fitted*: the fit converged; *bounded*: both ends were found, at a crossing or a bound; *limited*: an end is at a
+    bound or at the edge of the physical region. Failed fits stay, with NaN.
     """
 
     true: Floats
@@ -29,24 +31,31 @@ class Toys(NamedTuple):
     twice_nll: Floats
     fitted: Booleans
     bounded: Booleans
+    limited: Booleans = np.zeros(0, dtype=np.bool_)
 
 
 class Coverage(NamedTuple):
     """What pseudo-experiments say about the intervals at one true value.
 
-    *coverage* counts failed experiments as not covered, with Clopper-Pearson limits (68.27 %) and their half-width;
-    bias, pull and widths are over the others. *interval_score*, *rmse*, *mae*: Fair Universe (arXiv:2410.02867).
+    *failed* fits did not converge; *unbounded* ones did, but an end of their interval was not found; *limited* ones
+    have an end at a bound or at the edge of the physical region. *coverage* counts the first two as not covered, with
+    Clopper-Pearson limits (68.27 %) and their half-width. Bias is over all fits that converged, pulls over those of
+    them with a Hessian error (*pulls*), widths over those with an interval. *interval_score*, *rmse*, *mae*: Fair
+    Universe (arXiv:2410.02867).
     """
 
     true: float
     number: int
     failed: int
+    unbounded: int
+    limited: int
     coverage: float
     coverage_low: float
     coverage_high: float
     coverage_error: float
     bias: float
     bias_error: float
+    pulls: int
     pull_mean: float
     pull_width: float
     interval: float
@@ -123,20 +132,35 @@ def run(model: Model, values: Mapping[str, float] | Values | None, number: int, 
     for data in throw(model, truth, number, seed, *names, expectation=expectation, block=block):
         minima = starts.deepest(model, data, truth, workers=workers)
         found = model.intervals(minima, name, data, workers=workers)
+        columns = np.array([minima.values[:, index], found.low, found.high, found.error, minima.twice_nll])
         fitted = minima.status == 0
-        good = fitted & (found.flags & 4 == 0)
-        columns = (minima.values[:, index], found.low, found.high, found.error, minima.twice_nll)
-        blocks.append(block_of(truth[index], columns, fitted, good))
+        flags = np.where(fitted, found.flags, NOT_FOUND)
+        for i in np.flatnonzero((flags & (NOT_FOUND | DEEPER) != 0) & (minima.status != FLAT)):
+            columns[:, i], fitted[i], flags[i] = _alone(model, data[i], name)
+        good = fitted & (flags & NOT_FOUND == 0)
+        blocks.append(block_of(truth[index], list(columns), fitted, good, good & (flags & AT_BOUND != 0)))
     return joined(blocks)
 
 
-def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans) -> Toys:
+def _alone(model: Model, data: Floats, name: str) -> tuple[tuple[float, ...], bool, int]:
+    """Fit one experiment with the care that observed data get: many starts, deeper minima are adopted, Minuit."""
+    best = fits.fit(model, data)
+    found = fits.interval(model, data, name, result=best)
+    ends, index = np.isfinite([found.low, found.high]), model.index(name)
+    bound = found.low == model.lower[index] or found.high == model.upper[index] or "bound" in found.message
+    row = (found.value, found.low, found.high, found.error, best.twice_nll)
+    return row, best.converged, (0 if ends.all() else NOT_FOUND) | (AT_BOUND if bound else 0)
+
+
+def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans,
+             limited: Booleans | None = None) -> Toys:  # fmt: skip
     """Return pseudo-experiments from *columns* (value, low, high, error, twice_nll), with NaN where they failed."""
     masks = (fitted, bounded, bounded, fitted, fitted)
     value, low, high, error, twice_nll = (
         np.where(mask, part, np.nan) for mask, part in zip(masks, columns, strict=True)
     )
-    return Toys(np.full(len(fitted), true), value, low, high, error, twice_nll, fitted, bounded)
+    ends = np.zeros(len(fitted), dtype=np.bool_) if limited is None else limited
+    return Toys(np.full(len(fitted), true), value, low, high, error, twice_nll, fitted, bounded, ends)
 
 
 def joined(blocks: Sequence[Toys]) -> Toys:
@@ -150,19 +174,19 @@ def coverage(toys: Toys, level: float = LEVEL) -> Coverage:
     number, true = len(good), float(toys.true[0])
     inside = good & (toys.low <= true) & (true <= toys.high)
     low, high = clopper_pearson(int(inside.sum()), number)
+    counts = (int((~toys.fitted).sum()), int((toys.fitted & ~toys.bounded).sum()), int((good & toys.limited).sum())
+              if len(toys.limited) else 0)  # fmt: skip
+    head = (true, number, *counts, float(inside.mean()), low, high, 0.5 * (high - low))
     if good.sum() < 2:
-        counts = (true, number, int((~good).sum()), float(inside.mean()), low, high, 0.5 * (high - low))
-        return Coverage(*counts, *[math.nan] * 8)
-    value, error = toys.value[good], toys.error[good]
-    difference, half = value - true, 0.5 * (toys.high - toys.low)[good]
-    pull = difference / np.where(error > 0, error, np.nan)
+        return Coverage(*head, math.nan, math.nan, 0, *[math.nan] * 6)
+    difference, error = (toys.value - true)[toys.fitted], toys.error[toys.fitted]
+    pull = difference[error > 0] / error[error > 0]
+    half, apart = 0.5 * (toys.high - toys.low)[good], (toys.value - true)[good]
     score = interval_score(toys.low[good], toys.high[good], true, level, int(number))
-    deviation = float(difference.std(ddof=1)) if len(value) > 1 else math.nan
-    return Coverage(
-        true, number, int((~good).sum()), float(inside.mean()), low, high, 0.5 * (high - low), float(difference.mean()),
-        deviation / math.sqrt(max(len(value), 1)), float(np.nanmean(pull)), float(np.nanstd(pull, ddof=1)),
-        float(2.0 * half.mean()), score, *_distances(difference, half),
-    )  # fmt: skip
+    deviation = float(difference.std(ddof=1)) / math.sqrt(len(difference))
+    pulls = (float(pull.mean()), float(pull.std(ddof=1))) if len(pull) > 1 else (math.nan, math.nan)
+    return Coverage(*head, float(difference.mean()), deviation, len(pull), *pulls, float(2.0 * half.mean()), score,
+                    *_distances(apart, half))  # fmt: skip
 
 
 def _distances(difference: Floats, half: Floats) -> tuple[float, float]:
@@ -195,7 +219,7 @@ def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed
 
 def cls(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
         workers: int | None = None) -> limits.Cls:  # fmt: skip
-    """Return the CLs of a signal strength from *number* pseudo-experiments of each hypothesis.
+    """Return the CLs of a signal strength from *number* pseudo-experiments of each hypothesis; NaN if fits failed.
 
     Nuisance parameters are generated at their best fit to the data for each hypothesis (arXiv:1007.1727: q-tilde).
     """
@@ -206,7 +230,9 @@ def cls(model: Model, data: Values | None, value: float, number: int, seed: int,
     for label, truth in (("signal", signal), ("background", background)):
         blocks = throw(model, truth.values, number, seed, "cls", label, repr(float(value)))
         statistics = np.concatenate([_statistic(model, block, name, value, workers) for block in blocks])
-        samples.append(statistics[np.isfinite(statistics)])
+        samples.append(statistics[~np.isnan(statistics)])
+    if np.isnan(observed) or not all(map(len, samples)):
+        return limits.Cls(value, math.nan, (math.nan,) * len(limits.BANDS))
     bands = np.quantile(samples[1], [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
     ratios = [_tail(samples[0], q) / _tail(samples[1], q) for q in (observed, *bands)]
     return limits.Cls(value, ratios[0], tuple(ratios[1:]))
@@ -218,7 +244,7 @@ def _tail(sample: Floats, value: float) -> float:
 
 
 def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int | None) -> Floats:
-    """Return q-tilde of every data set; NaN where a fit failed."""
+    """Return q-tilde of every data set; NaN where a fit failed, infinite where *value* is not physical."""
     index = model.index(poi)
     free = starts.deepest(model, data, workers=workers)
     held = model.fixed.copy()
@@ -233,8 +259,9 @@ def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int 
     negative = free.values[:, index] < 0
     lowest = np.where(negative, at_zero.twice_nll, free.twice_nll)
     q = np.where(free.values[:, index] >= value, 0.0, np.maximum(at_value.twice_nll - lowest, 0.0))
-    good = (free.status == 0) & (at_value.status == 0) & (~negative | (at_zero.status == 0))
-    return np.where(good, q, np.nan)
+    impossible = at_value.status == NEGATIVE
+    good = (free.status == 0) & ((at_value.status == 0) | impossible) & (~negative | (at_zero.status == 0))
+    return np.where(good, np.where(impossible, np.inf, q), np.nan)
 
 
 def limit(model: Model, data: Values | None, points: Values, number: int, seed: int, *, level: float = 0.95,
@@ -251,9 +278,9 @@ def limit(model: Model, data: Values | None, points: Values, number: int, seed: 
 
 
 def _crossing(points: Floats, values: Floats, target: float) -> float:
-    """Return where *values* first fall to *target*."""
+    """Return where *values* first fall to *target*; NaN where they do not, or are not numbers before."""
     below = np.flatnonzero(values <= target)
-    if not len(below) or below[0] == 0:
+    if not len(below) or below[0] == 0 or np.isnan(values[: below[0]]).any():
         return math.nan
     i = int(below[0])
     share = (values[i - 1] - target) / (values[i - 1] - values[i])

@@ -6,10 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.likelihood import starts
-from nuisflow.likelihood.fits import SINGLE_BINS, FitResult, fit, prefit_widths, totals
+from nuisflow.likelihood.covariances import totals
+from nuisflow.likelihood.fits import SINGLE_BINS, FitResult, fit, prefit_widths
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import Minima, Model, Values, named
+from nuisflow.progress import progress
 
+PART = 100  # fits between two reports of progress
 STATISTICS, MC_STATISTICS, NORMALISATIONS, OTHER = "statistics", "MC statistics", "normalisations", "other"
 
 
@@ -54,6 +57,11 @@ class Breakdown(NamedTuple):
     sources: list[Source]
 
 
+def _parts(number: int) -> list[Integers]:
+    """Split fits into parts that are reported; each is large enough to be fitted side by side."""
+    return np.array_split(np.arange(number), max(1, number // PART)) if number else []
+
+
 def _shifted(model: Model, data: Values | None, best: FitResult, *, index: Integers, sizes: Floats, poi: int) -> Floats:
     """Return the changes (up and down, parameters) of the parameter of interest when each is held off its best fit."""
     count = len(index)
@@ -62,8 +70,10 @@ def _shifted(model: Model, data: Values | None, best: FitResult, *, index: Integ
     for half, sign in ((0, 1.0), (count, -1.0)):
         moved = np.clip(best.values[index] + sign * sizes, model.lower[index], model.upper[index])
         start[rows + half, index], held[rows + half, index] = moved, True
-    minima = starts.deepest(model, data, start, held, tolerance=1e-10)
-    change = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
+    change = np.full(2 * count, np.nan)
+    for part in progress(_parts(2 * count), "impacts: part", len(_parts(2 * count))):
+        minima = starts.deepest(model, data, start[part], held[part], tolerance=1e-10)
+        change[part] = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
     return np.where(np.isfinite(sizes), change.reshape(2, count), np.nan)
 
 
@@ -82,10 +92,10 @@ def observable_shifts(model: Model, data: Values | None, best: FitResult, poi: s
         sets = np.tile(flat, (len(sizes), 1))
         sets[np.arange(len(sizes)), model.bins + np.arange(len(sizes))] += sign * sizes
         sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
-        minima = starts.deepest(model, sets, best.values, tolerance=1e-10) if len(sets) else None
-        if minima is not None:
+        for part in progress(_parts(len(sets)), "impacts of auxiliary measurements: part", len(_parts(len(sets)))):
+            minima = starts.deepest(model, sets[part], best.values, tolerance=1e-10)
             shift = minima.values[:, model.index(poi)] - best.values[model.index(poi)]
-            change[row, model.constrained] = np.where(minima.status == 0, shift, np.nan)
+            change[row, model.constrained[part]] = np.where(minima.status == 0, shift, np.nan)
     change[:, model.fixed] = np.nan
     return change
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow.inference.conditional.model import EDGE, FAILED, NOTHING, Data, Fits, GridModel, Held
-from nuisflow.likelihood import fits, limits, sums, uncertainties
-from nuisflow.likelihood import model as likelihood
+from nuisflow.likelihood import covariances, fits, limits, sums, uncertainties
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.measurements import SCAN_POINTS, SCAN_SIGMAS, finite
 
@@ -44,7 +43,7 @@ def best_fit(model: GridModel, data: Data) -> Best:
     covariance, problems = np.zeros((size, size)), []
     for point, weight in ((low, 1 - share), (low + 1, share)):
         one = model.models[point]
-        inverse, problem = likelihood.covariance(one, model.flat(data, point)[0], free.points[0, point], one.fixed)
+        inverse, problem = covariances.covariance(one, model.flat(data, point)[0], free.points[0, point], one.fixed)
         covariance[:-1, :-1] += weight * inverse
         problems.append(problem if weight else "")
     direction = np.append(follow[0], 1.0)

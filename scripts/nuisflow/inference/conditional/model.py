@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.likelihood.covariances import covariance
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.model import FLAT, Model, Values, covariance
+from nuisflow.likelihood.model import FLAT, Model, Values
 
 SUBDIVISION = 16
 """Points between two z of the grid at which a minimum is looked for, before it is found exactly."""

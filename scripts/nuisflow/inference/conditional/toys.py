@@ -82,7 +82,7 @@ def run(model: GridModel, pool: hypotheses.Pool, truth: Truth, settings: ToySett
         fitted = best.flags & FAILED == 0
         good = fitted & (best.flags & EDGE == 0) & (found.flags & NOT_FOUND == 0)
         columns = (best.values[:, model.index], found.low, found.high, best.error, best.twice_nll)
-        blocks.append(toys.block_of(mu, columns, fitted, good))
+        blocks.append(toys.block_of(mu, columns, fitted, good, good & (found.flags & toys.AT_BOUND != 0)))
     return toys.joined(blocks)
 
 

@@ -14,7 +14,19 @@ import numpy as np
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 from nuisflow.likelihood.kernels.lane_derivatives import evaluate
-from nuisflow.likelihood.kernels.lanes import EXACT, FREE, GRADIENT, LANES, NLL, POINT, SOLUTION, STEP, Lanes, allocate
+from nuisflow.likelihood.kernels.lanes import (
+    EXACT,
+    FREE,
+    GRADIENT,
+    LANES,
+    NLL,
+    POINT,
+    RATE,
+    SOLUTION,
+    STEP,
+    Lanes,
+    allocate,
+)
 from nuisflow.likelihood.kernels.newton import DEFINITE, SLOPE, SQUARE, UNFINISHED, factorise, follow, movable, solve
 from nuisflow.likelihood.kernels.profiles import position
 from nuisflow.likelihood.plans import FULL, LOWER, UPPER, Plan
@@ -91,6 +103,7 @@ def intervals(plan: Plan, data: Floats, auxiliary: Floats, fixed: Booleans, best
             sign, lowest = 1.0 if side else -1.0, values[i]
             room = lowest + 0.5 * target * target - work.sums[NLL, l] - 0.5 * work.sums[SLOPE, l]
             good, arrived = work.sums[DEFINITE, l] > 0.0 and work.sums[NLL, l] >= lowest - 1e-5, False
+            good = good and work.bins[RATE, :, l].min() >= 0.0  # else the physical region may end on the way
             good = good and room >= 0.0 and work.sums[SQUARE, l] < 0.0 and rounds[l] < _ROUNDS
             if rounds[l] == 0:
                 good = good and not _at_bound(plan, work, l)

@@ -31,6 +31,7 @@ from nuisflow.likelihood.kernels.rates import (
     SCALE,
     SHARE,
     SLOPE,
+    STIFF,
     UNDER,
     WEIGHT,
     Work,
@@ -256,7 +257,8 @@ def evaluate(plan: Plan, work: Work) -> float:
 def local_slope(plan: Plan, work: Work, b: int) -> float:
     """Return d(-ln L)/d(local parameter of bin b) after an evaluation."""
     x, aux, width = work.bins[GAMMA, b], work.bins[LOCAL_AUXILIARY, b], plan.parameters[WIDTH, plan.local[b, FULL]]
-    slope: float = work.bins[RESIDUAL, b] * work.bins[UNDER, b]
+    walled = work.bins[STIFF, b] > 0.0 and not plan.local[b, MIXED]  # that wall does not depend on the local parameter
+    slope: float = (1.0 if walled else work.bins[RESIDUAL, b]) * work.bins[UNDER, b]
     if plan.local[b, KIND] == 1:
         slope += (x - aux) / (width * width)
     elif plan.local[b, KIND] == 2:
@@ -313,6 +315,17 @@ def _cell_rates(plan: Plan, work: Work, result: Floats, jacobian: Floats) -> Non
                 jacobian[start + b, plan.local[first + b, FULL]] = rate
 
 
+@compiled
+def _only_rates(plan: Plan, work: Work, result: Floats) -> None:
+    """Write the rates of every cell, bin by bin, at the point in *work*."""
+    rates(plan, work)
+    for c in range(work.factor.size):
+        first, start = plan.cells[c, FIRST], plan.cells[c, START]
+        for b in range(plan.cells[c, LAST] - first):
+            rate = work.factor[c] * work.flat[1, start + b] * work.flat[0, start + b]
+            result[start + b] = rate * (work.bins[GAMMA, first + b] if plan.cells[c, LOCAL] > 0 else 1.0)
+
+
 @entry
 def derivatives_at(plan: Plan, data: Floats, auxiliary: Floats, points: Floats, values: Floats, gradient: Floats,
                    hessian: Floats, cells: Floats, jacobian: Floats) -> None:  # fmt: skip
@@ -329,5 +342,7 @@ def derivatives_at(plan: Plan, data: Floats, auxiliary: Floats, points: Floats, 
             values[i] = evaluate(plan, work) + constants(plan, data[d], auxiliary[a])
             if values[i] < math.inf:
                 _fill(plan, work, gradient[i], hessian[i])
-        if i < cells.shape[0]:
+        if i < cells.shape[0] and i < jacobian.shape[0]:
             _cell_rates(plan, work, cells[i], jacobian[i])
+        elif i < cells.shape[0]:
+            _only_rates(plan, work, cells[i])

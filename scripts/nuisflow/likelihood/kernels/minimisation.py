@@ -8,24 +8,34 @@ from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 from nuisflow.likelihood.kernels.derivatives import evaluate
 from nuisflow.likelihood.kernels.rates import (
+    DATA,
     FIXED,
+    FORCE,
     GRADIENT,
+    HELD,
+    LOCAL_AUXILIARY,
     POINT,
-    RATE,
     SOLUTION,
     STEP,
+    STIFF,
     TRIAL,
+    UNDER,
     UNIT,
     Work,
     allocate,
+    allowed,
     load,
     store,
     value,
 )
-from nuisflow.likelihood.plans import FULL, LOWER, UPPER, Plan
+from nuisflow.likelihood.plans import FULL, KIND, LOWER, MIXED, UPPER, WIDTH, Plan
 
 CONVERGED, TOO_MANY, INFINITE, STUCK, FLAT, NEGATIVE = range(6)
 _ITERATIONS = 100
+_ROUNDS = 16
+# Stiffness of a bin at the edge, in units of 1 / variance of its rate; how far (squared, in units of 1 / stiffness) a
+# rate may then lie below 0.
+_STIFFNESS, _PRECISE = 1e6, 1e-10
 
 
 @compiled
@@ -197,7 +207,76 @@ def _escape(plan: Plan, work: Work, count: int, lowest: float) -> float:
 
 
 @compiled
+def _local_variance(plan: Plan, work: Work, b: int) -> float:
+    """Return the variance of the rate of a bin by its local parameter, where that may change the rate's sign."""
+    if plan.local[b, KIND] < 0 or not plan.local[b, MIXED] or work.bins[HELD, b]:
+        return 0.0
+    width: float = plan.parameters[WIDTH, plan.local[b, FULL]]
+    auxiliary: float = work.bins[LOCAL_AUXILIARY, b]
+    change: float = work.bins[UNDER, b] * work.bins[UNDER, b]
+    if plan.local[b, KIND] == 1:
+        return change * width * width
+    return change * auxiliary / (width * width) if plan.local[b, KIND] == 2 else math.inf
+
+
+@compiled
+def _confine(plan: Plan, work: Work, harder: bool) -> float:
+    """Push the bins without data that expect a negative number towards 0; return the sum of what is still wrong.
+
+    The method of multipliers (Hestenes and Powell 1969): the force that holds a bin at 0 is found in a few rounds, and
+    no stiffness has to be so large that it spoils the Hessian. Infinite where no free parameter acts on such a bin.
+    """
+    wrong = 0.0
+    for b in range(plan.local.shape[0]):
+        rate, stiff = allowed(plan, work, b), work.bins[STIFF, b]
+        if work.bins[DATA, b] > 0.0 or (stiff == 0.0 and rate >= 0.0):
+            continue
+        if stiff == 0.0:
+            variance = _local_variance(plan, work, b)
+            for p in range(work.free.size):
+                slope, curve = work.slopes[0, p, b], work.squares[0, p, p]
+                if work.dense[FIXED, p] == 0.0 and slope != 0.0:
+                    variance += slope * slope / curve if curve > 0.0 else math.inf
+            if variance == 0.0:
+                return math.inf
+            work.bins[STIFF, b] = min(max(_STIFFNESS / variance, 1e2), 1e14)
+            wrong += abs(rate)  # how large the force has to be, the next minimum tells
+            continue
+        short = abs(min(rate, work.bins[FORCE, b] / stiff))
+        if short * short * stiff > _PRECISE:
+            wrong += short
+            work.bins[FORCE, b] = max(work.bins[FORCE, b] - stiff * rate, 0.0)
+            if harder:
+                work.bins[STIFF, b] = min(100.0 * stiff, 1e14)
+    return wrong
+
+
+@compiled
 def minimise(plan: Plan, work: Work, tolerance: float) -> tuple[float, int, int]:
+    """Minimise from work.point where no rate is negative; return -ln L, status and iterations.
+
+    Bins with data see to that themselves. The status is NEGATIVE where a bin without data is negative whatever the free
+    parameters are.
+    """
+    before, total, harder = math.inf, 0, False
+    for turn in range(_ROUNDS):
+        lowest, status, iterations = _descend(plan, work, tolerance)
+        total += iterations
+        if status not in (CONVERGED, FLAT):
+            return lowest, status, total
+        wrong = _confine(plan, work, harder)
+        if wrong == 0.0:
+            return lowest, status, total
+        if wrong == math.inf or (turn > 6 and wrong > 0.25 * before):
+            break
+        before, harder = wrong, wrong > 0.1 * before
+    for b in range(plan.local.shape[0]):
+        work.bins[STIFF, b] = work.bins[FORCE, b] = 0.0
+    return math.inf, NEGATIVE, total
+
+
+@compiled
+def _descend(plan: Plan, work: Work, tolerance: float) -> tuple[float, int, int]:
     """Minimise from work.point; return -ln L, status and iterations. The last step's decrease is below *tolerance*."""
     lowest = evaluate(plan, work)
     if not lowest < math.inf:
@@ -241,6 +320,4 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
         a, s, f = min(i, auxiliary.shape[0] - 1), min(i, start.shape[0] - 1), min(i, fixed.shape[0] - 1)
         load(plan, work, data[min(i, data.shape[0] - 1)], auxiliary[a], start[s], fixed[f])
         result[i, 0], result[i, 1], result[i, 2] = minimise(plan, work, tolerance)
-        if result[i, 1] == CONVERGED and work.bins[RATE].min() < 0.0:
-            result[i, 1] = NEGATIVE  # only bins without data allow this: there -ln L goes on as a straight line
         store(plan, work, values[i])

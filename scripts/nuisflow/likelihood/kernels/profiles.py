@@ -9,7 +9,16 @@ import numpy as np
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 from nuisflow.likelihood.kernels.derivatives import evaluate, local_slope
-from nuisflow.likelihood.kernels.minimisation import CONVERGED, INFINITE, copy, factorise, minimise, solve
+from nuisflow.likelihood.kernels.minimisation import (
+    CONVERGED,
+    FLAT,
+    INFINITE,
+    NEGATIVE,
+    copy,
+    factorise,
+    minimise,
+    solve,
+)
 from nuisflow.likelihood.kernels.rates import (
     DATA,
     FIXED,
@@ -31,7 +40,8 @@ from nuisflow.likelihood.kernels.rates import (
 )
 from nuisflow.likelihood.plans import FULL, LOWER, MIXED, UPPER, Plan
 
-AT_LOWER, AT_UPPER, FAILED, BETTER = 1, 2, 4, 8  # flags of an interval
+AT_LOWER, AT_UPPER, FAILED, BETTER, AT_EDGE = 1, 2, 4, 8, 16  # flags of an interval
+_EDGE = 1e-7  # precision of an end at the edge of the physical region, in units of the first step
 
 
 @compiled
@@ -62,6 +72,8 @@ def _derivative(plan: Plan, work: Work, dense: int, b: int) -> float:
 def _tangent(plan: Plan, work: Work, dense: int, tangent: Floats) -> float:
     """Return the standard deviation of a dense parameter; set how the others follow it along its profile."""
     count, place = _inside(plan, work, dense), 0
+    for p in range(work.free.size):
+        tangent[p] = 0.0
     if factorise(work, count) > 0.0:
         return math.nan
     for i in range(count):
@@ -69,8 +81,6 @@ def _tangent(plan: Plan, work: Work, dense: int, tangent: Floats) -> float:
         work.dense[SOLUTION, i] = 1.0 if work.free[i] == dense else 0.0
     solve(work, count)
     variance = work.dense[SOLUTION, place]
-    for p in range(work.free.size):
-        tangent[p] = 0.0
     for i in range(count):
         tangent[work.free[i]] = work.dense[SOLUTION, i] / variance
     return math.sqrt(variance)
@@ -80,6 +90,8 @@ def _tangent(plan: Plan, work: Work, dense: int, tangent: Floats) -> float:
 def _local_error(plan: Plan, work: Work, bin_: int, tangent: Floats) -> float:
     """Return the standard deviation of the local parameter of a bin; leave *tangent* at 0."""
     count = _inside(plan, work, work.free.size)
+    for p in range(work.free.size):
+        tangent[p] = 0.0
     if not work.bins[JOINT, bin_] > 0.0 or factorise(work, count) > 0.0:
         return math.nan
     rate, data, variance = work.bins[RATE, bin_], work.bins[DATA, bin_], 1.0 / work.bins[JOINT, bin_]
@@ -102,12 +114,15 @@ def _local_error(plan: Plan, work: Work, bin_: int, tangent: Floats) -> float:
 @compiled
 def _crossing(plan: Plan, work: Work, dense: int, bin_: int, best: float, bound: float, guess: float, base: float,
               target: float, tangent: Floats, tolerance: float) -> tuple[float, int]:  # fmt: skip
-    """Return where sqrt(2 (-ln L - *base*)) of the profile reaches *target* between *best* and *bound*, and flags."""
-    inside, outside, here, at = best, math.inf, guess, best
+    """Return where sqrt(2 (-ln L - *base*)) of the profile reaches *target* between *best* and *bound*, and flags.
+
+    Where no point with the parameter beyond some value is physical, the interval ends there.
+    """
+    inside, outside, here, at, edge = best, math.inf, guess, best, False
     if (here - bound) * (bound - best) > 0.0 or here == best:
         here = bound
     copy(work, POINT, KEPT)
-    for _ in range(40):
+    for _ in range(60):
         for p in range(plan.dense.shape[0]):
             if not work.dense[FIXED, p]:
                 full = plan.dense[p, FULL]
@@ -121,7 +136,7 @@ def _crossing(plan: Plan, work: Work, dense: int, bin_: int, best: float, bound:
         else:
             work.bins[GAMMA, bin_] = here
         value, status, _ = minimise(plan, work, tolerance)
-        if status not in (CONVERGED, INFINITE):
+        if status not in (CONVERGED, INFINITE, FLAT, NEGATIVE):
             return math.nan, FAILED
         if value < base - 1e-5:
             return math.nan, FAILED | BETTER
@@ -135,7 +150,9 @@ def _crossing(plan: Plan, work: Work, dense: int, bin_: int, best: float, bound:
         if height < target:
             inside = here
         else:
-            outside = here
+            outside, edge = here, status == NEGATIVE
+        if edge and abs(outside - inside) <= _EDGE * abs(guess - best):
+            return inside, AT_EDGE | (AT_UPPER if bound > best else AT_LOWER)
         if math.isinf(outside):
             if not (follow - here) * (bound - best) > 0.0 or abs(follow - best) > 4.0 * abs(here - best):
                 follow = best + 2.0 * (here - best)
@@ -143,7 +160,7 @@ def _crossing(plan: Plan, work: Work, dense: int, bin_: int, best: float, bound:
                 follow = bound
         elif not (follow - inside) * (outside - follow) > 0.0:
             follow = 0.5 * (inside + outside)
-        if status == INFINITE:
+        if status in (INFINITE, NEGATIVE):
             copy(work, KEPT, POINT)
             at = before
         else:

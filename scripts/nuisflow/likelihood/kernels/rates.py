@@ -35,6 +35,8 @@ from nuisflow.likelihood.plans import (
 # Rows of Work.bins: the data, the local parameter, rates, and what the derivatives need (see _profile, _squares).
 DATA, LOCAL_AUXILIARY, HELD, GAMMA, REST, UNDER, RATE, RESIDUAL, SCALE, WEIGHT, CROSS, EXTRA, JOINT = range(13)
 PULL, SLOPE, SHARE = 13, 14, 15
+# How much a bin without data resists a negative rate, and the force that keeps it at 0 (see minimisation._confine).
+STIFF, FORCE = 16, 17
 # Rows of Work.dense: the point, auxiliary data, whether fixed, even interpolation polynomial, the Newton step.
 POINT, CENTRE, FIXED, EVEN, EVEN_FIRST, EVEN_SECOND, GRADIENT, STEP, TRIAL, SOLUTION, UNIT, KEPT = range(12)
 
@@ -62,7 +64,7 @@ def allocate(plan: Plan) -> Work:
     """Return the working arrays for *plan*."""
     dense, bins = plan.dense.shape[0], plan.local.shape[0]
     return Work(
-        np.ones((16, bins)), np.zeros((12, dense)), np.empty(dense, np.int64), np.empty(plan.cells.shape[0] - 1),
+        np.ones((18, bins)), np.zeros((12, dense)), np.empty(dense, np.int64), np.empty(plan.cells.shape[0] - 1),
         np.empty((4, plan.norms.shape[0])), np.ones((2, plan.nominal.size)), np.zeros((2, dense, bins)),
         np.zeros((2, dense, dense)),
     )  # fmt: skip
@@ -73,6 +75,7 @@ def load(plan: Plan, work: Work, data: Floats, auxiliary: Floats, values: Floats
     """Copy a problem, given over all parameters, into the working arrays."""
     for b in range(data.size):
         work.bins[DATA, b] = data[b]
+        work.bins[STIFF, b] = work.bins[FORCE, b] = 0.0
     for p in range(plan.dense.shape[0]):
         full = plan.dense[p, FULL]
         work.dense[POINT, p], work.dense[CENTRE, p], work.dense[FIXED, p] = values[full], auxiliary[full], fixed[full]
@@ -187,6 +190,33 @@ def _root(kind: int, rest: float, under: float, data: float, auxiliary: float, w
 
 
 @compiled
+def _root_at_edge(kind: int, rest: float, under: float, auxiliary: float, width: float, stiff: float, force: float,
+                  ) -> float:  # fmt: skip
+    """Return what _root does for a bin without data whose rate is kept from being negative."""
+    slope, bend = under * (1.0 - force + stiff * rest), stiff * under * under
+    if kind == 1:
+        precision = 1.0 / (width * width)
+        root = (auxiliary * precision - slope) / (precision + bend)
+    elif kind == 2:
+        total = slope + width
+        size = math.sqrt(total * total + 4.0 * bend * auxiliary)
+        if not bend > 0.0:
+            return _root(kind, rest, under, 0.0, auxiliary, width)
+        root = 2.0 * auxiliary / (total + size) if total > 0.0 else 0.5 * (size - total) / bend
+    else:
+        return -slope / bend if bend > 0.0 else 1.0
+    return root if force > stiff * (rest + root * under) else _root(kind, rest, under, 0.0, auxiliary, width)
+
+
+@compiled
+def allowed(plan: Plan, work: Work, b: int) -> float:
+    """Return what may not be negative in a bin: its rate, without a local parameter that only scales it."""
+    scaled = plan.local[b, KIND] >= 0 and not plan.local[b, MIXED]
+    result: float = work.bins[UNDER, b] if scaled else work.bins[RATE, b]
+    return result
+
+
+@compiled
 def _poisson(rate: float, data: float) -> float:
     """Return rate - data ln(rate), less its minimum; linear for zero data (as pyhf), else infinite at rate <= 0."""
     if data == 0.0:
@@ -215,7 +245,9 @@ def _penalty(plan: Plan, work: Work) -> float:
 def _profile(plan: Plan, work: Work) -> float:
     """Profile the local parameters; set rate, residual and the weights of the Hessian; return -ln L (saturated: 0).
 
-    With v = d(rate) and j = d(under), a profiled bin adds weight v v' - cross (v j' + j v') - extra j j'.
+    With v = d(rate) and j = d(under), a profiled bin adds weight v v' - cross (v j' + j v') - extra j j'. A bin without
+    data that is stiff adds the term of an augmented Lagrangian: ((force - stiff q)^2 - force^2) / (2 stiff), where that
+    bracket is positive, of what may not be negative, q.
     """
     total = 0.0
     for b in range(plan.local.shape[0]):
@@ -229,7 +261,10 @@ def _profile(plan: Plan, work: Work) -> float:
             )
             gamma = work.bins[GAMMA, b]
             if not work.bins[HELD, b]:
-                root = _root(kind, rest, under, data, aux, width)
+                if work.bins[STIFF, b] > 0.0 and plan.local[b, MIXED]:
+                    root = _root_at_edge(kind, rest, under, aux, width, work.bins[STIFF, b], work.bins[FORCE, b])
+                else:
+                    root = _root(kind, rest, under, data, aux, width)
                 gamma = min(max(root, plan.parameters[LOWER, p]), plan.parameters[UPPER, p])
                 profiled = gamma == root
                 work.bins[GAMMA, b] = gamma
@@ -246,8 +281,16 @@ def _profile(plan: Plan, work: Work) -> float:
         one, two = 1.0, 0.0
         if data > 0.0:
             one, two = 1.0 - data / rate, data / (rate * rate)
+        work.bins[RATE, b], wall, bend = rate, 0.0, 0.0
+        if work.bins[STIFF, b] > 0.0:
+            stiff, force = work.bins[STIFF, b], work.bins[FORCE, b]
+            push = max(force - stiff * allowed(plan, work, b), 0.0)
+            total += 0.5 * (push * push - force * force) / stiff
+            wall, bend = -push, stiff if push > 0.0 else 0.0
+            if kind < 0 or plan.local[b, MIXED]:
+                one, two, wall, bend = one + wall, two + bend, 0.0, 0.0
         joint = two * under * under + curvature
-        work.bins[RATE, b], work.bins[RESIDUAL, b], work.bins[SCALE, b] = rate, one, gamma
+        work.bins[RESIDUAL, b], work.bins[SCALE, b] = one, gamma
         work.bins[WEIGHT, b], work.bins[CROSS, b], work.bins[EXTRA, b], work.bins[JOINT, b] = two, 0.0, 0.0, joint
         if profiled and joint > 0.0:
             if plan.local[b, MIXED]:
@@ -255,6 +298,9 @@ def _profile(plan: Plan, work: Work) -> float:
                 work.bins[CROSS, b], work.bins[EXTRA, b] = two * under * one / joint, one * one / joint
             else:
                 work.bins[WEIGHT, b] = (two * (curvature - 2.0 * under * one / gamma) - (one / gamma) ** 2) / joint
+        if wall != 0.0 or bend != 0.0:
+            work.bins[RESIDUAL, b] += wall / gamma
+            work.bins[WEIGHT, b] += bend / (gamma * gamma)
     return total + _penalty(plan, work)
 
 

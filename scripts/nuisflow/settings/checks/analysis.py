@@ -165,6 +165,13 @@ def _other_problems(settings: Configuration) -> Iterator[str]:
                 yield f"templates.{section}: no variation {name!r}; {suggest(name, settings.variations)}"
     if not settings.fit.bounds[0] < 1 < settings.fit.bounds[1]:
         yield "fit.bounds: must contain 1, where the fit starts"
+    low, high = settings.fit.bounds
+    for value in settings.toys.truths:
+        if not low <= value <= high:
+            yield (
+                f"toys.truths: {value:g} is outside fit.bounds, {low:g} to {high:g}, where no interval could contain "
+                f"it; widen them or remove it"
+            )
     yield from _bootstrap_problems(settings)
     if settings.fit.unblind and not any(sample.process == "data" for sample in settings.samples.values()):
         yield "fit.unblind: there are no collision data; add a sample with process: data"
