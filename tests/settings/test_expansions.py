@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from analyses import changed
+from analyses import changed, shipped
 
 from nuisflow.events import selection
 from nuisflow.settings import points
@@ -109,6 +109,13 @@ def test_reweighted_events_have_their_ratios_in_the_sideband_too_which_no_classi
     assert settings.variations["generator"].processes == ("z", "qcd_minus_z")
     assert settings.samples["qcd_minus_z_low"].ratios == settings.samples["z_low"].ratios
     assert reweighting.reweighted_samples(settings, "generator") == ["z_low", "z_high", "z_other"]
+
+
+def test_the_free_rate_of_the_shipped_analysis_of_collision_data_moves_what_is_subtracted():
+    found = reading.check(shipped("cms_htautau")).variations
+    assert found["w_rate"].processes == ("wjets", "qcd_minus_wjets")
+    assert found["jes"].processes[-4:] == tuple(f"qcd_minus_{name}" for name in ("ztautau", "zll", "wjets", "ttbar"))
+    assert "qcd" not in found["luminosity"].processes
 
 
 def test_the_data_of_an_estimate_are_read_as_data():

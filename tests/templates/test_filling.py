@@ -398,6 +398,12 @@ def test_up_and_down_on_the_same_side_are_found():
     )
 
 
+def test_bins_without_nominal_events_do_not_decide_whether_up_and_down_are_on_the_same_side():
+    nominal, tilt = np.array([100.0, 100, 100, 100, 1e-6]), np.array([-2.0, -1, 1, 2, 0.3])
+    mirrored = nominal - np.append(tilt[:4], -0.3)  # opposite, but for the last bin
+    assert smoothing.same_side(nominal, nominal + tilt, mirrored) is None
+
+
 # --- filling
 
 

@@ -147,7 +147,8 @@ def same_side(nominal: np.ndarray, up: np.ndarray, down: np.ndarray) -> str | No
     rates = np.array([up.sum(), down.sum()]) / nominal.sum() - 1
     if np.prod(rates) > 0 and np.min(np.abs(rates)) > NEGLIGIBLE:
         return f"up and down change the yield in the same direction ({rates[0]:+.2%} and {rates[1]:+.2%})"
-    shapes = [(varied / varied.sum() * nominal.sum() - nominal) / np.sqrt(nominal) for varied in (up, down)]
+    there = filled(nominal)  # in units of the error of an empty bin any change is large
+    shapes = [((varied / varied.sum() * nominal.sum() - nominal) / np.sqrt(nominal))[there] for varied in (up, down)]
     sizes = [np.sqrt(np.sum(shape**2) / nominal.sum()) for shape in shapes]
     if min(sizes) > NEGLIGIBLE and (cosine := shapes[0] @ shapes[1] / nominal.sum() / np.prod(sizes)) > PARALLEL:
         return f"up and down change the shape in the same direction (cosine {cosine:+.2f})"
