@@ -124,7 +124,8 @@ _TOYS = {
     ),
     "failed": (
         "More than one in a hundred fits to pseudo-experiments failed: {}.",
-        "Coverage is that of the others only. Bins without background do that: use fewer bins, or fit.bounds from 0.",
+        "Coverage, bias and pulls are those of the others only. Intervals without an end do that: widen fit.bounds; or "
+        "few events, fluctuating below an empty bin: use fewer bins, or let fit.bounds begin at 0.",
     ),
 }
 
