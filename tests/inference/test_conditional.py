@@ -108,6 +108,8 @@ def test_everything_measured_equals_that_of_an_ordinary_fit(pair, observed):
         for name in ("total", "error"):
             shown = found["yields"][stage]["r"]
             assert shown[name] == pytest.approx(expected["yields"][stage]["r"][name], rel=0.01), (stage, name)
+        for name, events in expected["yields"][stage]["r"]["sums"].items():
+            assert shown["sums"][name] == pytest.approx(events, rel=0.01), (stage, name)
 
 
 def test_the_parts_of_the_uncertainty_add_up_in_quadrature(pair):

@@ -396,3 +396,14 @@ def test_repeated_styles_become_one_class():
 )
 def test_the_owner_of_a_figure_is_read_from_its_path(path, key):
     assert figure_key(Path(path)) == key
+
+
+def test_a_fit_that_did_not_converge_leaves_the_page_whole(material, settings):
+    """Its numbers may be missing (null in fit.json)."""
+    failed = {"converged": False, "message": "flat in mu", "yields": {"prefit": {}, "postfit": {}}}
+    fits = dict(material.fits)
+    fits[Run("nominal", 1)] = fits[Run("nominal", 1)] | {"observed": failed}
+    found = material._replace(fits=fits)
+    assert "nominal" not in yields.tables(fits, settings)[0]["after"]
+    shown = render(TEMPLATE, found, settings)
+    assert "1 of 20 fits did not converge and are left out: nominal (seed 1), observed data." in shown

@@ -124,7 +124,8 @@ _TOYS = {
     ),
     "failed": (
         "More than one in a hundred fits to pseudo-experiments failed: {}.",
-        "Coverage is that of the others only. Bins without background do that: use fewer bins, or fit.bounds from 0.",
+        "Coverage, bias and pulls are those of the others only. Intervals without an end do that: widen fit.bounds; or "
+        "few events, fluctuating below an empty bin: use fewer bins, or let fit.bounds begin at 0.",
     ),
 }
 
@@ -140,7 +141,7 @@ def _single_bins(fits: Mapping[Run, Any], settings: ReportSettings) -> Iterator[
     """Name regions of which one bin is left, though more were asked for."""
     single: dict[str, list[str]] = {}
     for run, fit in fits.items():
-        for region, yields in fit.get("asimov", {}).get("yields", {}).get("prefit", {}).items():
+        for region, yields in (fit.get("asimov") or {}).get("yields", {}).get("prefit", {}).items():
             if len(yields["total"]) == 1 and _asked(settings, region) > 1:
                 single.setdefault(region, []).append(named(run, settings.trainings))
     for region, runs in single.items():
@@ -168,7 +169,7 @@ def _poor(trainings: pd.DataFrame, fits: Mapping[Run, Any], settings: PlotSettin
     found = trainings[trainings["p_value"] < _POOR_FIT]
     if len(found):
         words = [f"{row['label']} (p-value {row['p_value']:.2g})" for _, row in found.iterrows()]
-        poor = [run for run in fits if run.training in set(found["training"]) and fits[run].get("observed")]
+        poor = [run for run, fit in fits.items() if run.training in set(found["training"]) and fit.get("observed")]
         where = {run: disagreement(fits[run]["observed"], settings) for run in poor}
         first = f" {named(poor[0], settings.trainings)}: {where[poor[0]]}" if poor else ""
         yield Caution(
@@ -180,7 +181,7 @@ def _poor(trainings: pd.DataFrame, fits: Mapping[Run, Any], settings: PlotSettin
 
 def disagreement(result: Mapping[str, Any], settings: PlotSettings) -> str:
     """Return the chi-squared of every region and the bins with the largest pulls of the worst, in words."""
-    if not result["yields"].get("postfit"):
+    if not (result["converged"] and result["yields"].get("postfit")):
         return ""
     found = agreement.of(result)
     parts = [

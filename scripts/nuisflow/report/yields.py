@@ -17,7 +17,7 @@ def tables(fits: Mapping[Run, Any], settings: PlotSettings) -> list[dict[str, An
     """
     runs = [min(run for run in fits if run.training == name) for name in settings.trainings if name in _names(fits)]
     kind = "observed" if any(fits[run].get("observed") for run in runs) else "asimov"
-    results = {run: fits[run][kind] for run in runs if fits[run].get(kind)}
+    results = {run: result for run in runs if (result := fits[run].get(kind)) and result["converged"]}
     observed = kind == "observed"
     found = [_table(name, words[0], results, settings, observed=observed) for name, words in settings.regions.items()]
     return [table | {"data": kind} for table in found if table]
@@ -62,9 +62,9 @@ def _sum(yields: Mapping[str, Any], name: str) -> str:
     return with_error(float(sum(yields["total"] if name == "total" else yields["samples"][name])), 0.0)
 
 
-def with_error(value: float, error: float) -> str:
-    """Return a number of events with its error; an error of 0 (nothing is uncertain but a free rate) is not written."""
-    if not error > 0:
+def with_error(value: float, error: float | None) -> str:
+    """Return a number of events with its error; one of 0 (nothing is uncertain but a free rate) is not written."""
+    if error is None or not error > 0:
         return f"{value:,.{min(findings.decimals(value, 4), 2)}f}".replace("-", "−")
     places = min(findings.decimals(error, 2), 3)
     return f"{value:,.{places}f} ± {error:,.{places}f}".replace("-", "−")
