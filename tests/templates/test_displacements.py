@@ -9,7 +9,7 @@ from tests.templates import test_filling
 from nuisflow import seeds
 from nuisflow.settings.points import Point
 from nuisflow.slices.inference import DisplacedFilling
-from nuisflow.storage import event_files, files
+from nuisflow.storage import event_files
 from nuisflow.templates import displacements
 from nuisflow.templates import histograms as templates
 from nuisflow.templates.filling import TemplateError, fill
@@ -135,7 +135,7 @@ def test_rates_are_exact_factors_and_other_processes_stay_nominal(filled):
 
 @pytest.mark.parametrize(("step", "rows"), [(97, 200_000), (10_000, 60)])
 def test_chunks_change_not_a_bit(filled, tmp_path, monkeypatch, step, rows):
-    monkeypatch.setattr(files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
+    monkeypatch.setattr(event_files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
     _, again = run(tmp_path, step=step)
     for region, histogram in filled[1].items():
         np.testing.assert_array_equal(again[region].view(flow=True), histogram.view(flow=True))

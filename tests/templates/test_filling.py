@@ -423,7 +423,7 @@ def test_events_out_of_range_are_in_the_edge_bins_and_reported(filled):
 
 @pytest.mark.parametrize(("step", "rows"), [(10_000, 211), (99, 200_000), (640, 93)])
 def test_chunking_changes_not_a_bit(filled, tmp_path, monkeypatch, step, rows):
-    monkeypatch.setattr(files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
+    monkeypatch.setattr(event_files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
     again = fill(*write(tmp_path, step=step), filling())
     assert again.notes == filled.notes
     for region, histogram in filled.histograms.items():
