@@ -13,7 +13,7 @@ from nuisflow.events import parallel, variations
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
-from nuisflow.slices.events import EventSelection, Processing
+from nuisflow.slices.events import FURTHER, EventSelection, Processing
 from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
@@ -50,10 +50,12 @@ def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
-    table = ingested.open(chunk.path)
-    # Of what the data set may have, collision data lack the branches that only simulation has.
-    wanted = [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
-    columns: Columns = table.read(wanted, chunk.start, chunk.stop)
+    columns: Columns = {}
+    wanted = datasets.raw_columns(selection.dataset)
+    for path in _parts(chunk.path, wanted):
+        table = ingested.open(path)
+        # Of what the data set may have, collision data lack the branches that only simulation has.
+        columns |= table.read([name for name in wanted if name in table.columns], chunk.start, chunk.stop)
     if hasattr(offered := datasets.of(selection.dataset), "grouped"):
         columns = offered.grouped(columns)
     columns["entry"] = np.arange(chunk.start, chunk.stop)
@@ -62,6 +64,13 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     if sample.selection is None:
         return columns
     return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
+
+
+def _parts(path: Path, wanted: Collection[str]) -> list[Path]:
+    """Return the files that have the *wanted* columns of the sample whose main ones are in *path*."""
+    further = path.parent.parent / FURTHER / path.name
+    complete = set(wanted) <= ingested.open(path).columns.keys()
+    return [path] if complete or not further.exists() else [path, further]
 
 
 def load(path: Path, selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
