@@ -19,6 +19,10 @@ PLUGIN_htcondor := snakemake-executor-plugin-htcondor==0.3.0
 PLUGIN := $(if $(PLUGIN_$(PROFILE)),$(VENV)/.ready-$(PROFILE))
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
 
+# One file of tests stays in one process, whose tests share what was made once. TEST_ARGS: e.g. "-k displaced --durations=20".
+TEST_ARGS ?=
+PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder $(TEST_ARGS)
+
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -26,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run dry-run verify test test-slurm plugin benchmark check format schema clean
+.PHONY: help install run dry-run verify test test-all test-slurm plugin benchmark check format schema clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -34,22 +38,29 @@ help: ## Show what can be made
 
 run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> Running $(CONFIG)"
-	$(SNAKEMAKE) --configfile $(CONFIG) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
-	@echo "==> The report is results/$(ANALYSIS)/report.html"
+	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
 
-dry-run: $(READY) ## Check every shipped configuration and list the jobs it would run
-	@for config in $(CONFIGS); do \
+# With CONFIG given by the user: that one; else all.
+dry-run: $(READY) ## Check CONFIG, or without it every shipped configuration, and list the jobs it would run
+	@for config in $(if $(filter file,$(origin CONFIG)),$(CONFIGS),$(CONFIG)); do \
 	  if grep -q 'NUISFLOW_DATA}' $$config && [ -z "$$NUISFLOW_DATA" ]; then \
 	    echo "==> $$config is skipped: set NUISFLOW_DATA to the folder of its data"; continue; fi; \
 	  echo "==> Dry run of $$config"; \
-	  $(SNAKEMAKE) --configfile $$config --cores $(CORES) --dry-run --quiet rules || exit 1; done
+	  $(BIN)/python scripts/run_workflow.py $$config $(SNAKEMAKE) --cores $(CORES) $(SNAKEMAKE_ARGS) --dry-run --quiet rules \
+	    || exit; done
 
 verify: $(READY) ## Compare the results of CONFIG with the checksums in their RO-Crate
 	$(BIN)/python scripts/verify_results.py results/$(ANALYSIS)
 
-test: $(TESTS) ## Run all tests
-	@echo "==> Testing"
-	$(BIN)/python -m pytest
+test: $(TESTS) ## Run the tests that are not marked slow, on all cores (a few minutes)
+	@$(BIN)/python scripts/compile_likelihood.py
+	@echo "==> Testing; all tests: make test-all"
+	$(PYTEST) -m "not slow"
+
+test-all: $(TESTS) ## Run all tests, on all cores
+	@$(BIN)/python scripts/compile_likelihood.py
+	@echo "==> Testing everything"
+	$(PYTEST)
 
 test-slurm: $(TESTS) ## Run the toy analysis on a private SLURM (root; installs SLURM where apt-get can)
 	@$(MAKE) --no-print-directory PROFILE=slurm plugin

@@ -1,6 +1,6 @@
 """Make pseudo-experiments of reserved events at random true values, and fit them with one training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nuisflow.storage import files, logs
 
 
 def bootstrap_experiments(
-    raw: Mapping[str, Sequence[Path]],
+    ingested: Mapping[str, Path],
     model: Path,
     templates: Path,
     workspace: Path,
@@ -26,14 +26,14 @@ def bootstrap_experiments(
     dask: dict[str, Any],
     device: str = "auto",
 ) -> None:
-    """Draw events of the *raw* files of every sample, score, bin and fit them; write each experiment and the scores."""
+    """Draw from the *ingested* events of every sample, score, bin and fit; write each experiment and the scores."""
     chosen = BootstrapSettings.model_validate(settings)
     where = trainings.device(device)
     classifier = Classifier.load(model).to(where)
     classifier.check(Scoring(features=chosen.events.features, folds=chosen.folds))
     fitted = Model(files.read_json(workspace))
     filler = bootstrap.filler(classifier, files.read_histograms(templates), fitted, chosen.events, where)
-    data = bootstrap.fill(raw, filler, chosen, configuration.Dask.model_validate(dask))
+    data = bootstrap.fill(ingested, filler, chosen, configuration.Dask.model_validate(dask))
     table = bootstrap.table(chosen, bootstrap.measure(fitted, data[1:], chosen.poi))
     expected = {"expectation": bootstrap.expectation(fitted, data[0], chosen.poi)}
     files.write_table(experiments, table)
@@ -43,7 +43,7 @@ def bootstrap_experiments(
 if __name__ == "__main__":
     with logs.job(snakemake):
         bootstrap_experiments(
-            files.by_sample(snakemake.input.raw, snakemake.params.files),
+            dict(zip(snakemake.params.origins, map(Path, snakemake.input.ingested), strict=True)),
             *(Path(getattr(snakemake.input, name)) for name in ("model", "templates", "workspace")),
             experiments=Path(snakemake.output.experiments),
             summary=Path(snakemake.output.summary),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nuisflow.comparison import held_out, robustness, trainings
+from nuisflow.comparison import held_out, robustness, separation, trainings
 from nuisflow.progress import progress
 from nuisflow.slices.report import ComparisonSettings
 from nuisflow.storage import files, logs
@@ -29,9 +29,9 @@ def compare_trainings(
     budgets = {run: trainings.budget(files.read_table(path)) for run, path in trainings.by_run(histories).items()}
     moved = {run: files.read_table(path) for run, path in trainings.by_run(impacts).items()}
     answers = {run: files.read_table(path) for run, path in trainings.by_run(members).items()}
-    samples = trainings.read_weights(events, chosen)
+    samples = {path.stem: path for path in events}
     aucs = {
-        run: trainings.auc(path, samples, chosen)
+        run: separation.auc(path, samples, chosen)
         for run, path in progress(trainings.by_run(scores).items(), "AUC", len(scores))
     }
     summary = trainings.summarise(results, budgets, aucs, toys, chosen)

@@ -9,7 +9,7 @@ from nuisflow.inference.conditional import hypotheses, measurements, toys
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.slices.inference import FitSettings, ToySettings, WorkspaceSettings
 from nuisflow.storage import files, logs
-from nuisflow.templates import scarcity
+from nuisflow.templates import scarcity, shown
 
 
 def fit_conditional(
@@ -33,6 +33,7 @@ def fit_conditional(
         kind: measurements.measure(model, one, chosen.groups, edges, asimov=kind == "asimov")
         for kind, one in data.items()
     }
+    results = {kind: shown.merged_yields(result, nominal, chosen.parts) for kind, result in results.items()}
     rows = [row for kind, one in data.items() for row in measurements.impact_rows(model, one, kind)]
     files.write_table(outputs["impacts"], pd.DataFrame(rows))
     rows = [row for kind, one in data.items() for row in measurements.scan_rows(model, one, kind)]

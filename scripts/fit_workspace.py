@@ -11,7 +11,7 @@ from nuisflow.likelihood import measurements
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import FitSettings
 from nuisflow.storage import files, logs
-from nuisflow.templates import scarcity
+from nuisflow.templates import scarcity, shown
 
 
 def fit_workspace(
@@ -25,6 +25,7 @@ def fit_workspace(
     kinds = ["asimov", "observed"] if chosen.observed else ["asimov"]
     options = {"goodness_toys": chosen.goodness_toys, "seed": chosen.seed}
     results = {kind: measurements.measure(model, kind, chosen.groups, edges, **options) for kind in kinds}
+    results = {kind: shown.merged_yields(result, histograms, chosen.parts) for kind, result in results.items()}
     simulation = scarcity.rows(histograms, chosen.backgrounds)
     files.write_table(impacts, pd.DataFrame([row for kind in kinds for row in measurements.impact_rows(model, kind)]))
     files.write_table(scan, pd.DataFrame([row for kind in kinds for row in measurements.scan_rows(model, kind)]))

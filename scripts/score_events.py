@@ -35,8 +35,8 @@ def score_events(
     samples = list(dict.fromkeys(path.stem for path in events))
     parts = (
         {
-            "variation": np.full(len(values), variations.index(path.parent.name), np.int8),
-            "sample": np.full(len(values), samples.index(path.stem), np.int8),
+            "variation": np.full(len(values), variations.index(path.parent.name), np.int16),
+            "sample": np.full(len(values), samples.index(path.stem), np.int16),
             "score": values,
         }
         for (path, _), values in zip(pieces, scored, strict=True)

@@ -1,6 +1,6 @@
 """Train the classifiers of one training and one seed: one network per fold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nuisflow.storage import files, logs
 
 
 def train_network(
-    raw: Mapping[str, Sequence[Path]],
+    ingested: Mapping[str, Path],
     model: Path,
     history: Path,
     *,
@@ -22,7 +22,7 @@ def train_network(
     tuned: Path | None = None,
     device: str = "auto",
 ) -> None:
-    """Train on the *raw* files of every sample; write the classifier and the history of its losses.
+    """Train on the *ingested* events of every sample; write the classifier and the history of its losses.
 
     *tuned*: the options of every fold that trials have chosen.
 
@@ -30,7 +30,7 @@ def train_network(
     """
     torch.set_num_threads(1)
     chosen = TrainingSamples.model_validate(settings)
-    pool = batches.Pool.load(raw, chosen)
+    pool = batches.Pool.load(ingested, chosen)
     options = files.read_json(tuned) if tuned else ()
     classifier, rows = loop.train(pool, chosen.training, training.device(device), options)
     files.write_table(history, pd.DataFrame(rows))
@@ -40,7 +40,7 @@ def train_network(
 if __name__ == "__main__":
     with logs.job(snakemake):
         train_network(
-            files.by_sample(snakemake.input.raw, snakemake.params.files),
+            dict(zip(snakemake.params.origins, map(Path, snakemake.input.ingested), strict=True)),
             Path(snakemake.output.model),
             Path(snakemake.output.history),
             settings=snakemake.params.settings,

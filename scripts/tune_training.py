@@ -1,6 +1,6 @@
 """Choose options of one training by trials, for every network on its own validation events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nuisflow.storage import files, logs
 
 
 def tune_training(
-    raw: Mapping[str, Sequence[Path]],
+    ingested: Mapping[str, Path],
     tuned: Path,
     trials: Path,
     *,
@@ -23,9 +23,9 @@ def tune_training(
     study: dict[str, Any],
     device: str = "auto",
 ) -> None:
-    """Try options on the *raw* files of every sample; write the best ones of every fold, and all *trials*."""
+    """Try options on the *ingested* events of every sample; write the best ones of every fold, and all *trials*."""
     torch.set_num_threads(1)
-    pool = batches.Pool.load(raw, TrainingSamples.model_validate(settings))
+    pool = batches.Pool.load(ingested, TrainingSamples.model_validate(settings))
     options, rows = search(pool, tuning.Study.model_validate(study), classifier.device(device))
     files.write_table(trials, pd.DataFrame(rows))
     files.write_json(tuned, options)
@@ -34,7 +34,7 @@ def tune_training(
 if __name__ == "__main__":
     with logs.job(snakemake):
         tune_training(
-            files.by_sample(snakemake.input.raw, snakemake.params.files),
+            dict(zip(snakemake.params.origins, map(Path, snakemake.input.ingested), strict=True)),
             Path(snakemake.output.tuned),
             Path(snakemake.output.trials),
             settings=snakemake.params.settings,

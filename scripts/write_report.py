@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow.comparison import trainings
-from nuisflow.report import known_answers, page
+from nuisflow.report import drawings, known_answers, page
 from nuisflow.report.page import TABLES, Material
 from nuisflow.slices.report import ReportSettings
 from nuisflow.storage import files, logs
@@ -28,7 +28,7 @@ def write_report(
         tables={name: files.read_table(path) for name, path in tables.items()},
         fits={run: files.read_json(path) for run, path in trainings.by_run(fits).items()},
         notes=[(trainings.run_of(path), note) for path in notes for note in files.read_json(path)],
-        figures={page.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
+        figures={drawings.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
         trials={path.parent.name: files.read_table(path) for path in trials},
     )
     files.write_text(output, page.render(template.read_text(encoding="utf-8"), material, chosen))

@@ -11,6 +11,15 @@ import pytest
 hypothesis.settings.register_profile("nuisflow", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("nuisflow")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Bytecode stays for the next process: the tests start hundreds, in each of which Python would compile the library anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files that start Snakemake first, so that no worker has one of them left when the other has nothing."""
+    long = {item.path for item in items if item.get_closest_marker("workflow")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from analyses import ROOT, changed
 
 import build_workspace
 import fill_templates
+import ingest_events
 import process_events
 import score_events
 import simulate_events
@@ -17,7 +18,7 @@ from nuisflow.settings import sections
 from nuisflow.settings.checks import reading
 from nuisflow.settings.configuration import Configuration
 from nuisflow.slices import inference, training
-from nuisflow.slices.events import processing, shifted_names, simulation
+from nuisflow.slices.events import ingestion, processing, shifted_names, simulation
 
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
 BOOTSTRAP = ("toys", {"displacements": {}, "bootstrap": {"sets": 2, "number": 20, "share": 0.5}})
@@ -31,8 +32,8 @@ class Small(NamedTuple):
     folder: Path
     settings: Configuration
 
-    def raw(self) -> dict[str, list[Path]]:
-        return {sample: [self.folder / "raw" / f"{sample}.root"] for sample in self.settings.samples}
+    def ingested(self) -> dict[str, Path]:
+        return {sample: self.folder / "ingested" / f"{sample}.arrow" for sample in self.settings.samples}
 
     def of(self, name: str) -> Path:
         """Return a file of the first training."""
@@ -47,19 +48,21 @@ def configured(*changes: tuple[str, Any]) -> Configuration:
 def make(folder: Path, settings: Configuration) -> Small:
     """Simulate, process, train, score, fill and build, as the workflow does."""
     small, dask = Small(folder, settings), {}
-    for sample, (path,) in small.raw().items():
-        simulate_events.simulate_events(path, settings=sections.plain(simulation(settings, sample)))
+    for sample, path in small.ingested().items():
+        raw = folder / "raw" / f"{sample}.root"
+        simulate_events.simulate_events(raw, settings=sections.plain(simulation(settings, sample)))
+        ingest_events.ingest_events([raw], path, settings=sections.plain(ingestion(settings, sample)), shared={})
     events = []
-    for sample, raw in small.raw().items():
+    for sample, ingested in small.ingested().items():
         for variation in shifted_names(settings, sample):
             events.append(folder / "events" / variation / f"{sample}.parquet")
             chosen = sections.plain(processing(settings, sample, variation))
-            process_events.process_events(raw, events[-1], settings=chosen, dask=dask)
+            process_events.process_events(ingested, events[-1], settings=chosen, dask=dask)
     name = next(iter(settings.trainings))
     model, scores, templates = (small.of(file) for file in ("model.pt", "scores.parquet", "templates.json"))
-    raw = {sample: small.raw()[sample] for sample in settings.trained_samples}
+    learned = {sample: small.ingested()[sample] for sample in settings.trained_samples}
     chosen = sections.plain(training.training(settings, name, 1))
-    train_network.train_network(raw, model, small.of("history.csv"), settings=chosen, device="cpu")
+    train_network.train_network(learned, model, small.of("history.csv"), settings=chosen, device="cpu")
     score_events.score_events(
         model, events, scores, settings=sections.plain(training.scoring(settings)), dask=dask, device="cpu"
     )

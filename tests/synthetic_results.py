@@ -126,6 +126,7 @@ def _write_events(analysis: Analysis) -> dict[str, int]:
             "entry": np.arange(number),
             "region": generator.integers(0, len(regions), number).astype(np.int8),
             "weight": generator.uniform(0.5, 1.5, number),
+            "observable": np.full(number, np.nan, np.float32),
         }
         event_files.write_event_parts(path, iter([columns]), {"region": regions})
     return sizes
@@ -323,8 +324,18 @@ def _yields(
             "total": content.sum(axis=0)[part],
             "error": error[part],
             "data": data[part],
+            "sums": _sums(settings, content[:, part], jacobian[:, part], matrix),
         }
     return shown
+
+
+def _sums(
+    settings: configuration.Configuration, content: np.ndarray, jacobian: np.ndarray, matrix: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """Return the events of a region; errors of single processes are not modelled."""
+    slope = jacobian.sum(axis=1)
+    total = {"total": (float(content.sum()), float(np.sqrt(slope @ matrix @ slope)))}
+    return {name: (float(content[i].sum()), 0.0) for i, name in enumerate(settings.processes)} | total
 
 
 def _edges(bins: int) -> np.ndarray:

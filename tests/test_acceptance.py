@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 from analyses import changed, shipped
-from tests.templates import test_conditional as test_rescoring
-from tests.templates import test_displacements
-from tests.templates import test_filling as test_templates
+from tests.templates import test_conditional, test_displacements, test_filling
 
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -18,6 +16,12 @@ from nuisflow.templates import displacements, filling
 from nuisflow.templates import histograms as templates
 from nuisflow.templates.conditional import fill, move, needed
 
+RENORMALISED = {
+    "kept": {},
+    "renormalised": {"tes": (("signal", "control"),)},
+    "by_region": {"tes": (("signal",), ("control",))},  # decorrelate: [region]
+    "restricted": {"tes": (("signal",),)},  # regions: [signal]
+}
 MOVED = [("higgs", side) for side in ("up", "down")] + [("z", side) for side in ("up", "down")]
 
 
@@ -30,11 +34,13 @@ def totals(histograms, process, variation):
 def filled(tmp_path_factory):
     """Return the templates, and histograms at displaced points, with the acceptance kept and renormalised."""
     folder, results = tmp_path_factory.mktemp("acceptance"), {}
-    nominal, scores = test_templates.write(folder)
+    nominal, scores = test_filling.write(folder)
     paths, rescored = test_displacements.write(folder, test_displacements.displaced_events())
     points = {name: point | {"variation": name.rpartition("_")[0]} for name, point in test_displacements.POINTS.items()}
-    for name, renormalised in {"kept": (), "renormalised": ("tes",)}.items():
-        settings = test_templates.filling(renormalised=renormalised)
+    for name, renormalised in RENORMALISED.items():
+        settings = test_filling.filling(renormalised=renormalised)
+        restricted = {"tes": ("signal",)} if name == "restricted" else {}
+        settings = settings.model_copy(update={"restricted": restricted})
         found = filling.fill(nominal, scores, settings).histograms
         displaced = test_displacements.filling(renormalised=renormalised, displaced=points)
         results[name] = found, displacements.fill(found, paths, scores, rescored, displaced)
@@ -62,9 +68,29 @@ def test_renormalised_templates_are_the_kept_ones_times_one_number(filled, proce
         assert after.variances == pytest.approx(before.variances * factor**2, rel=1e-12)
 
 
+@pytest.mark.parametrize(("process", "side"), MOVED)
+def test_a_shift_of_every_region_by_itself_keeps_the_yield_of_every_region(filled, process, side):
+    """Its parameters move one region at a time: only so does each of them keep the sum over regions."""
+    found, displaced = filled["by_region"]
+    nominal = totals(found, process, "nominal")
+    assert totals(found, process, f"tes_{side}") == pytest.approx(nominal, rel=1e-12)
+    assert totals(displaced, process, "tes_up2") == pytest.approx(nominal, rel=1e-12)
+
+
+@pytest.mark.parametrize(("process", "side"), MOVED)
+def test_a_shift_of_one_region_keeps_the_yield_there_and_is_nominal_elsewhere(filled, process, side):
+    found = filled["restricted"][0]
+    nominal, varied = totals(found, process, "nominal"), totals(found, process, f"tes_{side}")
+    assert varied == pytest.approx(nominal, rel=1e-12)
+    shape = [templates.content(found["signal"], process, name).values for name in ("nominal", f"tes_{side}")]
+    assert not np.allclose(*shape, rtol=1e-3)
+    other = [templates.content(found["control"], process, name).values for name in ("nominal", f"tes_{side}")]
+    np.testing.assert_array_equal(*other)
+
+
 def test_nothing_else_is_renormalised(filled):
     (kept, kept_displaced), (found, found_displaced) = filled["kept"], filled["renormalised"]
-    for region in test_templates.REGIONS:
+    for region in test_filling.REGIONS:
         for variation in found[region].axes["variation"]:
             for process in ("tt", "data") if variation.startswith("tes") else ("higgs", "z", "tt", "data"):
                 before, after = (templates.content(h[region], process, variation) for h in (kept, found))
@@ -91,15 +117,25 @@ def test_a_process_without_events_at_the_variation_stays_without(filled):
     for histogram in found.values():
         for field in ("value", "variance"):
             histogram.view(flow=True)[field][0, histogram.axes["variation"].index("tes_up")] = 0
-    filling.renormalise(found, found, ["higgs"], "tes_up")
+    filling.renormalise(found, found, ["higgs"], "tes_up", list(found))
     assert sum(totals(found, "higgs", "tes_up").values()) == 0
 
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
     """Return what a conditional training is fitted with, where every point has another yield, renormalised."""
-    shift = {"kind": "shift", "shift": "rotation", "size": 0.5, "acceptance": "renormalised"}
-    settings = test_rescoring.configured()
+    return rescored(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def conditional_by_region(tmp_path_factory):
+    """Return the same with one parameter per region."""
+    return rescored(tmp_path_factory, decorrelate=("region",))
+
+
+def rescored(tmp_path_factory, **options):
+    shift = {"kind": "shift", "shift": "rotation", "size": 0.5, "acceptance": "renormalised"} | options
+    settings = test_conditional.configured()
     settings = settings.model_copy(
         update={"variations": settings.variations | {"rotation": settings.variations["rotation"].model_validate(shift)}}
     )
@@ -108,11 +144,11 @@ def conditional(tmp_path_factory):
     for name in ("nominal", "rotation_up", "rotation_down", "rotation_up2", "rotation_down2", "tilt_up2", "tilt_down2"):
         for sample in ("signal", "background"):
             path = folder / name / f"{sample}.parquet"
-            events = test_rescoring.event_columns(sample, name, settings)
+            events = test_conditional.event_columns(sample, name, settings)
             event_files.write_event_parts(path, iter([events]), {"region": ["main", "side"]})
     paths = needed(sorted(folder.glob("*/*.parquet")), rules)
-    moving = (part for path in paths for part in move(path, rules, test_rescoring.BINS, test_rescoring.score))
-    return settings, fill(moving, test_rescoring.BINS, rules)
+    moving = (part for path in paths for part in move(path, rules, test_conditional.BINS, test_conditional.score))
+    return settings, fill(moving, test_conditional.BINS, rules)
 
 
 @pytest.mark.parametrize("point", ["rotation_up", "rotation_down", "rotation_up2", "rotation_down2"])
@@ -125,6 +161,20 @@ def test_events_scored_at_every_hypothesised_z_have_the_nominal_yield(conditiona
             for name in (point, "nominal")
         )
         assert varied == pytest.approx(nominal, rel=1e-9)
+
+
+def test_events_scored_at_every_z_keep_the_yield_of_every_region_where_each_has_a_parameter(conditional_by_region):
+    _, filled = conditional_by_region
+    for histogram in filled.histograms.values():
+        at = histogram.axes["at"][0]
+        varied, nominal = (
+            histogram[{"process": "signal", "variation": name, "at": at}].values().sum()
+            for name in ("rotation_up2", "nominal")
+        )
+        assert varied == pytest.approx(nominal, rel=1e-9)
+    of_main = filled.patterns[filled.patterns["b0"] < len(test_conditional.BINS["main"]) - 1]
+    sums = of_main.groupby(["point", "process"])["weight"].sum()
+    assert sums["rotation_up2", "signal"] == pytest.approx(sums["nominal", "signal"], rel=1e-9)
 
 
 def test_pseudo_experiments_are_thrown_from_the_renormalised_yield(conditional):
@@ -142,8 +192,16 @@ def test_the_default_keeps_the_acceptance_and_a_change_reruns_no_events_and_no_t
     assert processing(kept, "ttbar", "tes_up") == processing(found, "ttbar", "tes_up")
     assert training.training(kept, "augmentation", 1) == training.training(found, "augmentation", 1)
     assert inference.workspace(kept) == inference.workspace(found)
-    assert inference.filling(kept).renormalised == inference.displaced_filling(kept).renormalised == ()
-    assert inference.filling(found).renormalised == inference.displaced_filling(found).renormalised == ("tes",)
+    assert inference.filling(kept).renormalised == inference.displaced_filling(kept).renormalised == {}
+    assert (
+        inference.filling(found).renormalised
+        == inference.displaced_filling(found).renormalised
+        == {"tes": (tuple(kept.regions),)}
+    )
+    parted = reading.check(
+        changed(content, ("variations.tes.acceptance", "renormalised"), ("variations.tes.decorrelate", ["region"]))
+    )
+    assert inference.filling(parted).renormalised == {"tes": tuple((name,) for name in kept.regions)}
 
 
 def test_another_word_than_kept_and_renormalised_is_refused():

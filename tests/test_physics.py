@@ -4,6 +4,7 @@ The observable is the visible mass of simulated events, so that each test takes 
 (tests/test_workflow.py checks sums and the Asimov fit there) and strategies (tests/test_strategies.py).
 """
 
+import ingesting
 import numpy as np
 import pyhf
 import pytest
@@ -42,12 +43,11 @@ def chain(tmp_path_factory):
         chosen = simulation(settings, sample)
         columns = datasets.ditau.simulate(chosen.process, chosen.events, seeds.generator(1, sample))
         columns["weight"] = np.full(chosen.events, chosen.expected / chosen.events)
-        event_files.write_root(folder / f"{sample}.root", columns)
+        ingesting.of_columns(folder / f"{sample}.arrow", columns)
         for variation in shifted_names(settings, sample):
             path = folder / variation / f"{sample}.parquet"
-            parts = selection.process(
-                [folder / f"{sample}.root"], processing(settings, sample, variation), settings.dask
-            )
+            chosen = processing(settings, sample, variation)
+            parts = selection.process(folder / f"{sample}.arrow", chosen, settings.dask)
             rows = event_files.write_event_parts(path, parts, {"region": list(settings.regions)})
             paths.append(path)
             scores.append((variation, sample, rows))
@@ -70,7 +70,7 @@ def displaced(chain, tmp_path_factory):
         for variation in points.folders(settings, sample):
             path = folder / variation / f"{sample}.parquet"
             chosen = processing(settings, sample, variation)
-            parts = selection.process([folder / f"{sample}.root"], chosen, settings.dask)
+            parts = selection.process(folder / f"{sample}.arrow", chosen, settings.dask)
             rows.append(
                 (variation, sample, event_files.write_event_parts(path, parts, {"region": list(settings.regions)}))
             )

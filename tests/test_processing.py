@@ -2,6 +2,7 @@
 
 import sys
 
+import ingesting
 import numpy as np
 import pytest
 from analyses import changed, shipped
@@ -11,7 +12,7 @@ from nuisflow.datasets import ditau
 from nuisflow.events import selection, variations
 from nuisflow.settings import configuration, expressions
 from nuisflow.slices.events import processing, shifted_names
-from nuisflow.storage import event_files
+from nuisflow.storage import ingested
 
 EVENTS = 3000
 SETTINGS = configuration.Configuration.model_validate(
@@ -27,10 +28,9 @@ SETTINGS = configuration.Configuration.model_validate(
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    path = tmp_path_factory.mktemp("raw") / "ttbar.root"
+    path = tmp_path_factory.mktemp("raw") / "ttbar.arrow"
     columns = ditau.simulate("ttbar", EVENTS, np.random.default_rng(5))
-    event_files.write_root(path, columns | {"weight": np.full(EVENTS, 0.1)})
-    return path
+    return ingesting.of_columns(path, columns | {"weight": np.full(EVENTS, 0.1)})
 
 
 def together(parts):
@@ -41,11 +41,11 @@ def together(parts):
 @pytest.mark.parametrize("variation", shifted_names(SETTINGS, "ttbar"))
 def test_deciding_first_is_the_same_as_deriving_everything_for_all_events(raw, variation):
     settings = processing(SETTINGS, "ttbar", variation)
-    found = together(selection.process([raw], settings, configuration.Dask(chunk_size=700)))
+    found = together(selection.process(raw, settings, configuration.Dask(chunk_size=700)))
 
     z = {} if settings.variation is None else {settings.variation: settings.z}
     shifts = {name: shift for name, shift in settings.variations.items() if name in z}
-    everything = selection.load([raw], settings.events, settings.sample)
+    everything = selection.load(raw, settings.events, settings.sample)
     everything = ditau.reconstruct(variations.shifted(everything, settings.events.dataset, shifts, z))
     for name, expression in settings.events.derived.items():
         everything[name] = expressions.evaluate(expression, everything)
@@ -56,20 +56,20 @@ def test_deciding_first_is_the_same_as_deriving_everything_for_all_events(raw, v
         assert np.array_equal(found[name], everything[name][chosen].astype(found[name].dtype)), name
 
 
-def test_threads_may_read_one_root_file_at_the_same_time(raw):
+def test_threads_may_read_one_file_at_the_same_time(raw):
     settings = processing(SETTINGS, "ttbar", "jes_up")
-    alone = together(selection.process([raw], settings, configuration.Dask(chunk_size=100)))
+    alone = together(selection.process(raw, settings, configuration.Dask(chunk_size=100)))
     dask = configuration.Dask(chunk_size=100, workers=4)
     for _ in range(3):
-        event_files._kept_tree.cache_clear()
-        found = together(selection.process([raw], settings, dask))
+        ingested._kept.cache_clear()
+        found = together(selection.process(raw, settings, dask))
         assert all(np.array_equal(found[name], alone[name], equal_nan=True) for name in alone)
 
 
 def test_no_event_selected_is_an_empty_table_with_all_columns(raw):
     settings = processing(SETTINGS, "ttbar", "tes_down")
     none = settings.model_copy(update={"events": settings.events.model_copy(update={"selection": "PRI_lep_pt < 0"})})
-    found = together(selection.process([raw], none, configuration.Dask()))
+    found = together(selection.process(raw, none, configuration.Dask()))
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(
         ("entry", "region", "weight", "observable", *SETTINGS.features), 0
     )

@@ -8,7 +8,7 @@ from studies import plan_for_a_cluster, scale_of_workflow, stages_of_events, sta
 
 from nuisflow.settings.checks import reading
 
-RATES = plan_for_a_cluster.Rates(1.0, 2.0, 0.5, 60.0, 45.0, 6.0, 200.0, 4.0)
+RATES = plan_for_a_cluster.Rates(1.0, 2.0, 0.5, 60.0, 45.0, 6.0, 4.0)
 SCALE = pd.DataFrame(
     [
         {"to_do": to_do, "jobs": jobs, "dependencies": edges, "cpu_seconds": 3 + 0.005 * jobs + 0.0002 * edges}

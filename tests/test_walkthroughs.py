@@ -1,22 +1,23 @@
 """The examples in config/README.md and config/examples do what they say, from the first file to the report."""
 
-import os
 import re
 import subprocess
 import sys
 
 import awkward as ak
+import ingesting
 import pandas as pd
 import pytest
 import uproot
 import yaml
 from analyses import ROOT, changed
+from projects import snakemake
 
 from nuisflow import datasets
 from nuisflow.settings import configuration
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.storage import event_files, files
+from nuisflow.storage import files, user_files
 
 README = (ROOT / "config" / "README.md").read_text()
 SHIPPED = (ROOT / "config" / "examples" / "my_ntuples.yaml").read_text()
@@ -32,16 +33,6 @@ def blocks(title, language):
 
 WALK = section("Bring your own ntuples")
 CONTENT = yaml.safe_load("".join(blocks("Bring your own ntuples", "yaml")))
-
-
-def snakemake(folder, path, *arguments):
-    """Run the workflow in *folder* with the configuration *path*; return what it printed."""
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "workflow" / "Snakefile"), "--configfile", str(path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--cores", "2", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +73,9 @@ def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_p
     messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
     pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
     with pytest.raises(files.FileError, match=re.escape(messages[0])):
-        list(event_files.iterate_rows(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], 100))
+        user_files.kinds(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], "", {})
     with pytest.raises(files.FileError, match=re.escape(messages[1])):
-        event_files.count_rows(folder / "ntuples" / "signal.root", "events")
+        user_files.kinds(folder / "ntuples" / "signal.root", [], "events", {})
     assert all(message in WALK for message in messages)
 
 
@@ -93,13 +84,13 @@ def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_p
 def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(folder, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("dataset.path", "tuples"))))
-    code, told = snakemake(folder, wrong, "--dry-run")
-    assert code != 0
-    assert "Missing input files for rule" in told
+    done = snakemake(folder, wrong, "--dry-run")
+    assert done.returncode != 0
+    assert "Missing input files for rule" in done.stdout
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("derived.ratio", "jet_pt / (mass - mass)"), ("analysis", "nan"))))
-    code, told = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
-    assert code != 0
-    assert "column 'ratio' is NaN or infinite in" in told
+    done = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
+    assert done.returncode != 0
+    assert "column 'ratio' is NaN or infinite in" in done.stdout
     for message in ("Missing input files for rule", "column 'ratio' is NaN or infinite in"):
         assert message in WALK
 
@@ -107,8 +98,8 @@ def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(f
 @pytest.mark.slow
 @pytest.mark.workflow
 def test_the_walk_through_ends_with_a_report(folder):
-    code, told = snakemake(folder, ROOT / "config" / "examples" / "my_ntuples.yaml")
-    assert code == 0, told[-6000:]
+    done = snakemake(folder, ROOT / "config" / "examples" / "my_ntuples.yaml")
+    assert done.returncode == 0, done.stdout[-6000:]
     report = (folder / "results" / "my_ntuples" / "report.html").read_text()
     assert "Nominal" in report
     assert "Be careful" in report
@@ -132,7 +123,7 @@ def test_the_functions_in_the_readme_flatten_and_shift_what_they_say(tmp_path):
     with uproot.recreate(tmp_path / "toy.root") as root:
         root["Events"] = branches | weights | {"MET_pt": ak.Array([10.0, 20.0])}
     offered = datasets.of(configuration.NanoaodDataset(**content))
-    raw = offered.read(tmp_path / "toy.root", 0, 2, simulated=True)
+    raw = offered.grouped(ingesting.whole(ingesting.of_files([tmp_path / "toy.root"], offered.dataset)))
     flat = offered.reconstruct(raw)
     assert flat["n_jets"].tolist() == [1, 0]
     assert flat["genWeight"].tolist() == [1, -1]
@@ -157,8 +148,8 @@ def nanoaod(data, tmp_path_factory):
     content = changed(content, ("dataset.functions", "objects.py"), ("dataset.path", str(data / "nanoaod")))
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     (folder / "objects.py").write_text((examples / "nanoaod_objects.py").read_text())
-    code, told = snakemake(folder, "config.yaml")
-    assert code == 0, told[-6000:]
+    done = snakemake(folder, "config.yaml")
+    assert done.returncode == 0, done.stdout[-6000:]
     return folder
 
 
@@ -189,10 +180,10 @@ def test_a_change_of_the_functions_runs_events_and_trainings_again_and_a_comment
     before = path.read_text()
     path.write_text(before.replace(old, new))
     try:
-        code, told = snakemake(nanoaod, "config.yaml", "--dry-run")
+        done = snakemake(nanoaod, "config.yaml", "--dry-run")
     finally:
         path.write_text(before)
-    assert code == 0, told
-    jobs = dict(re.findall(r"^Job \d+: (\w+) .*\n\s*Reason: (.*)$", told, re.MULTILINE))
+    assert done.returncode == 0, done.stdout
+    jobs = dict(re.findall(r"^Job \d+: (\w+) .*\n\s*Reason: (.*)$", done.stdout, re.MULTILINE))
     assert {job for job, reason in jobs.items() if "Params have changed" in reason} == again
     assert bool(jobs) == bool(again)

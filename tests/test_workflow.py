@@ -15,29 +15,14 @@ import pyhf
 import pytest
 import yaml
 from analyses import FLAT, ROOT, changed
+from projects import copy_project, snakemake
 from rocrate.rocrate import ROCrate
 
 import verify_results
 from nuisflow.storage import crates
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = pytest.mark.workflow
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
-
-
-def snakemake(project, content, *arguments):
-    """Run Snakemake in *project* with the configuration *content*; return what it printed."""
-    (project / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-
-
-def copy_project(folder):
-    for name in ("workflow", "scripts", "envs"):
-        shutil.copytree(ROOT / name, folder / name)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +173,12 @@ def test_the_crate_has_an_action_for_every_job_with_the_seed_of_its_settings(pro
     assert isinstance(settings["settings"]["seed"], int)
 
 
+@pytest.mark.slow
 def test_the_configuration_in_the_results_repeats_the_analysis(project):
     assert listed(project, content=yaml.safe_load((project / "results/toy/config.yaml").read_text())) == set()
 
 
+@pytest.mark.slow
 def test_snakemakes_own_report_is_made_without_a_network(project):
     alone = ["unshare", "--net"] if shutil.which("unshare") and os.geteuid() == 0 else []
     command = [*alone, sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--report", "report.zip"]
@@ -213,6 +200,7 @@ def reruns(project):
     return {case: dry_run(project, changed(TOY, *made)) for case, (_, made) in changes_of_toy.CASES.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
@@ -234,6 +222,7 @@ def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, 
     assert changes_of_toy.jobs(reruns[case]) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -246,6 +235,7 @@ def test_further_changes_rerun_exactly_the_affected_jobs(project, changes, expec
     assert listed(project, *changes) == expected
 
 
+@pytest.mark.slow
 def test_the_table_in_the_documentation_is_what_dry_runs_list(project, reruns):
     whole = changes_of_toy.rules(dry_run(project, TOY, "--forceall"))
     for text in reruns.values():
@@ -263,6 +253,7 @@ FITS = {f"Fit {name} (seed 1)" for name in BOTH} | {f"Plot {name}" for name in B
 TUNED = ("tune", {"augmentation": {"trials": 2, "events_seen": 20000, "options": {"width": [0.5, 1.0]}}})
 
 
+@pytest.mark.slow
 def test_a_tuned_training_is_trained_with_the_options_of_its_trials(project):
     assert listed(project, TUNED) == {"Tune augmentation"} | after("Train {}", "augmentation")
     folder = project / "results" / "toy" / "trainings" / "augmentation"
@@ -275,6 +266,7 @@ def test_a_tuned_training_is_trained_with_the_options_of_its_trials(project):
         (folder / path).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "expected"), [("inference/truths", TOYS), ("likelihood/toys", TOYS | FITS)])
 def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project, module, expected):
     path = project / "scripts" / "nuisflow" / f"{module}.py"
@@ -286,6 +278,7 @@ def test_a_changed_library_file_reruns_exactly_the_rules_that_import_it(project,
         path.write_text(before)
 
 
+@pytest.mark.slow
 def test_a_changed_strategy_retrains_that_training_only(project):
     path = project / "scripts" / "nuisflow" / "strategies" / "augmentation.py"
     before = path.read_text()
@@ -296,6 +289,7 @@ def test_a_changed_strategy_retrains_that_training_only(project):
         path.write_text(before)
 
 
+@pytest.mark.slow
 def test_nothing_reruns_after_a_touch_a_checkout_or_a_comment(project):
     for path in [
         *project.glob("scripts/**/*.py"),
@@ -308,6 +302,7 @@ def test_nothing_reruns_after_a_touch_a_checkout_or_a_comment(project):
     assert listed(project) == set()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_one_and_with_two_workers(project, tmp_path):
     other = copy_project(tmp_path / "other")
     targets = [
@@ -330,25 +325,38 @@ def test_a_wrong_configuration_stops_before_any_work_with_one_clear_line(project
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("x,w\n1.0,1.0\nabc,1.0\n", "data/s.csv: column 'x' is not one number per event"),
-        ("x,v\n1.0,1.0\n", "data/s.csv: no column 'w'"),
-        ("x,w\n", "data/s.csv: no events; an empty sample cannot be used"),
-        ("x,w\n1.0,1.0\nnan,1.0\n", "sample 's': column 'x' is NaN or infinite in 1 events (first: entry 1)"),
-    ],
-    ids=["text", "wrong column", "empty", "NaN"],
-)
-def test_bad_events_stop_the_job_with_one_clear_line_and_leave_nothing(tmp_path, content, message):
-    folder = copy_project(tmp_path / "bad")
+BAD_EVENTS = {
+    "text": ("x,w\n1.0,1.0\nabc,1.0\n", "data/text.csv: column 'x' is not one number per event"),
+    "other_column": ("x,v\n1.0,1.0\n", "data/other_column.csv: no column 'w'"),
+    "empty": ("x,w\n", "data/empty.csv: no events; an empty sample cannot be used"),
+    "nan": ("x,w\n1.0,1.0\nnan,1.0\n", "sample 'nan': column 'x' is NaN or infinite in 1 events (first: entry 1)"),
+}
+"""Content of the file of a sample, and what must be said of it."""
+
+
+@pytest.fixture(scope="module")
+def bad_events(tmp_path_factory):
+    """Return the folder in which a run of four samples with bad events ended, and what it printed."""
+    folder = copy_project(tmp_path_factory.mktemp("bad"))
     (folder / "data").mkdir()
-    (folder / "data" / "s.csv").write_text(content)
-    (folder / "data" / "b.csv").write_text("x,w\n1.0,1.0\n")
-    done = snakemake(folder, FLAT, "--", "results/flat/events/nominal/s.parquet")
+    for name, (content, _) in BAD_EVENTS.items():
+        (folder / "data" / f"{name}.csv").write_text(content)
+    samples = {
+        name: {"process": "s" if name == "text" else "b", "files": [f"{name}.csv"], "weight": "w"}
+        for name in BAD_EVENTS
+    }
+    wanted = [f"results/flat/events/nominal/{name}.parquet" for name in BAD_EVENTS]
+    done = snakemake(folder, changed(FLAT, ("samples", samples)), "--keep-going", "--", *wanted)
     assert done.returncode != 0
-    assert re.search(rf"ERROR in (convert|process)_events: {re.escape(message)}", done.stdout)
-    assert not list((folder / "results" / "flat").glob("events/nominal/*"))
+    return folder, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD_EVENTS)
+def test_bad_events_stop_the_job_with_one_clear_line_and_leave_nothing(bad_events, name):
+    folder, printed = bad_events
+    assert re.search(rf"ERROR in (convert|process)_events: {re.escape(BAD_EVENTS[name][1])}", printed)
+    assert not list((folder / "results" / "flat").glob(f"events/nominal/*{name}*"))
 
 
 def test_a_missing_input_file_is_named_before_any_work(tmp_path):

@@ -18,3 +18,21 @@ def number(seed: int, *names: str | int) -> int:
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """Return a random generator that depends on *seed* and *names* only."""
     return np.random.Generator(np.random.PCG64(number(seed, *names)))
+
+
+def uniform(entry: np.ndarray, key: int = 0) -> np.ndarray:
+    """Return a hash of the index of events, from 0 to 1; of different *key*, hashes are independent.
+
+    The hash is the finaliser of splitmix64 (Steele, Lea and Flood, doi:10.1145/2714064.2660195): what is chosen by it
+    depends on no pattern in the order of the events, and on no other event.
+    """
+    state = entry.astype(np.uint64) + np.uint64((0x9E3779B97F4A7C15 + key) % 2**64)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state ^ (state >> np.uint64(31))
+    return np.asarray(state.astype(np.float64) / 2.0**64)
+
+
+def between(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return which *values* of `uniform` are from *low* to below *high*; 1 is below 1, so that no event is lost."""
+    return np.asarray((values >= low) & ((values < high) | (high >= 1)))

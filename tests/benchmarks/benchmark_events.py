@@ -38,6 +38,7 @@ import numpy as np
 from analyses import changed, shipped
 from benchmark_fits import COLUMNS, Row, one_core, seconds
 
+from ingest_events import ingest_events
 from nuisflow.datasets import kinematics
 from nuisflow.settings import configuration, sections
 from nuisflow.slices import events
@@ -78,10 +79,12 @@ def sizes(settings: configuration.Configuration) -> dict[str, list[float]]:
 
 
 def ours(settings: configuration.Configuration, raw: Path, folder: Path) -> None:
-    """Do the job as the workflow does: one Parquet file after the other."""
+    """Do the job as the workflow does: ingest the file, then write one Parquet file after the other."""
+    ingested = folder / "ingested.arrow"
+    ingest_events([raw], ingested, settings=sections.plain(events.ingestion(settings, SAMPLE)), shared={})
     for name in events.shifted_names(settings, SAMPLE):
         job = sections.plain(events.processing(settings, SAMPLE, name))
-        process_events([raw], folder / f"{name}.parquet", settings=job, dask={})
+        process_events(ingested, folder / f"{name}.parquet", settings=job, dask={})
 
 
 def installed(python: str, package: str) -> bool:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from nuisflow.comparison import held_out, trainings
-from nuisflow.report.held_out import rows, warnings
+from nuisflow.report.held_out import cautions, rows
 from nuisflow.slices.report import ComparisonSettings, PlotSettings
 
 TRAININGS = {"nominal": ("Nominal", "nominal"), "adversarial": ("Adversarial", "adversarial")}
@@ -83,18 +83,16 @@ def test_the_apparent_uncertainty_is_the_impact_of_all_its_parameters_in_quadrat
 def test_a_training_is_flagged_if_only_its_apparent_uncertainty_drops(apparent, bias, flagged):
     found = table(apparent, bias)
     assert found["flagged"].tolist() == [False, flagged]
-    lines = list(warnings(found.reset_index(), words()))
+    lines = [line for caution in cautions(found.reset_index(), words()) for line in caution.details]
     named = [line for line in lines if line.startswith("Adversarial: its uncertainty from Z generator is")]
     assert len(named) == flagged
 
 
 def test_a_variation_that_does_not_span_the_third_alternative_is_named_once():
-    lines = list(warnings(table(0.2, -0.4).reset_index(), words()))
-    assert lines == [
-        "Z generator: on the held-out alternative μ is biased by 0.30 or more, whatever the training, but the variation "
-        "claims an uncertainty of 0.20: its two samples do not span the third."
-    ]
-    assert not list(warnings(table(0.5, -0.4).reset_index(), words()))
+    (caution,) = cautions(table(0.2, -0.4).reset_index(), words())
+    assert caution.text.startswith("Two samples do not span the third: on the held-out alternative μ is biased")
+    assert caution.text.endswith("whatever the training: Z generator (bias 0.30 or more, claimed 0.20).")
+    assert not cautions(table(0.5, -0.4).reset_index(), words())
 
 
 def test_a_drop_that_seeds_do_not_establish_is_not_flagged():

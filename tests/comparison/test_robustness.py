@@ -7,7 +7,7 @@ import synthetic_results
 
 from nuisflow.comparison import robustness, trainings
 from nuisflow.report import robustness as departures
-from nuisflow.report.robustness import coverages, headline, warnings
+from nuisflow.report.robustness import cautions, coverages, headline
 from nuisflow.slices import report
 from nuisflow.storage import files
 
@@ -141,11 +141,33 @@ def test_the_curves_pass_through_nominal_once_per_variation_and_seed(coverage):
 # --- words
 
 
+def test_a_single_training_is_not_called_the_best_away_from_nominal(table, coverage, words, ranked):
+    (text,) = headline(table.iloc[:1], ranked, coverage, words)
+    assert "there is no other training to compare it with" in text
+    assert f"with {table['label'].iloc[0]} (median of 3 seeds" in text
+    assert "smallest" not in text
+
+
+def test_the_lowest_of_several_honest_coverages_is_what_a_simulation_says():
+    draws = np.random.default_rng(1).normal(robustness.LEVEL, 0.01, (20_000, 12)).min(axis=1)
+    assert robustness.lowest_if_honest(np.full(12, 0.01)) == pytest.approx(np.median(draws), abs=2e-4)
+    assert robustness.lowest_if_honest(np.array([0.01])) == pytest.approx(robustness.LEVEL)
+    assert np.isnan(robustness.lowest_if_honest(np.zeros(0)))
+
+
+def test_the_row_of_the_lowest_coverage_says_of_how_many_points_and_what_to_expect(coverage, settings, words):
+    table = robustness.table(coverage, settings)
+    row = departures.rows(table, coverage, words)[0]
+    assert row["points"] == table["coverage_points"].iloc[0] == 4
+    assert row["honest"] == f"{100 * table['lowest_if_honest'].iloc[0]:.1f} %"
+    assert table["lowest_if_honest"].iloc[0] < robustness.LEVEL
+
+
 def test_the_headline_names_the_most_robust_training_and_where_it_is_worst(table, coverage, words, ranked):
     (text,) = headline(table, ranked, coverage, words)
     best = table.iloc[0]
-    assert f"{best['label']} is the most robust" in text
-    assert f"{best['worst_error']:.4f}" in text
+    assert f"{best['label']} has the smallest error" in text
+    assert f"{best['worst_error']:.3f}" in text
     assert departures.place(best["worst_point"], coverage, words) in text
     assert "by up to 1 prior standard deviation of" in text
 
@@ -169,11 +191,11 @@ def test_points_are_named_by_label_and_true_value(coverage, words):
 
 
 def test_under_coverage_away_from_nominal_is_a_warning_and_marked(coverage, settings, words):
-    assert list(warnings(coverage, words)) == []
+    assert cautions(coverage, words) == []
     bad = changed(coverage, "trees", "coverage", 0.5, "energy_1_up")
-    (warning,) = warnings(bad, words)
-    assert "boosted trees" in warning
-    assert "50.0 % at energy scale 1 +1 σ" in warning
+    (caution,) = cautions(bad, words)
+    assert "boosted trees (50 % at energy scale 1 +1 σ)" in caution.text
+    assert caution.details == ("boosted trees: 50.0 % at energy scale 1 +1 σ",)
     table = coverages(bad, words)
     column = table["names"].index("boosted trees")
     cells = {place: cells[column] for place, cells in table["rows"]}

@@ -18,12 +18,9 @@ from nuisflow.comparison.trainings import (
     Budget,
     ComparisonError,
     Run,
-    Weighted,
 )
 from nuisflow.slices import report
-from nuisflow.slices.report import ComparisonSettings
-from nuisflow.storage import event_files, files
-from nuisflow.strategies import metrics
+from nuisflow.storage import files
 
 
 @pytest.fixture(scope="module")
@@ -218,63 +215,6 @@ def test_budget_adds_up_folds():
         {"fold": [0, 0, 1, 1, 1], "events_seen": [5, 10, 5, 10, 15], "seconds": [1.0, 2.0, 1.5, 2.5, 3.5]}
     )
     assert trainings.budget(history) == (25, 5.5)
-
-
-# --- area under the ROC curve ---------------------------------------------------------------------------------------
-
-
-@hypothesis.given(
-    st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.floats(0.1, 3)), min_size=2, max_size=25).filter(
-        lambda events: len({label for _, label, _ in events}) == 2
-    )
-)
-def test_area_under_curve_is_the_probability_of_the_right_order(events):
-    scores, labels, weights = (np.array(column) for column in zip(*events, strict=True))
-    pairs = [
-        (ws * wb, 1.0 if s > b else 0.5 if s == b else 0.0)
-        for s, ls, ws in events
-        if ls
-        for b, lb, wb in events
-        if not lb
-    ]
-    expected = sum(w * value for w, value in pairs) / sum(w for w, _ in pairs)
-    assert metrics.area_under_curve(scores, labels, weights) == pytest.approx(expected)
-
-
-def test_area_under_curve_without_signal_is_nan():
-    assert np.isnan(metrics.area_under_curve(np.arange(3.0), np.zeros(3, bool), np.ones(3)))
-
-
-def test_auc_uses_nominal_events_of_regions_with_a_score_only(tmp_path):
-    names = {"variation": ["nominal", "tes_up"], "sample": ["s", "b"]}
-    scores = tmp_path / "scores.parquet"
-    parts = [
-        {"variation": np.ones(2, np.int8), "sample": np.array([0, 1], np.int8), "score": np.array([0, 1], np.float32)},
-        {"variation": np.zeros(3, np.int8), "sample": np.zeros(3, np.int8), "score": np.array([0, 2, 3], np.float32)},
-        {"variation": np.zeros(2, np.int8), "sample": np.ones(2, np.int8), "score": np.array([9, 1], np.float32)},
-    ]
-    event_files.write_event_parts(scores, iter(parts), names)
-    for name, regions in (("s", [1, 0, 0]), ("b", [1, 0])):
-        columns = {"region": np.array(regions, np.int8), "weight": np.ones(len(regions))}
-        event_files.write_event_parts(tmp_path / f"{name}.parquet", iter([columns]), {"region": ["in", "out"]})
-    settings = ComparisonSettings(
-        signal="s", trainings={}, seeds=1, folds=2, samples={"s": "s", "b": "b"}, regions=("in", "out"), scored=("in",)
-    )
-    samples = trainings.read_weights([tmp_path / "s.parquet", tmp_path / "b.parquet"], settings)
-    assert trainings.auc(scores, samples, settings) == 1.0
-    without = settings.model_copy(update={"scored": ()})
-    assert np.isnan(
-        trainings.auc(
-            scores, trainings.read_weights([tmp_path / "s.parquet", tmp_path / "b.parquet"], without), without
-        )
-    )
-
-
-def test_scores_of_other_events_are_an_error(analysis, settings):
-    samples = trainings.read_weights(analysis.events(), settings)
-    samples["ttbar"] = Weighted(np.ones(3, bool), np.ones(3))
-    with pytest.raises(ComparisonError, match=r"scores of ttbar, but 3 events; run score_events again"):
-        trainings.auc(analysis.of("nominal", "scores.parquet"), samples, settings)
 
 
 # --- ranking --------------------------------------------------------------------------------------------------------

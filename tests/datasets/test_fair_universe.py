@@ -1,5 +1,9 @@
 """The events of the Fair Universe challenge, official and early ones: labels, undefined values, derived quantities."""
 
+import tempfile
+from pathlib import Path
+
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +13,8 @@ from nuisflow.datasets import fair_universe, kinematics
 from nuisflow.events import ingestion
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.slices.events import Conversion
+from nuisflow.slices.events import Ingestion, Origin
+from nuisflow.storage import files
 
 CONFIG = shipped("fair_universe")
 OPTIONS = CONFIG["dataset"] | {"path": ".", "soft_term": False}
@@ -17,16 +22,20 @@ ROWS = {"htautau": 336, "ztautau": 634, "ttbar": 26, "diboson": 4}
 
 
 def converted(path, process, expected=None, **options):
-    content = {"sample": process, "process": process, "seed": 1, "expected": expected, "dataset": OPTIONS | options}
-    pieces = list(ingestion.convert([path], Conversion.model_validate(content)))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    options = {name: (OPTIONS | options)[name] for name in fair_universe.OPTIONS}
+    origin = Origin(kind="fair_universe", tree="", process=process, seed=1, expected=expected, options=options)
+    columns = (*fair_universe.COLUMNS, "weight")
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "s.arrow"
+        ingestion.ingest([path], output, Ingestion(origin=origin, sample=process, columns=columns))
+        return ingesting.whole(output)
 
 
 def found(data, pattern):
-    files = sorted((data / "fair_universe").glob(pattern))
-    if not files:
+    paths = sorted((data / "fair_universe").glob(pattern))
+    if not paths:
         pytest.skip(f"no {pattern} in {data / 'fair_universe'}: set NUISFLOW_DATA to the folder with the test data")
-    return files[0]
+    return paths[0]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +80,7 @@ def test_weights_are_scaled_to_the_events_of_a_pseudo_experiment(official, proce
 def test_an_unknown_process_in_the_file_is_named(tmp_path):
     columns = {name: [1.0] for name in kinematics.PRIMARY} | {"weights": [1.0], "detailed_labels": ["wjets"]}
     pd.DataFrame(columns).to_parquet(tmp_path / "events.parquet")
-    with pytest.raises(ingestion.files.FileError, match="column 'detailed_labels' has 'wjets'; expected htautau"):
+    with pytest.raises(files.FileError, match="column 'detailed_labels' has 'wjets'; expected htautau"):
         converted(tmp_path / "events.parquet", "ttbar")
 
 

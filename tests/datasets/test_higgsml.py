@@ -1,5 +1,9 @@
 """The events of the ATLAS Higgs challenge: their yields, and shifts and derived quantities from plain four-vectors."""
 
+import tempfile
+from pathlib import Path
+
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,23 +13,29 @@ from nuisflow.datasets import higgsml, kinematics
 from nuisflow.events import ingestion
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.slices.events import Conversion
+from nuisflow.slices.events import Ingestion, Origin
+from nuisflow.storage import files
 
 CONFIG = shipped("higgsml")
-OPTIONS = CONFIG["dataset"] | {"path": ".", "download": {}}
+SWITCHES = {"kaggle_sets": higgsml.KAGGLE_SETS, "soft_term": False} | CONFIG["dataset"]
 JETS = kinematics.JETS
 POINTS = 10
 
 
 def conversion_of(process="signal", expected=None, selection=None, **options):
-    """Return the settings of convert_events."""
-    content = {"sample": process, "process": process, "seed": 1, "expected": expected, "selection": selection}
-    return Conversion.model_validate(content | {"dataset": OPTIONS | options})
+    """Return the settings of ingest_events."""
+    chosen = {name: value for name, value in (SWITCHES | options).items() if name in higgsml.OPTIONS}
+    origin = Origin(
+        kind="higgsml", tree="", process=process, seed=1, expected=expected, selection=selection, options=chosen
+    )
+    return Ingestion(origin=origin, sample=process, columns=(*higgsml.COLUMNS, "weight"))
 
 
 def converted(path, settings):
-    pieces = list(ingestion.convert([path], settings))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "s.arrow"
+        ingestion.ingest([path], output, settings)
+        return ingesting.whole(output)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +248,7 @@ def test_scaling_changes_nothing_but_weights(excerpt):
 
 
 def test_a_sample_without_weight_cannot_be_scaled(excerpt):
-    with pytest.raises(ingestion.files.FileError, match=r"events.csv.gz: the weights of the 0 events of 'signal' add"):
+    with pytest.raises(files.FileError, match=r"events.csv.gz: the weights of the 0 events of 'signal' add"):
         converted(excerpt, conversion_of(expected=42.0, selection="EventId < 0"))
 
 

@@ -3,8 +3,11 @@
 import functools
 import math
 import re
+import tempfile
+from pathlib import Path
 
 import awkward as ak
+import ingesting
 import numpy as np
 import pytest
 import uproot
@@ -17,7 +20,7 @@ from nuisflow.settings import configuration
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.slices import events as slices
-from nuisflow.storage import event_files, files, sources
+from nuisflow.storage import files, ingested, sources
 
 EXAMPLE = ROOT / "config" / "examples" / "nanoaod_objects.py"
 CONFIGURATION = ROOT / "config" / "examples" / "nanoaod.yaml"
@@ -71,9 +74,15 @@ JES = (
 )
 
 
-def flat(path, dataset, simulated=True, stop=10**6):
-    offered = datasets.of(dataset)
-    return offered.reconstruct(offered.read(path, 0, min(stop, event_files.count_rows(path, dataset.tree)), simulated=simulated))  # fmt: skip
+def flat(path, dataset, simulated=True, stop=None):
+    return datasets.of(dataset).reconstruct(raw_columns(path, dataset, simulated, stop))
+
+
+def raw_columns(path, dataset, simulated=True, stop=None):
+    """Return the columns of rows up to *stop* of a file, ingested."""
+    with tempfile.TemporaryDirectory() as folder:
+        events = ingested.open(ingesting.of_files([path], dataset, Path(folder) / "s.arrow", simulated=simulated))
+        return datasets.of(dataset).grouped(events.read(list(events.columns), 0, stop))
 
 
 def rows(path, tree, names):
@@ -103,7 +112,7 @@ def test_branches_of_real_files_become_fields_of_collections(data, file, tree, c
     path, branches = data / "nanoaod" / file, [f"{collection}_{name}" for name in fields]
     number = "NMuon" if file == HZZ else f"n{collection}"
     dataset = section(branches=[*branches, number], tree=tree)
-    columns = datasets.of(dataset).read(path, 0, event_files.count_rows(path, tree), simulated=True)
+    columns = raw_columns(path, dataset)
     assert set(columns) == {collection, number}
     found = columns[collection]
     expected = rows(path, tree, branches)
@@ -115,7 +124,7 @@ def test_branches_of_real_files_become_fields_of_collections(data, file, tree, c
 def test_objects_are_vectors(data):
     for file, tree, names in ((TTBAR, "Events", "pt eta phi mass"), (HZZ, "events", "Px Py Pz E")):
         branches = [f"Muon_{name}" for name in names.split()]
-        columns = datasets.of(section(branches=branches, tree=tree)).read(data / "nanoaod" / file, 0, 200, simulated=True)  # fmt: skip
+        columns = raw_columns(data / "nanoaod" / file, section(branches=branches, tree=tree), stop=200)  # fmt: skip
         muons = [tuple(muon.values()) for event in columns["Muon"].tolist() for muon in event]
         vectors = ak.flatten(columns["Muon"])
         if file == HZZ:
@@ -130,7 +139,7 @@ def test_objects_are_vectors(data):
 
 def test_objects_with_other_coordinates_too_are_no_vectors(toy):
     branches = [f"{name}_{field}" for name in ("SV", "Jet") for field in ("pt", "eta", "phi", "mass")]
-    columns = datasets.of(section(branches=[*branches, "SV_x"])).read(toy, 0, 300, simulated=True)
+    columns = raw_columns(toy, section(branches=[*branches, "SV_x"]), stop=300)
     assert hasattr(columns["Jet"], "deltaR")
     assert not hasattr(columns["SV"], "deltaR")
     assert columns["SV"].x.tolist() == columns["Jet"].eta.tolist()
@@ -151,7 +160,7 @@ def test_an_rntuple_gives_the_same_collections_as_a_tree(toy, tmp_path):
     with uproot.open(toy) as root, uproot.recreate(tmp_path / "rntuple.root") as other:
         arrays = root["Events"].arrays(names)
         other.mkrntuple("Events", {name: arrays[name] for name in names})
-    one, two = (datasets.of(section()).read(path, 10, 250, simulated=True) for path in (toy, tmp_path / "rntuple.root"))
+    one, two = (raw_columns(path, section(), stop=250) for path in (toy, tmp_path / "rntuple.root"))
     assert all(one[name].tolist() == two[name].tolist() for name in ("Jet", "MET_pt"))
 
 
@@ -215,7 +224,7 @@ def by_hand(row, jes=0.0):
 def real(request, data):
     """The path of a real file and its raw columns."""
     path = data / "nanoaod" / request.param
-    return path, datasets.of(example()).read(path, 0, event_files.count_rows(path, "Events"), simulated=True)
+    return path, raw_columns(path, example())
 
 
 @pytest.mark.parametrize("jes", [0.0, 0.03, -0.1])
@@ -232,7 +241,7 @@ def test_the_example_gives_what_plain_python_gives(real, jes):
 
 def test_a_shift_does_not_change_the_events_it_starts_from(toy, tmp_path):
     offered = datasets.of(section(written(tmp_path, HT + JES), shifts=["jes"]))
-    raw = offered.read(toy, 0, 300, simulated=True)
+    raw = raw_columns(toy, offered.dataset, stop=300)
     before = raw["Jet"].tolist()
     moved = offered.shift(raw | {"entry": np.arange(300)}, {"jes": (1.0, 0.1)})
     assert raw["Jet"].tolist() == before != moved["Jet"].tolist()
@@ -242,18 +251,18 @@ def test_a_shift_does_not_change_the_events_it_starts_from(toy, tmp_path):
 
 def test_zero_changes_nothing_and_every_event_has_its_own_z(toy, tmp_path):
     offered = datasets.of(section(written(tmp_path, HT + JES), shifts=["jes"]))
-    raw, z = offered.read(toy, 0, 300, simulated=True), np.linspace(-1, 1, 300)
+    raw, z = raw_columns(toy, offered.dataset, stop=300), np.linspace(-1, 1, 300)
     nominal = offered.reconstruct(raw)["ht"]
     assert offered.reconstruct(offered.shift(raw, {"jes": (0.0, 0.1)}))["ht"].tolist() == nominal.tolist()
     found = offered.reconstruct(offered.shift(raw, {"jes": (z, 0.1)}))["ht"]
     np.testing.assert_allclose(found, nominal * (1 + 0.1 * z), rtol=1e-6)
 
 
-def test_pieces_of_any_size_give_the_same_events(data, monkeypatch):
+def test_pieces_of_any_size_give_the_same_events(data, tmp_path, monkeypatch):
     monkeypatch.setenv("NUISFLOW_DATA", str(data))
     settings = reading.check(CONTENT)
     selection, sample, shift = slices.selection(settings), settings.samples["ttbar"], settings.variations["jes"]
-    path = [data / "nanoaod" / TTBAR]
+    path = ingesting.of_files([data / "nanoaod" / TTBAR], settings.dataset, tmp_path / "s.arrow")
     whole, pieces = (load(path, selection, sample, size) for size in (1000, 77))
     assert len(whole["entry"]) == 174
     for z in (0.0, 1.0, np.linspace(-2, 2, 174)):
@@ -330,13 +339,13 @@ def test_a_wrong_flatten_is_an_error_that_says_why(toy, tmp_path, text, message)
 def test_a_wrong_shift_is_an_error_that_says_why(toy, tmp_path, text, message):
     offered = datasets.of(section(written(tmp_path, HT + text), shifts=["jes"]))
     with pytest.raises(ValueError, match=message):
-        offered.shift(offered.read(toy, 0, 300, simulated=True), {"jes": (1.0, 0.1)})
+        offered.shift(raw_columns(toy, offered.dataset, stop=300), {"jes": (1.0, 0.1)})
 
 
 def test_a_shift_that_the_section_does_not_list_is_an_error(toy):
     offered = datasets.of(section(shifts=["jes"]))
     with pytest.raises(ValueError, match=r"no shift 'jess'; did you mean 'jes'\? \(dataset.shifts lists them\)"):
-        offered.shift(offered.read(toy, 0, 300, simulated=True), {"jess": (1.0, 0.1)})
+        offered.shift(raw_columns(toy, offered.dataset, stop=300), {"jess": (1.0, 0.1)})
 
 
 @pytest.mark.parametrize(
@@ -356,18 +365,17 @@ def test_a_wrong_branch_is_named(toy, tmp_path, branches, columns, message):
 def test_a_branch_with_the_name_of_a_collection_and_one_with_text_are_named(tmp_path):
     with uproot.recreate(tmp_path / "odd.root") as root:
         root["Events"] = {"Jet_pt": ak.Array([[1.0], []]), "Jet": np.array([1, 2]), "name": ak.Array(["a", "b"])}
-    offered = datasets.of(section(branches=["Jet_pt", "Jet"]))
-    with pytest.raises(files.FileError, match=r"odd.root: branch 'Jet' has the name of a collection"):
-        offered.read(tmp_path / "odd.root", 0, 2, simulated=True)
-    offered = datasets.of(section(branches=["name"]))
-    with pytest.raises(files.FileError, match=r"odd.root: branch 'name' holds neither numbers nor lists of them"):
-        offered.read(tmp_path / "odd.root", 0, 2, simulated=True)
+    with pytest.raises(files.FileError, match=r"dataset.branches: branch 'Jet' has the name of a collection"):
+        raw_columns(tmp_path / "odd.root", section(branches=["Jet_pt", "Jet"]))
+    with pytest.raises(files.FileError, match=r"odd.root: column 'name' is not one number per event but string; leave"):
+        raw_columns(tmp_path / "odd.root", section(branches=["name"]))
 
 
-def test_a_jagged_branch_of_a_flat_data_set_is_an_error_that_knows_the_way_out(toy):
+def test_a_jagged_branch_of_a_flat_data_set_is_an_error_that_knows_the_way_out(toy, tmp_path):
     for name in ("Jet_pt", "PSWeight"):
+        dataset = configuration.FlatDataset(kind="flat", columns=["MET_pt", name])
         with pytest.raises(files.FileError, match=f"toy.root: column '{name}' is not .*`kind: nanoaod`"):
-            event_files.read_rows(toy, ["MET_pt", name], 0, 10, "Events")
+            ingesting.of_files([toy], dataset, tmp_path / "s.arrow")
 
 
 # The configuration

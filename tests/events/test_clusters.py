@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dask
 import dask_jobqueue
+import ingesting
 import numpy as np
 import pytest
 from analyses import ROOT, shipped
@@ -24,28 +25,28 @@ from nuisflow.settings import configuration, sections
 from nuisflow.settings.configuration import Dask
 from nuisflow.slices.events import processing
 from nuisflow.storage import event_files, sources
-from nuisflow.storage.event_files import TREE
 from process_events import process_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 SETTINGS = configuration.Configuration.model_validate(shipped("config"))
 EVENTS, CHUNK = 4000, 300
+PATH = os.pathsep.join(map(str, (sources.SCRIPTS, ROOT / "tests", ROOT)))
+"""Where workers find the library and this module."""
 JOB = processing(SETTINGS, "ttbar", "jes_up")
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    path = tmp_path_factory.mktemp("raw") / "ttbar.root"
+    path = tmp_path_factory.mktemp("raw") / "ttbar.arrow"
     columns = ditau.simulate("ttbar", EVENTS, np.random.default_rng(5))
-    event_files.write_root(path, columns | {"weight": np.full(EVENTS, 0.1)})
-    return path
+    return ingesting.of_columns(path, columns | {"weight": np.full(EVENTS, 0.1)})
 
 
 def processed(raw, folder, **options):
     """Return the bytes that the script writes."""
     output = folder / "events.parquet"
-    process_events([raw], output, settings=sections.plain(JOB), dask={"chunk_size": CHUNK} | options)
+    process_events(raw, output, settings=sections.plain(JOB), dask={"chunk_size": CHUNK} | options)
     return output.read_bytes()
 
 
@@ -64,7 +65,7 @@ def running(tmp_path):
     """Start `dask scheduler` and return a function that starts workers and returns the address."""
     processes = []
 
-    def start(program, *options, path=f"{sources.SCRIPTS}:{ROOT / 'tests'}", folder=None):
+    def start(program, *options, path=PATH, folder=None):
         command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--no-dashboard", *map(str, options)]
         environment = os.environ | {"PYTHONPATH": path}
         processes.append(
@@ -87,7 +88,7 @@ def running(tmp_path):
             process.wait()
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=300):
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() - begun < seconds
@@ -140,7 +141,7 @@ def killed_once(chunk, marker):
 def with_a_killed_worker(raw, folder, **options):
     """Return the bytes of the same events when a worker is killed."""
     marker, output = folder / "killed", folder / "events.parquet"
-    chunks = selection.chunks([raw], TREE, CHUNK)
+    chunks = selection.chunks(raw, CHUNK)
     settings = Dask.model_validate({"workers": 2} | options)
     parts = parallel.ordered_map(functools.partial(killed_once, marker=marker), chunks, settings)
     event_files.write_event_parts(output, parts, {"region": list(JOB.events.regions)})
@@ -165,7 +166,7 @@ def test_a_lost_batch_job_is_submitted_again(raw, expected, tmp_path, monkeypatc
     monkeypatch.setattr(dask_jobqueue, "SLURMCluster", local.LocalCluster)
     monkeypatch.setattr(clusters, "_SECONDS_BETWEEN_LOOKS", 1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    monkeypatch.setenv("PYTHONPATH", PATH)
     options = {"scheduler": "distributed", "cluster": "slurm", "memory": "1GB", "workers": 1}
     options["options"] = {"interface": "lo", "nanny": False}
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
@@ -234,13 +235,13 @@ def test_no_worker_outlives_a_killed_job(tmp_path, scheduler):
     from nuisflow.settings.configuration import Dask
     list(parallel.ordered_map(test_clusters.sleep, [60, 60], Dask(scheduler={scheduler!r}, workers=2)))
     """
-    environment = os.environ | {"PYTHONPATH": f"{sources.SCRIPTS}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": PATH}
     job = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
     wait_until(lambda: len(list(tmp_path.glob("worker-*"))) == 2)
     job.kill()
     job.wait()
     workers = [int(path.name.split("-")[1]) for path in tmp_path.glob("worker-*")]
-    wait_until(lambda: not any(map(alive, workers)), seconds=5)
+    wait_until(lambda: not any(map(alive, workers)), seconds=30)  # of 60 that they would sleep
 
 
 # --- workers that cannot be used --------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from nuisflow.events import selection
 from nuisflow.events.selection import EventError
 from nuisflow.settings.configuration import Dask, FlatDataset, Sample
+from nuisflow.settings.expressions import ExpressionError
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import EventSelection, Processing, RegionSelection
 from nuisflow.storage import event_files
@@ -28,10 +30,7 @@ TILT = Weight(kind="weight", factor="1 + 0.1 * z * x")
 
 @pytest.fixture
 def raw(tmp_path):
-    table = pd.DataFrame({"pt": PT, "x": GENERATOR.random(len(PT)).astype(np.float32)})
-    table[:3000].to_parquet(tmp_path / "a.parquet", row_group_size=700)
-    table[3000:].to_parquet(tmp_path / "b.parquet")
-    return [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    return ingesting.of_columns(tmp_path / "a.arrow", {"pt": PT, "x": GENERATOR.random(len(PT)).astype(np.float32)})
 
 
 def processing(**changes):
@@ -69,7 +68,7 @@ def test_chunks_and_workers_change_nothing(raw, dask):
 
 
 def test_the_selection_is_that_of_pandas(raw):
-    table = pd.concat(map(pd.read_parquet, raw), ignore_index=True).query("pt > 20 and x != 0.5")
+    table = pd.DataFrame(ingesting.whole(raw)).query("pt > 20 and x != 0.5")
     found = together(selection.process(raw, processing(), Dask()))
     assert found["entry"].tolist() == table.index.tolist()
     assert np.allclose(found["pt2"], table["pt"] ** 2)
@@ -117,7 +116,7 @@ def test_displaced_events_of_a_weight_variation_are_the_nominal_ones_with_anothe
     nominal = together(selection.process(raw, processing(), Dask()))
     assert set(found) == {"entry", "region", "weight", "observable"}
     assert np.array_equal(found["entry"], nominal["entry"])
-    pt = pd.concat(map(pd.read_parquet, raw), ignore_index=True)["pt"].to_numpy()[nominal["entry"]]
+    pt = ingesting.whole(raw)["pt"][nominal["entry"]]
     assert found["weight"] == pytest.approx(nominal["weight"] * (1 - 0.2 * (pt > 40)))
     assert not np.array_equal(found["weight"], nominal["weight"])
 
@@ -139,9 +138,9 @@ def test_a_feature_that_is_no_number_is_named_with_sample_and_entry(tmp_path, ba
     )
     table.loc[1, "x"] = 1.0 if bad == np.inf else 0.0
     broken = broken.model_copy(update={"regions": {"signal": RegionSelection(selection=None, observable="score")}})
-    table.to_parquet(tmp_path / "z.parquet")
+    path = ingesting.of_table(tmp_path / "z.arrow", table)
     with pytest.raises(EventError, match="sample 'z': column 'ratio' is NaN or infinite in 1 events .*entry 1"):
-        list(selection.process([tmp_path / "z.parquet"], processing(events=broken), Dask()))
+        list(selection.process(path, processing(events=broken), Dask()))
 
 
 def test_a_weight_that_is_no_number_is_named(raw):
@@ -151,9 +150,9 @@ def test_a_weight_that_is_no_number_is_named(raw):
 
 
 def test_an_empty_sample_is_an_error(tmp_path):
-    pd.DataFrame({"pt": [], "x": []}).to_parquet(tmp_path / "empty.parquet")
-    with pytest.raises(EventError, match=r"empty\.parquet: no events"):
-        list(selection.process([tmp_path / "empty.parquet"], processing(), Dask()))
+    path = ingesting.of_columns(tmp_path / "empty.arrow", {"pt": np.empty(0), "x": np.empty(0)})
+    with pytest.raises(EventError, match=r"empty\.arrow: no events"):
+        list(selection.process(path, processing(), Dask()))
 
 
 def test_a_sample_selection_keeps_the_entry_numbers_of_the_file(raw):
@@ -176,3 +175,98 @@ def test_written_events_come_back_with_region_names(raw, tmp_path):
     table = pd.read_parquet(path)
     assert len(table) == rows
     assert set(table["region"]) == {"signal", "control"}
+
+
+# --- what a selection says about undefined values, and where ----------------------------------------------------------
+
+HOLES = {
+    "pt": np.array([10.0, np.nan, 30.0, np.nan, 50.0], dtype=np.float32),
+    "x": np.array([0.1, 0.2, 0.3, 0.8, 0.9], dtype=np.float32),
+    "entry": np.arange(100, 105),
+}
+OPEN = SELECTION.model_copy(
+    update={"selection": None, "regions": {"all": RegionSelection(selection=None, observable="x")}}
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        (
+            {"selection": "pt > 20"},
+            r"selection: 'pt > 20' is undecided in 2 of 5 events \(first: entry 101\): column 'pt'",
+        ),
+        ({"selection": "pt2 > 400"}, r"selection: .* undecided in 2 of 5 .*: column 'pt', 'pt2' is"),
+        (
+            {"regions": {"sr": RegionSelection(selection="pt > 20", observable="x")}},
+            r"regions\.sr\.selection: .* in 2 of 5",
+        ),
+        (
+            {"selection": "x < 0.5", "regions": {"sr": RegionSelection(selection="pt > 20", observable="x")}},
+            r"regions\.sr\.selection: 'pt > 20' is undecided in 1 of 5 events \(first: entry 101\)",
+        ),
+    ],
+)
+def test_an_undefined_value_in_a_selection_is_counted_and_reported(changes, place):
+    with pytest.raises(ExpressionError, match=rf"^{place}"):
+        selection.select(HOLES, OPEN.model_copy(update=changes), SAMPLE, {}, {})
+
+
+def test_events_with_undefined_values_stay_where_the_selection_says_so():
+    chosen = OPEN.model_copy(update={"selection": "isnan(pt) | (pt > 20)", "features": ("x",)})
+    assert selection.select(HOLES, chosen, Sample(process="data"), {}, {})["entry"].tolist() == [101, 102, 103, 104]
+
+
+def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "holes.parquet"
+    pd.DataFrame({"pt": HOLES["pt"], "x": HOLES["x"]}).to_parquet(path)
+    sample = SAMPLE.model_copy(update={"selection": "pt < 20"})
+    with pytest.raises(
+        ExpressionError, match=r"holes\.parquet: selection of the sample: .* undecided in 2 of 5 events"
+    ):
+        selection.load([path], OPEN, sample)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"derived": {"inv": "n // (n - 3)"}}, r"derived\.inv"),
+        ({"selection": "n ** 40 > 3"}, "selection"),
+        ({"regions": {"sr": RegionSelection(selection="~n", observable="x")}}, r"regions\.sr\.selection"),
+        ({"regions": {"sr": RegionSelection(selection=None, observable="n % 0")}}, r"regions\.sr\.observable"),
+    ],
+)
+def test_an_expression_without_a_value_is_named_with_its_place(changes, place):
+    columns = HOLES | {"n": np.array([1, 2, 3, 4, 5])}
+    with pytest.raises(ExpressionError, match=rf"^{place}: '"):
+        selection.select(columns, OPEN.model_copy(update=changes), SAMPLE, {}, {})
+
+
+def test_columns_called_weight_row_region_or_observable_are_columns_like_any_other():
+    columns = {name: HOLES["x"] + number for number, name in enumerate(("row", "region", "observable", "weight"))}
+    chosen = OPEN.model_copy(
+        update={
+            "derived": {"sum": "row + region + observable"},
+            "selection": "region > 1.25",
+            "features": ("sum",),
+            "regions": {"all": RegionSelection(selection=None, observable="observable")},
+        }
+    )
+    found = selection.select(columns | {"entry": HOLES["entry"]}, chosen, Sample(process="z", weight="weight"), {}, {})
+    assert found["row"].tolist() == [2, 3, 4]
+    assert found["region"].tolist() == [0, 0, 0]
+    assert np.array_equal(found["weight"], columns["weight"][2:])
+    assert np.array_equal(found["observable"], columns["observable"][2:])
+    assert np.allclose(found["sum"], 3 * HOLES["x"][2:] + 3)
+
+
+def test_there_may_be_more_regions_than_a_small_integer_counts(raw):
+    regions = {
+        f"r{number}": RegionSelection(selection=f"(x >= {number / 200}) & (x < {(number + 1) / 200})", observable="pt")
+        for number in range(200)
+    }
+    found = together(
+        selection.process(raw, processing(events=SELECTION.model_copy(update={"regions": regions})), Dask())
+    )
+    x = np.concatenate([pd.read_parquet(path)["x"].to_numpy() for path in raw])[found["entry"]]
+    np.testing.assert_array_equal(found["region"], np.floor(x.astype(float) * 200))

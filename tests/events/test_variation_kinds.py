@@ -9,7 +9,7 @@ from analyses import changed, shipped
 from gaussians import columns, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.templates import test_filling as test_templates
+from tests.templates import test_filling
 from tests.templates.test_displacements import point
 from tests.templates.test_workspaces import build, expected, histogram, model_of, modifiers
 from tests.templates.test_workspaces import settings as workspace_settings
@@ -139,12 +139,12 @@ def test_eigenvectors_that_are_kept_are_nuisance_parameters_of_their_own():
 
 @pytest.mark.parametrize("how", ["replicas", "hessian", "symmetric_hessian", "envelope"])
 def test_the_templates_of_a_set_are_the_combination_of_its_members(tmp_path, how):
-    events = test_templates.all_events()
+    events = test_filling.all_events()
     z = events["nominal", "z"]
     factors = np.random.default_rng(2).normal(1, 0.2, (4, len(z["entry"]))).astype(np.float32)
     z |= {f"factor_pdf_member{index}": values for index, values in enumerate(factors)}
     sets = {"pdf": {"number": 4, "processes": ("z",), "combine": how}}
-    found = filling.fill(*test_templates.write(tmp_path, events), test_templates.filling(sets=sets)).histograms
+    found = filling.fill(*test_filling.write(tmp_path, events), test_filling.filling(sets=sets)).histograms
     signal = found["signal"]
     assert list(signal.axes["variation"])[-2:] == ["pdf_up", "pdf_down"]  # members are not kept
     inside, edges = z["region"] == 0, signal.axes["score"].edges
@@ -244,13 +244,13 @@ ALTERNATIVES = {"tt_b": "generator_up", "collisions": ""}
 
 
 def filled(tmp_path):
-    paths, scores = test_templates.write(tmp_path)
-    options = {"samples": test_templates.SAMPLES | {"collisions": "tt"}, "alternatives": ALTERNATIVES}
-    return paths, scores, options, filling.fill(paths, scores, test_templates.filling(**options)).histograms
+    paths, scores = test_filling.write(tmp_path)
+    options = {"samples": test_filling.SAMPLES | {"collisions": "tt"}, "alternatives": ALTERNATIVES}
+    return paths, scores, options, filling.fill(paths, scores, test_filling.filling(**options)).histograms
 
 
 def by_hand(sample, edges):
-    events = test_templates.event_columns("nominal", sample)
+    events = test_filling.event_columns("nominal", sample)
     inside = events["region"] == 0
     return np.histogram(events["score"][inside].astype(float), edges, weights=events["weight"][inside])[0]
 
@@ -271,9 +271,9 @@ def test_a_held_out_sample_is_a_true_point_of_its_own(tmp_path):
         {
             "processes": ("higgs", "z", "tt"),
             "samples": options["samples"],
-            "regions": test_templates.REGIONS,
+            "regions": test_filling.REGIONS,
             "scored": ("signal",),
-            "scores": tuple(test_templates.FOLDERS),
+            "scores": tuple(test_filling.FOLDERS),
             "displaced": {
                 "generator_up": point("two_point", 1.0, ("tt",)),
                 "generator_held_out": point("two_point", 0.0, ("tt",)),
@@ -291,7 +291,7 @@ def test_a_held_out_sample_is_a_true_point_of_its_own(tmp_path):
 TWO_POINT = {"kind": "two_point", "up": ("other",), "processes": ("background",)}
 
 
-def two_point_pool(number=6000):
+def two_point_pool(number=6000, **other):
     training = {"strategy": "augmentation", "variations": ["shift"]}
     content = settings(training).model_dump() | {"alternatives": {"other": ("generator", 1.0)}}
     content["samples"]["other"] = {"process": "background", "weight": "w"}
@@ -300,7 +300,7 @@ def two_point_pool(number=6000):
     samples = {
         "signal": columns(number, (1.0, 1.0), 1),
         "background": columns(number, (0.0, 0.0), 2),
-        "other": columns(number, (0.5, 0.0), 3),
+        "other": columns(number, (0.5, 0.0), 3) | other,
     }
     return batches.Pool(samples, TrainingSamples.model_validate(content))
 
@@ -318,6 +318,18 @@ def test_events_have_the_z_of_their_sample_and_both_samples_count_as_one():
     # Signal, on which it does not act, has either z as often: nothing can be learned from which process it is.
     assert found.z[:first, 1].mean() == pytest.approx(0.5, abs=0.05)
     assert np.all(found.z[:, 0] == 0)
+
+
+def test_an_alternative_sample_with_negative_weights_is_an_error_in_training():
+    """They were cut to 0: 3194 events were expected of 2388."""
+    weights = np.where(np.arange(6000) % 5 == 0, -1.0, 1.0).astype(np.float32)
+    pool = two_point_pool(w=weights)
+    rows = pool.rows(0, validation=False)
+    pool.events(rows)  # nominal events alone
+    with pytest.raises(
+        batches.BatchError, match=r"sample 'other': .* negative weight .* set samples.other.train to false"
+    ):
+        pool.events(rows, np.zeros((sum(map(len, rows.values())), 2)))
 
 
 def test_nominal_events_have_no_alternative_among_them():
@@ -367,8 +379,8 @@ def test_free_rates_by_region_keep_their_bounds():
 
 
 def test_a_shift_outside_its_regions_leaves_the_nominal_template(tmp_path):
-    settings = test_templates.filling(restricted={"tes": ("signal",)})
-    found = filling.fill(*test_templates.write(tmp_path), settings).histograms
+    settings = test_filling.filling(restricted={"tes": ("signal",)})
+    found = filling.fill(*test_filling.write(tmp_path), settings).histograms
     control, signal = found["control"], found["signal"]
     np.testing.assert_array_equal(templates.content(control, "z", "tes_up"), templates.content(control, "z"))
     assert not np.array_equal(templates.content(signal, "z", "tes_up"), templates.content(signal, "z"))

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from nuisflow.events import variations
 from nuisflow.settings.configuration import DitauDataset, FlatDataset
-from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Weight
+from nuisflow.settings.expressions import ExpressionError
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Weight, WeightSet
 
 FLAT = FlatDataset(kind="flat", columns=("pt", "eta"), missing=-999)
 COLUMNS = {"pt": np.array([20.0, 40.0, -999.0], dtype=np.float32), "eta": np.array([0.1, 0.2, 0.3], dtype=np.float32)}
@@ -61,6 +62,14 @@ def test_rates_are_log_normal_and_symmetric_in_the_logarithm(size, z):
     assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up)
 
 
+@given(up=st.floats(-0.5, 2), down=st.floats(-0.5, 2), z=st.floats(0, 4))
+def test_an_asymmetric_rate_reaches_up_and_down_and_is_a_power_of_each_beyond(up, down, z):
+    rate = Rate(kind="rate", size=(up, down))
+    assert np.allclose(variations.factor(rate, COLUMNS, np.array([1.0, -1.0, 0.0])), [1 + up, 1 + down, 1])
+    assert np.allclose(variations.factor(rate, COLUMNS, z), (1 + up) ** z)
+    assert np.allclose(variations.factor(rate, COLUMNS, -z), (1 + down) ** z)
+
+
 @given(z=st.floats(0.01, 3))
 def test_up_and_down_lie_on_opposite_sides_of_nominal(z):
     for variation in (
@@ -81,3 +90,84 @@ def test_a_weight_variation_reaches_its_up_and_down_values():
 
 def test_a_free_rate_has_no_prior_to_vary():
     assert np.array_equal(variations.factor(FreeRate(kind="free_rate"), COLUMNS, 2.0), np.ones(3))
+
+
+# --- types, signs and powers ------------------------------------------------------------------------------------------
+
+EVENTS = {
+    "n": np.array([3, 5, 0, -999], dtype=np.int32),
+    "ratio": np.array([1.5, -0.5, 0.25, 2.0], dtype=np.float32),
+    "entry": np.arange(4, 8),
+}
+
+
+def test_a_shift_of_a_whole_column_gives_decimal_numbers_of_the_same_size_up_and_down():
+    dataset = FlatDataset(kind="flat", columns=("n", "ratio"), missing=-999)
+    scale = {"scale": Shift(kind="shift", columns={"n": "n * (1 + 0.295 * z)"})}
+    up, down = (variations.shifted(EVENTS, dataset, scale, {"scale": z})["n"] for z in (1.0, -1.0))
+    assert np.allclose(up[:3] - EVENTS["n"][:3], [0.885, 1.475, 0])
+    assert np.allclose(down[:3] - EVENTS["n"][:3], [-0.885, -1.475, 0])
+    assert up[3] == down[3] == -999
+
+
+def test_an_undefined_decimal_value_stays_undefined_in_float32():
+    dataset = FlatDataset(kind="flat", columns=("pt",), missing=-99.9)
+    columns = {"pt": np.array([-99.9, 20.0], dtype=np.float32)}
+    moved = variations.shifted(columns, dataset, {"tes": SCALE}, {"tes": 1.0})["pt"]
+    assert moved[0] == np.float32(-99.9)
+    assert np.isclose(moved[1], 20.6)
+
+
+def test_a_shift_that_fails_names_its_place():
+    shift = {"bad": Shift(kind="shift", columns={"n": "n * 9223372036854775807 + z"})}
+    with pytest.raises(ExpressionError, match=r"^variations\.bad\.columns\.n: .* exceeds 64 bits in 3 of 4 rows"):
+        variations.shifted(EVENTS, FLAT, shift, {"bad": 1.0})
+
+
+@pytest.mark.parametrize("z", [1.0, -1.0, 0.0])
+@pytest.mark.parametrize("down", [None, "2 - ratio"])
+def test_a_negative_factor_is_exact_at_the_points_of_the_templates(z, down):
+    weight = Weight(kind="weight", up="ratio", down=down)
+    ratio = EVENTS["ratio"].astype(float)
+    expected = {1.0: ratio, 0.0: np.ones(4), -1.0: 1 / ratio if down is None else 2 - ratio}[z]
+    assert np.allclose(variations.factor(weight, EVENTS, z), expected)
+
+
+@pytest.mark.parametrize(
+    ("sides", "z"), [({"up": "ratio"}, -2.0), ({"up": "ratio"}, 0.5), ({"up": "2", "down": "ratio"}, -2.0)]
+)
+def test_a_power_of_a_negative_factor_is_refused_since_its_sign_would_be_lost(sides, z):
+    side = next(key for key in sides if "ratio" in sides[key])
+    message = rf"variations\.scale\.{side}: is negative in 1 of 4 events \(lowest: -0\.5\).*write 'factor'"
+    with pytest.raises(ExpressionError, match=message):
+        variations.factor(Weight(kind="weight", **sides), EVENTS, z, "scale")
+
+
+def test_what_the_refusal_of_a_negative_factor_suggests_is_right_at_any_z():
+    linear = Weight(kind="weight", factor="1 + z * (ratio - 1)")
+    ratio = EVENTS["ratio"].astype(float)
+    assert np.allclose(variations.factor(linear, EVENTS, 1.0), ratio)
+    assert np.allclose(variations.factor(linear, EVENTS, -2.0), 3 - 2 * ratio)
+    bounded = Weight(kind="weight", up="maximum(ratio, 0)", down="1")
+    assert np.allclose(variations.factor(bounded, EVENTS, 2.0), np.maximum(ratio, 0) ** 2)
+
+
+def test_a_factor_over_z_that_changes_nominal_events_is_an_error():
+    weight = Weight(kind="weight", factor="ratio * (1 + 0.1 * z)")
+    with pytest.raises(
+        ExpressionError, match=r"variations\.sf\.factor: .* is 1\.5 at z = 0, not 1 \(in 4 of 4 events\)"
+    ):
+        variations.factors(weight, EVENTS, "sf")
+    assert variations.factors(Weight(kind="weight", factor="abs(ratio)**z"), EVENTS, "sf").keys() == {"up", "down"}
+
+
+@pytest.mark.parametrize(
+    "variation",
+    [
+        Weight(kind="weight", up="1 / n"),
+        WeightSet(kind="weight_set", members=("ratio", "1 / n"), combine="envelope"),
+    ],
+)
+def test_a_factor_that_is_no_number_is_an_error_with_its_entry(variation):
+    with pytest.raises(ExpressionError, match=r"variations\.pdf: .* infinite in 1 of 4 events \(first: entry 6\)"):
+        variations.factors(variation, EVENTS, "pdf")

@@ -2,6 +2,7 @@
 
 import json
 
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +12,9 @@ from analyses import changed
 import bootstrap_experiments
 from nuisflow import seeds
 from nuisflow.datasets import ditau
+from nuisflow.events import parts
 from nuisflow.events import selection as events
-from nuisflow.events.selection import EventError, chunks, load, part_of, read, select
+from nuisflow.events.selection import EventError, chunks, part_of, read, select
 from nuisflow.inference import bootstrap as pseudo_experiments
 from nuisflow.inference.bootstrap import Block, Truth, fill, fill_block, picked, truths
 from nuisflow.learning.classifier import Classifier
@@ -25,7 +27,7 @@ from nuisflow.slices import inference
 from nuisflow.slices.bootstrap import figures, slice_of, tables
 from nuisflow.slices.events import EventSelection, processing
 from nuisflow.slices.training import training
-from nuisflow.storage import event_files, files
+from nuisflow.storage import files, ingested
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def run(small, folder, dask=None, **bootstrap):
         chosen = settings.toys.bootstrap.model_copy(update=bootstrap)
         settings = settings.model_copy(update={"toys": settings.toys.model_copy(update={"bootstrap": chosen})})
     bootstrap_experiments.bootstrap_experiments(
-        small.raw(),
+        small.ingested(),
         *(small.of(name) for name in ("model.pt", "templates.json", "workspace.json")),
         experiments=folder / "bootstrap.parquet",
         summary=folder / "bootstrap.json",
@@ -99,7 +101,7 @@ def test_more_experiments_begin_with_the_same_ones(small, done, tmp_path):
 
 def test_the_reserved_events_expect_what_the_templates_do(small, filler, model):
     settings = slice_of(small.settings)
-    counts = fill(small.raw(), filler, settings.model_copy(update={"bootstrap": settings.bootstrap.model_copy(update={"sets": 1, "number": 1})}), Dask())  # fmt: skip
+    counts = fill(small.ingested(), filler, settings.model_copy(update={"bootstrap": settings.bootstrap.model_copy(update={"sets": 1, "number": 1})}), Dask())  # fmt: skip
     expected = model.expected()
     # Both are halves of 22,000 events: their difference has about twice the variance of either, weight times content.
     assert counts[0].sum() == pytest.approx(expected.sum(), rel=0.03)
@@ -113,7 +115,7 @@ def test_the_mean_of_many_experiments_is_the_expectation_at_their_truth(small, f
     blocks = [
         Block(sample, chunk)
         for sample in settings.samples
-        for chunk in chunks(small.raw()[sample], "events", 10**6, settings.events.rows)
+        for chunk in chunks(small.ingested()[sample], 10**6, settings.events.rows)
     ]
     counts = sum(fill_block(block, thrown, filler, settings) for block in blocks)
     expected, found = counts[0], counts[1:]
@@ -128,7 +130,7 @@ def test_drawing_before_the_shift_equals_drawing_after_it(small, filler):
     z = {"tes": 1.5, "tilt": -1.0, "ttbar_rate": 2.0, "luminosity": 1.0}
     thrown = [Truth(0, k, 2.0, z) for k in range(300)]
     for sample, factor in (("htautau", 2.0 * 1.02), ("ztautau", 1.02), ("ttbar", 1.02 * 1.1**2)):
-        (chunk,) = chunks(small.raw()[sample], "events", 10**6, settings.events.rows)
+        (chunk,) = chunks(small.ingested()[sample], 10**6, settings.events.rows)
         found = fill_block(Block(sample, chunk), thrown, filler, settings)[1:]
         raw = read(chunk, settings.events, settings.samples[sample])
         acting = {name: settings.variations[name] for name in ("tes", *(["tilt"] if sample == "ttbar" else []))}
@@ -163,16 +165,20 @@ def test_true_values_follow_the_priors_within_the_limits_of_the_data_set():
     assert (mu.mean(), mu.std()) == (pytest.approx(1.55, abs=0.15), pytest.approx(2.9 / np.sqrt(12), abs=0.1))
 
 
-def test_reserved_rows_serve_no_training_and_no_template(small):
+def test_reserved_events_serve_no_training_and_no_template(small):
     settings = small.settings
-    for sample, raw in small.raw().items():
-        rows = event_files.count_rows(raw[0])
-        found = load(raw, slices.selection(settings), settings.samples[sample])
-        assert found["entry"].tolist() == list(range(rows // 2, rows))
-        reserved = load(raw, slice_of(settings).events, settings.samples[sample])
-        assert reserved["entry"].tolist() == list(range(rows // 2))
+    for sample, raw in small.ingested().items():
+        rows = ingested.open(raw).rows
+        found, reserved = (
+            np.concatenate(
+                [read(chunk, part, settings.samples[sample])["entry"] for chunk in chunks(raw, 999, part.rows)]
+            )
+            for part in (slices.selection(settings), slice_of(settings).events)
+        )
+        assert np.array_equal(np.sort(np.concatenate([found, reserved])), np.arange(rows))
+        assert len(reserved) == pytest.approx(rows / 2, abs=25)
         processed = pd.read_parquet(small.folder / "events" / "nominal" / f"{sample}.parquet")
-        assert processed["entry"].min() >= rows // 2
+        assert not np.isin(processed["entry"], reserved).any()
         assert processed["weight"].to_numpy() == pytest.approx(2 * settings.samples[sample].expected / rows)
 
 
@@ -207,29 +213,28 @@ def test_collision_data_are_never_reserved():
 
 
 @pytest.mark.parametrize("size", [700, 10**6])
-def test_parts_of_several_files_are_the_rows_of_all_of_them(tmp_path, size):
-    for name, rows in (("a", 1500), ("b", 10), ("c", 2490)):
-        pd.DataFrame({"x": np.arange(rows, dtype=np.float32)}).to_parquet(tmp_path / f"{name}.parquet")
-    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
-    parts = [chunks(paths, "", size, part) for part in ((0.0, 0.4), (0.4, 1.0), (0.0, 1.0))]
-    entries = [[entry for c in part for entry in range(c.entry, c.entry + c.stop - c.start)] for part in parts]
-    assert entries[0] == list(range(1600))
-    assert entries[1] == list(range(1600, 4000))
-    assert entries[2] == list(range(4000))
-    assert all(c.stop <= event_files.count_rows(c.path) and c.start < c.stop for part in parts for c in part)
+def test_two_parts_of_a_sample_are_all_its_rows(tmp_path, size):
+    path = ingesting.of_columns(tmp_path / "a.arrow", {"x": np.arange(4000)})
+    few, most = (chunks(path, size, part) for part in ((0.0, 0.4), (0.4, 1.0)))
+    entries = [
+        np.concatenate([c.start + np.flatnonzero(parts.inside(c.start, c.stop, c.part)) for c in cut])
+        for cut in (few, most)
+    ]
+    assert len(entries[0]) == 1600
+    assert np.array_equal(np.sort(np.concatenate(entries)), np.arange(4000))
 
 
 def test_a_share_that_leaves_no_event_is_named(tmp_path):
-    pd.DataFrame({"x": [1.0, 2.0]}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(EventError, match=r"no events among rows 0 to 0 of 2 \(toys.bootstrap.share\)"):
-        chunks([tmp_path / "a.parquet"], "", 10, (0.0, 0.1))
+    path = ingesting.of_columns(tmp_path / "a.arrow", {"x": np.array([1.0, 2.0])})
+    with pytest.raises(EventError, match=r"no events in the part 0 to 0.01 of 2 \(toys.bootstrap.share\)"):
+        chunks(path, 10, (0.0, 0.01))
 
 
 def test_negative_weights_cannot_be_drawn(small, filler):
     settings = slice_of(small.settings)
     samples = {name: sample.model_copy(update={"weight": "-weight"}) for name, sample in settings.samples.items()}
     with pytest.raises(EventError, match="'htautau': toys.bootstrap cannot draw events with negative weights"):
-        fill(small.raw(), filler, settings.model_copy(update={"samples": samples}), Dask())
+        fill(small.ingested(), filler, settings.model_copy(update={"samples": samples}), Dask())
 
 
 @pytest.mark.parametrize(

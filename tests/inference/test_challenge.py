@@ -47,7 +47,7 @@ def submission(small):
 def published(small):
     """Return the reserved events in the schema of the challenge: shuffled, without a soft term, labelled."""
     tables = []
-    for sample, raw in small.raw().items():
+    for sample, raw in small.ingested().items():
         chosen = slices.selection(small.settings).model_copy(update={"rows": (0.0, 0.5)})
         columns = selection.load(raw, chosen, small.settings.samples[sample])
         x, y = kinematics.components(columns["PRI_met"], columns["PRI_met_phi"])
@@ -108,7 +108,7 @@ def test_the_program_of_the_challenge_scores_our_model_as_we_do(competition):
 def test_a_submission_counts_the_events_of_the_templates_as_the_workflow_does(small, submission):
     """The same events, by the same networks: the templates come back."""
     histograms = files.read_histograms(small.of("templates.json"))
-    for sample, raw in small.raw().items():
+    for sample, raw in small.ingested().items():
         columns = selection.load(raw, slices.selection(small.settings), small.settings.samples[sample])
         assert columns.pop("entry")[0] % small.settings.learning.folds == 0  # so that the folds are the same
         counted = submission.contents(pd.DataFrame(columns), 2.0 * columns["weight"])

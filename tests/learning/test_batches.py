@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nuisflow.learning import batches
+from nuisflow.learning import batches, scaling
 
 REGIONS = {
     "inside": {"selection": "y > 0", "observable": "score"},
@@ -167,23 +167,29 @@ def test_scaled_features_have_weighted_mean_zero_and_deviation_one():
     generator = np.random.default_rng(1)
     features = generator.normal(3, 7, size=(5000, 2)).astype(np.float32)
     weights = generator.uniform(0.5, 2, 5000)
-    scaled = batches.measured(features, weights, None)(features)
+    scaled = scaling.measured(features, weights, None)(features)
     assert np.average(scaled, axis=0, weights=weights) == pytest.approx(0, abs=1e-5)
     assert np.average(scaled**2, axis=0, weights=weights) == pytest.approx(1, rel=1e-5)
 
 
 def test_undefined_values_become_the_mean_of_the_defined_ones():
     features = np.array([[1.0], [3.0], [-25.0], [5.0]], dtype=np.float32)
-    scaling = batches.measured(features, np.ones(4), -25.0)
-    assert scaling.mean[0] == pytest.approx(3)
-    assert scaling(features)[2, 0] == 0
-    assert scaling(features)[:, 0] == pytest.approx(np.array([-2, 0, 0, 2]) / np.sqrt(8 / 3))
+    found = scaling.measured(features, np.ones(4), -25.0)
+    assert found.mean[0] == pytest.approx(3)
+    assert found(features)[2, 0] == 0
+    assert found(features)[:, 0] == pytest.approx(np.array([-2, 0, 0, 2]) / np.sqrt(8 / 3))
 
 
 @pytest.mark.parametrize("values", [[4.0, 4.0, 4.0], [-25.0, -25.0, -25.0], [4.0, -25.0, 4.0]])
 def test_a_feature_without_spread_becomes_zero(values):
     features = np.array(values, dtype=np.float32)[:, None]
-    assert np.all(batches.measured(features, np.ones(3), -25.0)(features) == 0)
+    assert np.all(scaling.measured(features, np.ones(3), -25.0)(features) == 0)
+
+
+def test_an_undefined_value_that_float32_rounds_is_left_out_of_the_scaling():
+    features = np.array([[-99.9], [1.0], [3.0], [-99.9]], dtype=np.float32)
+    scaled = batches.measured(features, np.ones(4), -99.9)(features)
+    assert np.allclose(scaled.ravel(), [0, -1, 1, 0])
 
 
 def test_features_of_a_fold_are_scaled_by_its_own_training_events():

@@ -2,6 +2,7 @@
 
 import copy
 
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,8 +51,8 @@ def made(tmp_path_factory):
     for seed, (name, mean) in enumerate({"b": 0.0, "other": 0.5}.items()):
         x = np.random.default_rng(seed).normal(mean, 1, NUMBER).astype(np.float32)
         weight = np.full(NUMBER, 1.0 if name == "b" else 0.5, np.float32)
-        pd.DataFrame({"x": x, "w": weight}).to_parquet(folder / f"{name}.parquet")
-    raw = {name: [folder / f"{name}.parquet"] for name in reweighted_samples(settings, "generator")}
+        ingesting.of_columns(folder / f"{name}.arrow", {"x": x, "w": weight})
+    raw = {name: folder / f"{name}.arrow" for name in reweighted_samples(settings, "generator")}
     learned = reweighting_training(settings, "generator")
     classifier, _ = loop.train(batches.Pool.load(raw, learned), learned.training, "cpu")
     chosen = reweightings.reweighting(settings, "generator", "b")
@@ -61,7 +62,7 @@ def made(tmp_path_factory):
 
 def test_the_ratio_is_that_of_the_densities_times_that_of_the_yields(made):
     _, raw, ratio, _ = made
-    x = pd.read_parquet(raw["b"][0])["x"].to_numpy()
+    x = ingesting.whole(raw["b"])["x"]
     assert len(ratio) == NUMBER  # every event has one, selected or not
     inside = np.abs(x) < 1.5
     exact = 0.5 * np.exp(0.5 * x - 0.125)
@@ -71,12 +72,42 @@ def test_the_ratio_is_that_of_the_densities_times_that_of_the_yields(made):
 
 def test_the_reweighted_events_have_yield_and_shape_of_the_alternative_ones(made):
     _, raw, ratio, _ = made
-    nominal, other = (pd.read_parquet(raw[name][0]) for name in ("b", "other"))
+    nominal, other = (pd.DataFrame(ingesting.whole(raw[name])) for name in ("b", "other"))
     kept, wanted = nominal["x"] > -2, other[other["x"] > -2]
     weight = (nominal["w"] * ratio)[kept]
     assert weight.sum() == pytest.approx(wanted["w"].sum(), rel=1e-5)
     mean = np.average(nominal["x"][kept], weights=weight)
     assert mean == pytest.approx(np.average(wanted["x"], weights=wanted["w"]), abs=0.03)
+
+
+def test_a_sample_that_is_a_part_of_its_files_has_the_ratios_of_all_rows_and_finds_its_own(made, tmp_path):
+    _, raw, ratio, classifier = made
+    changes = [("samples.b.selection", "x > 0"), ("samples.b_low", CONTENT["samples"]["b"] | {"selection": "x <= 0"})]
+    chosen = check(*changes)
+    both = reweighted_samples(chosen, "generator")
+    assert both == ["b", "b_low", "other"]
+    files_of = {name: raw.get(name, raw["b"]) for name in both}
+    found = reweighting.ratios(files_of, classifier, reweightings.reweighting(chosen, "generator", "b"))
+    found = np.concatenate([part["ratio_generator"] for part in found])
+    np.testing.assert_allclose(found, ratio, rtol=1e-5)
+    path = tmp_path / "generator" / "b.parquet"
+    event_files.write_event_parts(path, iter([{"ratio_generator": found}]), {})
+    rules = processing(chosen, "b", "nominal")
+    rules = rules.model_copy(update={"sample": rules.sample.model_copy(update={"ratios": (str(path),)})})
+    parts = list(selection.process(raw["b"], rules, Dask(chunk_size=3000)))
+    entry = np.concatenate([part["entry"] for part in parts])
+    assert (pd.read_parquet(raw["b"][0])["x"].to_numpy()[entry] > 0).all()
+    up = np.concatenate([part["factor_generator_up"] for part in parts])
+    np.testing.assert_allclose(up, ratio[entry], rtol=1e-5)
+
+
+def test_a_negative_sample_that_trains_nothing_is_reweighted_without_teaching_the_classifier():
+    negative = CONTENT["samples"]["b"] | {"weight": "-w", "train": False}
+    settings = check(("samples.b_negative", negative))
+    assert reweighted_samples(settings, "generator") == ["b", "b_negative", "other"]
+    assert list(reweighting_training(settings, "generator").samples) == ["b", "other"]
+    assert list(reweightings.reweighting(settings, "generator", "b_negative").samples) == ["b", "b_negative", "other"]
+    assert settings.samples["b_negative"].ratios == ("results/two/reweighting/generator/b_negative.parquet",)
 
 
 def test_events_read_their_ratios_as_a_column_in_pieces_of_any_size(made, tmp_path):

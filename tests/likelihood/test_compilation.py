@@ -38,7 +38,7 @@ def names(tmp_path):
 
 def waiting(names):
     command = [sys.executable, "-c", WAITS.format(**names)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def write_script(names, end):

@@ -63,4 +63,4 @@ def test_profiles_name_only_rules_that_there_are():
 
 def test_every_rule_is_read():
     assert len(needs()) > 20
-    assert needs()["train_reweighting"] == (4000, 4 * 3600)
+    assert needs()["train_reweighting"] == (1500, 4 * 3600)

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from nuisflow.comparison.trainings import SUMMARY, Run, rank
-from nuisflow.report import findings
+from nuisflow.report import cautions, findings
 from nuisflow.settings import configuration
-from nuisflow.slices.report import ComparisonSettings, PlotSettings
+from nuisflow.slices.report import ComparisonSettings, ReportSettings
 
-SETTINGS = PlotSettings(
+SETTINGS = ReportSettings(
     processes={},
     regions={},
     variations={"tes": "tau energy scale"},
@@ -15,6 +15,7 @@ SETTINGS = PlotSettings(
     plots=configuration.Plots(),
     poi="mu",
     blinded=False,
+    configuration={"templates": {"binning": {"rule": "quantile", "number": 5}}, "regions": {"control": {}}},
 )
 
 
@@ -45,8 +46,8 @@ def text(trainings, settings=SETTINGS):
 
 def test_an_established_difference_is_called_so():
     found = text(ranked({"nominal": [0.30, 0.31, 0.305, 0.302, 0.304], "adversarial": [0.20, 0.201, 0.202, 0.2, 0.2]}))
-    assert "pivot has the smallest expected uncertainty: σ(μ) = 0.2000 (median of 5 seeds" in found
-    assert "34.2 % smaller than the 0.3040 of nominal" in found
+    assert "pivot has the smallest expected uncertainty: σ(μ) = 0.200 (median of 5 seeds" in found
+    assert "34.2 % smaller than the 0.304 of nominal" in found
     assert "is established (" in found
     assert "All other trainings are worse by at least 3 standard deviations" in found
 
@@ -58,7 +59,7 @@ def test_a_difference_within_the_spread_is_undecided():
 
 
 def test_a_spread_too_small_to_be_written_is_not_called_zero():
-    assert "which spread by less than 0.0001)" in text(
+    assert "which spread by less than 0.001)" in text(
         ranked({"nominal": [0.3, 0.30001], "adversarial": [0.2, 0.200001]})
     )
 
@@ -96,7 +97,34 @@ def test_data_do_not_choose_the_training():
     observed = ranked({"nominal": [0.1, 0.11], "adversarial": [0.4, 0.41]}, data="observed")
     found = text(pd.concat([expected, observed]))
     assert "pivot has the smallest expected uncertainty" in found
-    assert "it measures μ = 1.00 +0.41 −0.41" in found
+    assert found.startswith(
+        "Observed: μ = 1.00 +0.41 −0.41. By pivot, chosen by its expected uncertainty, not by the data."
+    )
+    assert "The best fits of all 2 trainings lie between 1.00 and 1.00." in found
+
+
+def test_once_data_are_looked_at_significance_and_limit_of_the_signal_come_first():
+    tables = [
+        ranked({"nominal": [0.3, 0.31], "adversarial": [0.2, 0.21]}, data=data) for data in ("asimov", "observed")
+    ]
+    summary = pd.DataFrame(
+        {"training": "adversarial", "seed": seed, "data": data, "converged": True}
+        | {"significance": 3.2 if data == "asimov" else 4.1 + seed, "limit_expected": 0.456}
+        | {"limit_observed": 1.234 if data == "observed" else np.nan}
+        for data in ("asimov", "observed")
+        for seed in (1, 2)
+    )
+    first = findings.headline(pd.concat(tables), SETTINGS, summary)[0]
+    assert first == (
+        "Observed: μ = 1.00 +0.21 −0.21; significance of the signal 5.6 σ (expected 3.2 σ); "
+        "upper limit on μ 1.23 at 95 % CL (expected 0.46)."
+    )
+
+
+def test_a_difference_between_trainings_is_never_given_in_sigma():
+    tables = {"nominal": [0.21, 0.25, 0.23, 0.2, 0.24], "adversarial": [0.20, 0.24, 0.22, 0.2, 0.23]}
+    assert "σ" not in text(ranked(tables)).replace("σ(μ)", "")
+    assert findings.sureness(1.44) == "undecided (1.4 sd)"
 
 
 def test_blinded_data_are_mentioned():
@@ -119,12 +147,19 @@ def toys(coverage, number=10_000, failed=0, pull=0.0):
     )
 
 
-def warnings(trainings=None, coverage=None, fits=None):
+def cautioned(trainings=None, coverage=None, fits=None):
     tables = {
         "trainings": ranked({"nominal": [0.2, 0.21]}) if trainings is None else trainings,
         "coverage": toys(findings.TARGET) if coverage is None else coverage,
     }
-    return findings.warnings(tables, fits or {}, SETTINGS)
+    return cautions.cautions(tables, fits or {}, SETTINGS)
+
+
+def warnings(**given):
+    """Return what to be careful about as text, each with its remedy, which none lacks."""
+    found = cautioned(**given)
+    assert all(caution.remedy for caution in found)
+    return [f"{caution.text} {caution.remedy}" for caution in found]
 
 
 def test_good_results_have_no_warnings():
@@ -145,12 +180,12 @@ def test_a_coverage_off_by_chance_or_by_little_is_not_reported():
 
 def test_failed_pseudo_experiments_are_reported():
     (found,) = warnings(coverage=toys(findings.TARGET, failed=500))
-    assert "1000 of 20000 fits to pseudo-experiments failed" in found
+    assert "fits to pseudo-experiments failed: nominal (1000 of 20000)" in found
 
 
 def test_a_bias_beyond_chance_is_reported():
     (found,) = warnings(coverage=toys(findings.TARGET, pull=-0.23))
-    assert "off by −0.23 of their uncertainty" in found
+    assert "biased, in units of their uncertainty on average: nominal (−0.23)" in found
     assert warnings(coverage=toys(findings.TARGET, number=200, pull=0.15)) == []
 
 
@@ -226,26 +261,70 @@ def test_the_account_counts_all_that_failed_or_was_changed():
 
 def test_an_interval_unlike_the_parabolic_error_is_reported():
     (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, sigma_hessian=0.16))
-    assert "differs by +25 % from the parabolic error" in found
+    assert "differs from the parabolic error of the Hessian: nominal (asimov data, +25 %)" in found
 
 
 def test_a_poor_description_of_the_data_is_reported():
     (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, data="observed", p_value=1e-4))
-    assert "poorly (p-value 0.0001)" in found
+    assert "poorly: nominal (p-value 0.0001)." in found
+
+
+def test_a_poor_description_names_regions_and_the_bins_with_the_largest_pulls():
+    yields = {"signal": {"data": [100, 180, 100], "total": [100, 100, 100]}, "control": {"data": [101], "total": [100]}}
+    fit = {
+        "observed": {
+            "converged": True,
+            "parameters": [],
+            "yields": {"postfit": yields},
+            "goodness_of_fit": {"chi2": 60.0},
+        }
+    }
+    table = ranked({"nominal": [0.2, 0.2]}, data="observed", p_value=1e-4)
+    (found,) = cautioned(trainings=table, fits={Run("nominal", 1): fit})
+    assert "χ² by region: signal 51.6 in 3 bins, control 0.0 in 1 bins and nuisance parameters 8.4" in found.text
+    assert "largest pulls in signal: bin 2 (+7.2)" in found.text
+
+
+def binned(**bins):
+    yields = {region: {"total": [1.0] * number} for region, number in bins.items()}
+    return {"asimov": {"converged": True, "parameters": [], "yields": {"prefit": yields}}}
+
+
+def test_a_region_of_which_one_bin_is_left_is_reported():
+    (found,) = warnings(fits={Run("nominal", 1): binned(signal=4), Run("adversarial", 1): binned(signal=1)})
+    assert "One bin is left of signal for pivot (seed 1)" in found
+    assert warnings(fits={Run("nominal", 1): binned(signal=2)}) == []
+
+
+def test_a_region_that_was_asked_for_in_one_bin_is_not_reported(monkeypatch):
+    configuration = SETTINGS.configuration | {"regions": {"control": {"binning": {"rule": "edges", "edges": [0, 1]}}}}
+    monkeypatch.setattr(f"{__name__}.SETTINGS", SETTINGS.model_copy(update={"configuration": configuration}))
+    assert warnings(fits={Run("nominal", 1): binned(control=1)}) == []
+
+
+def test_ten_trainings_with_the_same_trouble_are_one_line_with_all_cases_folded():
+    fits = {
+        Run(f"training_{number}", 1): {"asimov": {"converged": True, "message": "at its bound", "parameters": []}}
+        for number in range(10)
+    }
+    (found,) = cautioned(fits=fits)
+    assert found.text.startswith("10 fits converged with a remark: training_0 (seed 1), ")
+    assert found.text.endswith("and 5 more.")
+    assert len(found.details) == 10
 
 
 def test_fits_that_did_not_converge_are_reported_with_their_message():
     fits = {Run("adversarial", 2): {"asimov": {"converged": False, "message": "flat in mu", "parameters": []}}}
-    assert warnings(fits=fits) == [
-        "pivot (seed 2): the fit to asimov data did not converge and is left out: flat in mu."
-    ]
+    (found,) = cautioned(fits=fits)
+    assert found.text == "1 of 1 fits did not converge and are left out: pivot (seed 2), asimov data."
+    assert found.details == ("pivot (seed 2), asimov data: flat in mu",)
 
 
 def test_messages_of_converged_fits_are_reported():
     fit = {"asimov": {"converged": True, "message": "at its bound", "parameters": []}}
-    (found,) = warnings(fits={Run("nominal", seed): fit for seed in range(1, 6)})
-    assert "nominal (seed 1), asimov data: at its bound; " in found
-    assert found.endswith("; 2 more.")
+    (found,) = cautioned(fits={Run("nominal", seed): fit for seed in range(1, 6)})
+    assert found.details[0] == "nominal (seed 1), asimov data: at its bound"
+    assert found.text.startswith("5 fits converged with a remark: nominal (seed 1), nominal (seed 2), ")
 
 
 def test_large_pulls_are_reported_once_with_the_largest_value():
@@ -258,14 +337,15 @@ def test_large_pulls_are_reported_once_with_the_largest_value():
         return {"observed": {"converged": True, "parameters": parameters}}
 
     found = warnings(fits={Run("nominal", 1): fit(-2.4), Run("nominal", 2): fit(2.2), Run("nominal", 3): fit(0.3)})
-    assert found == ["tau energy scale is pulled by up to −2.4 prior standard deviations by the observed data."]
+    assert len(found) == 1
+    assert "pull nuisance parameters far, in prior standard deviations: tau energy scale (−2.4)." in found[0]
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "places"), [(0.2312, 4), (23.9, 2), (1234.0, 0), (0.0123, 5), (0.0, 4), (np.nan, 4)])
-def test_decimals_show_four_significant_digits(value, places):
+@pytest.mark.parametrize(("value", "places"), [(0.2312, 3), (23.9, 1), (1234.0, 0), (0.0123, 4), (0.0, 3), (np.nan, 3)])
+def test_decimals_show_three_significant_digits(value, places):
     assert findings.decimals(value) == places
 
 
@@ -273,4 +353,4 @@ def test_numbers_have_real_minus_signs_and_dashes_for_what_is_missing():
     assert findings.number(-0.5, 2) == "−0.50"
     assert findings.percent(-0.012) == "−1.2 %"
     assert findings.number(np.nan, 2) == findings.percent(np.nan) == findings.deviations(np.nan) == "–"
-    assert findings.deviations(np.inf) == "> 10 σ"
+    assert findings.deviations(np.inf) == "> 10 sd"

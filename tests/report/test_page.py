@@ -11,20 +11,9 @@ from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
 from nuisflow.inference import interval_scores
 from nuisflow.report import bootstrap as bootstrap_tables
-from nuisflow.report import tables
-from nuisflow.report.page import (
-    _THEME,
-    TABLES,
-    Material,
-    __file__,
-    budget_rows,
-    context,
-    figure_key,
-    inline,
-    note_groups,
-    render,
-    yield_tables,
-)
+from nuisflow.report import tables, yields
+from nuisflow.report.drawings import _THEME, document, figure_key, inline
+from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
 from nuisflow.report.plots import bootstrap, fits, style, trainings
 from nuisflow.settings import sections
 from nuisflow.slices.report import comparison, report
@@ -120,7 +109,8 @@ def page(text):
 
 
 def test_the_page_needs_nothing_from_outside(page, text):
-    assert [place for place in page.outside if not place.startswith("data:")] == []
+    linked = {place for place in page.outside if re.fullmatch(r"(comparison|trainings)/[a-z0-9_/]+\.(csv|pdf)", place)}
+    assert set(page.outside) == linked  # files beside the page, which it can be read without
     assert not re.search(r"@import|url\((?!#)|<link|<iframe|https?://", text.replace("http://www.w3.org", ""))
 
 
@@ -142,7 +132,15 @@ def test_every_training_has_its_row_and_section(page, settings):
 
 
 def test_the_headline_comes_before_everything_else(text):
-    places = [text.index(part) for part in ("smallest expected uncertainty", 'id="comparison"', "<svg", 'id="budgets"')]
+    first = (
+        "Observed: μ = ",
+        "smallest expected uncertainty",
+        'id="observed"',
+        'id="comparison"',
+        "<svg",
+        'id="budgets"',
+    )
+    places = [text.index(part) for part in first]
     places += [
         text.index(f'id="{part}"') for part in ("tests", "breakdown", "trainings", "yields", "notes", "configuration")
     ]
@@ -170,7 +168,7 @@ def test_pseudo_experiments_at_random_true_values_have_their_section(material, s
     )
     words = " ".join(" ".join(Page(shown).text).split())
     first = table[table["training"] == table["training"][0]]
-    assert f"{100 * first['coverage'].mean():.2f} ± {100 * first['coverage_error'].mean():.2f} %" in words
+    assert f"{100 * first['coverage'].mean():.1f} ± {100 * first['coverage_error'].mean():.1f} %" in words
     assert "4 sets of 25 pseudo-experiments" in words
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
 
@@ -179,8 +177,8 @@ def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
     ranked = material.tables["trainings"]
     best = ranked[ranked["data"] == "asimov"].iloc[0]
     words = " ".join(" ".join(page.text).split())
-    assert f"{best['sigma']:.4f} ± {best['sigma_spread']:.4f}" in words
-    assert f"{best['auc']:.4f}" in words
+    assert f"{best['sigma']:.3f} ± " in words
+    assert f"{best['auc']:.3f}" in words
 
 
 def test_labels_of_the_user_are_text_and_never_markup(material, settings):
@@ -257,13 +255,60 @@ def test_budgets_that_differ_are_pointed_out(material, settings):
 
 
 def test_yields_add_up_to_their_total(material, settings):
-    tables = yield_tables(material.fits, settings)
+    tables = yields.tables(material.fits, settings)
     assert [table["label"] for table in tables] == ["signal region", "control region"]
-    assert tables[0]["training"] == "nominal"
+    assert tables[0]["after"] == list(settings.trainings.values())
     rows = dict(tables[0]["rows"])
-    numbers = {name: float(cells[0].replace(",", "")) for name, cells in rows.items()}
+    numbers = {name: float(cells[-1].split()[0].replace(",", "")) for name, cells in rows.items() if cells[-1]}
     assert sum(numbers[name] for name in ("H→ττ", "Z→ττ", "tt̄", "diboson")) == pytest.approx(numbers["total"], rel=1e-3)
-    assert "data" in rows
+    fit = material.fits[Run(list(settings.trainings)[-1], 1)]["observed"]
+    assert rows["total"][-1] == yields.with_error(*fit["yields"]["postfit"]["signal"]["sums"]["total"])
+    assert " ± " in rows["total"][-1]
+    assert float(rows["data"][-1].replace(",", "")) == sum(fit["yields"]["postfit"]["signal"]["data"])
+
+
+def test_the_error_of_a_yield_decides_its_digits():
+    assert yields.with_error(1234.567, 12.34) == "1,235 ± 12"
+    assert yields.with_error(12.345, 0.5678) == "12.35 ± 0.57"
+    assert yields.with_error(1234.567, 0.0) == "1,235"
+
+
+def test_every_figure_and_table_links_to_its_file(page, settings):
+    places = set(page.outside)
+    assert {f"comparison/{name}.csv" for name in ("trainings", "summary", "limits", "breakdown", "coverage")} <= places
+    assert document("comparison", "uncertainties") in places
+    assert {f"trainings/{name}/figures/pulls.pdf" for name in settings.trainings} <= places
+
+
+def test_what_the_data_say_comes_before_any_comparison_and_the_signal_is_not_confused_with_it(text, page):
+    observed = text[text.index('id="observed"') : text.index('id="comparison"')]
+    for words in ("significance<br>of the signal (σ)", "upper limit", "χ² by region", "goodness of fit"):
+        assert words in observed
+    compared = text[text.index('id="comparison"') : text.index('id="budgets"')]
+    assert "is it really worse?" in compared
+    assert "σ undecided" not in " ".join(page.text)
+
+
+def test_trainings_stand_in_the_order_of_the_configuration_but_for_the_two_rankings(material, settings):
+    found, labels = context(material, settings), list(settings.trainings.values())
+    ordered = [found["comparison"]["observed"], found["tests"]["asimov"], found["tests"]["observed"], found["sections"]]
+    assert [[row["label"] for row in rows] for rows in ordered] == [labels] * 4
+    assert found["breakdown"]["sigma"]["names"] == found["impacts"]["impact"]["names"] == labels
+    assert found["displaced"]["names"] == [row["label"] for row in found["budgets"]["rows"]] == labels
+    ranked = [row["label"] for row in found["comparison"]["asimov"]]
+    assert ranked == list(material.tables["trainings"].query("data == 'asimov'")["label"]) != labels
+
+
+def test_one_training_alone_is_not_compared(material, settings):
+    tables = {
+        name: table[table["training"] == "nominal"] if "training" in table else table
+        for name, table in material.tables.items()
+    }
+    fits = {run: fit for run, fit in material.fits.items() if run.training == "nominal"}
+    chosen = settings.model_copy(update={"trainings": {"nominal": "Nominal"}})
+    alone = render(TEMPLATE, material._replace(tables=tables, fits=fits, notes=[], figures={}), chosen)
+    for words in ("is it really worse?</th>", "to the<br>best", "most robust", "has the smallest"):
+        assert words not in alone
 
 
 def test_shares_of_the_variance_are_those_of_the_breakdown(material, settings):
@@ -291,9 +336,10 @@ def test_robustness_has_a_row_per_training_and_a_coverage_per_point(material, se
     worst = material.tables["robustness"].set_index("training")["worst_error"]
     for name, label in settings.trainings.items():
         assert label in section
-        assert f"{worst[name]:.4f}" in section or f"{worst[name]:.3f}" in section
+        assert f"{worst[name]:.3f}" in section or f"{worst[name]:.2f}" in section
     assert "energy scale 1 +1 σ" in section
-    assert "is the most robust" in text[: text.index('id="comparison"')]
+    assert "has the smallest error" in text[: text.index('id="comparison"')]
+    assert "of 4 points" in section
 
 
 def test_coverage_at_nominal_and_its_warnings_know_nothing_of_displaced_points(material, settings):
@@ -302,9 +348,9 @@ def test_coverage_at_nominal_and_its_warnings_know_nothing_of_displaced_points(m
     found = context(material._replace(tables={**material.tables, "coverage": bad}), settings)
     assert len(found["coverage"]) == len(settings.trainings) * 3
     assert not any(row["off"] for row in found["coverage"])
-    warnings = [text for text in found["warnings"] if "too rarely" in text]
-    assert len(warnings) == len(settings.trainings)
-    assert all("where nature is displaced" in text for text in warnings)
+    (caution,) = [caution for caution in found["cautions"] if "too rarely" in caution.text]
+    assert caution.text.startswith("Where nature is displaced")
+    assert len(caution.details) == len(settings.trainings)
 
 
 def test_without_displaced_points_there_is_no_section_of_robustness(material, settings):
@@ -338,7 +384,7 @@ def test_repeated_styles_become_one_class():
     assert "metadata" not in found
     assert '<path id="a-m1" d="M 0.12 1">' in found
     assert "1 &lt; 2" in found
-    assert 'style="max-width:100pt"' in found
+    assert 'style="max-width:134pt;min-width:80pt"' in found
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from compare_trainings import compare_trainings
 from nuisflow.comparison import robustness
 from nuisflow.comparison.trainings import undisplaced
+from nuisflow.report import colours
 from nuisflow.report.page import TABLES
 from nuisflow.report.plots import fits, style, templates, trainings
 from nuisflow.report.plots import robustness as plots_robustness
@@ -186,11 +187,12 @@ def test_the_heading_states_luminosity_and_energy_as_far_as_known(settings):
 # --- comparison -----------------------------------------------------------------------------------------------------
 
 
-def test_the_best_training_stands_on_top_and_every_seed_is_a_point(tables, settings):
+def test_trainings_stand_in_the_order_of_the_configuration_and_every_seed_is_a_point(tables, settings):
     figure = trainings.uncertainties(tables["summary"], tables["trainings"], settings)
     ranked = tables["trainings"][tables["trainings"]["data"] == "asimov"]
     axes = figure.axes[0]
-    assert names_of_rows(axes) == list(ranked["label"])
+    assert names_of_rows(axes) == list(settings.trainings.values())
+    assert words(figure.axes[-1]).count("best") == 1
     assert axes.yaxis_inverted()
     seeds = tables["summary"][(tables["summary"]["data"] == "asimov")]
     best = seeds.loc[seeds["training"] == ranked["training"].iloc[0], "sigma"]
@@ -232,7 +234,8 @@ def test_the_lines_of_robustness_are_medians_over_seeds(tables, settings):
     figure = plots_robustness.figure(tables["coverage"], tables["trainings"], settings)
     mine = curves[(curves["variation"] == name) & (curves["training"] == tables["trainings"]["training"].iloc[0])]
     expected = mine.groupby("z")["asimov_bias"].median()
-    best = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3][-1]
+    colour = colours.of_trainings(settings)[tables["trainings"]["training"].iloc[0]].colour
+    (best,) = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3 and line.get_color() == colour]
     assert best.get_xdata().tolist() == [-1, 0, 1]
     assert best.get_ydata() == pytest.approx(expected.to_numpy())
     assert expected[0] == 0
@@ -304,6 +307,43 @@ def test_observed_data_are_points_with_poisson_errors(fit, settings):
     points = figure.axes[0].containers[0]
     assert points[0].get_ydata() == pytest.approx(fit["observed"]["yields"]["prefit"]["signal"]["data"])
     assert figure.legends[0].get_texts()[0].get_text() == "data"
+
+
+def test_data_beyond_a_ratio_panel_are_arrows_at_its_edge_and_others_are_not(settings):
+    fit = small([5.0, 5.0, 5.0, 0.0], [15.0, 15.0, 15.0, 0.0])
+    for stage in fit["asimov"]["yields"].values():
+        stage["signal"]["data"] = [90, 22, 0, 3]
+    figure = templates.stacked({"observed": fit["asimov"]}, "signal", settings)
+    axes = figure.axes[2]
+    assert axes.get_ylim() == pytest.approx((-0.05, 2.05))
+    arrows = {line.get_marker(): line for line in axes.lines if line.get_marker() in (6, 7)}
+    assert arrows[6].get_xdata().tolist() == [0.5, 3.5]  # far above, and where nothing is expected
+    assert set(arrows[6].get_ydata()) == {axes.get_ylim()[1]}
+    assert not arrows[6].get_clip_on()
+    assert 7 not in arrows  # a bin without data is a point at 0
+
+
+def test_the_panels_of_a_stack_fill_the_figure_with_and_without_arrows(fit, settings):
+    for content in (fit, {"observed": None, "asimov": fit["asimov"]}):
+        figure = templates.stacked(content, "signal", settings)
+        figure.draw_without_rendering()
+        assert sum(axes.get_position().width for axes in figure.axes[:2]) > 0.5
+
+
+def test_a_training_has_one_colour_in_all_figures(tables, settings):
+    looks = colours.of_trainings(settings)
+    assert len({(look.colour, look.line) for look in looks.values()}) == len(looks)
+    figures = [
+        trainings.uncertainties(tables["summary"], tables["trainings"], settings),
+        trainings.signal_strength(tables["summary"], tables["trainings"], settings),
+        trainings.coverage(undisplaced(tables["coverage"]), tables["trainings"], settings),
+        plots_robustness.figure(tables["coverage"], tables["trainings"], settings),
+    ]
+    expected = {look.colour for look in looks.values()}
+    for figure in figures:
+        drawn = {line.get_color() for axes in figure.axes for line in axes.lines if line.get_marker() != "None"}
+        drawn |= {line.get_color() for axes in figure.axes for line in axes.lines if len(line.get_xdata()) > 2}
+        assert expected <= drawn
 
 
 @pytest.mark.parametrize(("blinded", "word"), [(True, "blinded"), (False, "expected")])
@@ -400,7 +440,8 @@ def test_forty_pulls_can_be_read(fit, settings):
 def test_parameters_without_constraint_are_written_as_numbers(fit, settings):
     axes = fits.pulls(fit, settings).axes[0]
     mu = fit["observed"]["parameters"][0]
-    assert f"{mu['value']:.3f} ± {mu['error']:.3f}" in words(axes)
+    assert 0.1 < mu["error"] < 0.995  # two digits are two decimals
+    assert f"{mu['value']:.2f} ± {mu['error']:.2f}" in words(axes)
 
 
 def test_pulls_without_mc_statistics_have_one_panel(fit, settings):

@@ -67,10 +67,11 @@ def results():
     return {name: pd.DataFrame(content) for name, content in columns.items()}
 
 
-def test_tests_stand_in_the_order_of_the_expected_uncertainty():
+def test_tests_stand_in_the_order_of_the_configuration():
     found = tables.tested(results(), "observed", SETTINGS)
-    assert [row["label"] for row in found] == ["Trees", "Nominal"]
-    assert found[0]["significance"] == "5.00"
+    assert [row["label"] for row in found] == list(SETTINGS.trainings.values()) == ["Nominal", "Trees"]
+    found = found[::-1]
+    assert found[0]["significance"] == "5.0"
     assert found[0]["limit_expected"] == "0.400"
     assert found[0]["limit_observed"] == "0.600"
     assert found[0]["bands"] == ["0.430 to 0.860", "0.215 to 1.075"]
@@ -82,7 +83,7 @@ def test_tests_that_were_not_made_are_dashes():
     made = results()
     names = ["significance", "limit_expected", "limit_observed", "interval_remarks", "simulated_events"]
     made["summary"][names] = np.nan
-    (row, _) = tables.tested(made | {"limits": made["limits"].iloc[:0]}, "asimov", SETTINGS)
+    (_, row) = tables.tested(made | {"limits": made["limits"].iloc[:0]}, "asimov", SETTINGS)
     assert {row[name] for name in ("significance", "limit_expected", "remarks", "events")} == {"–"}
     assert row["bands"] == ["–", "–"]
 
@@ -95,13 +96,13 @@ def test_trainings_whose_fits_failed_have_no_tests():
 
 def test_both_methods_of_the_breakdown_show_their_own_numbers_and_sums():
     frozen, observed = (tables.breakdown_table(results(), SETTINGS, method) for method in tables.METHODS)
-    assert frozen["names"] == observed["names"] == ["Trees", "Nominal"]
-    assert dict(frozen["rows"])["scales"] == [("0.100", 25.0), ("0.150", 25.0)]
-    assert dict(observed["rows"])["scales"] == [("0.120", 36.0), ("0.180", 36.0)]
+    assert frozen["names"] == observed["names"] == ["Nominal", "Trees"]
+    assert dict(frozen["rows"])["scales"] == [("0.150", 25.0), ("0.100", 25.0)]
+    assert dict(observed["rows"])["scales"] == [("0.180", 36.0), ("0.120", 36.0)]
     assert dict(observed["rows"])["normalisations"][0] == ("–", 0.0)
     assert (
-        dict(observed["totals"])["sum in quadrature"][0][0]
-        == dict(observed["totals"])["total (Hessian)"][0][0]
+        dict(observed["totals"])["sum in quadrature"][1][0]
+        == dict(observed["totals"])["total (Hessian)"][1][0]
         == "0.200"
     )
 
@@ -143,6 +144,6 @@ def test_the_spread_between_members_stands_apart_from_the_total():
         assert table["rows"] == tables.breakdown_table(results(), SETTINGS, method)["rows"]
         assert table["totals"] == tables.breakdown_table(results(), SETTINGS, method)["totals"]
     assert tables.breakdown_table(found, SETTINGS)["apart"] == [
-        ("epistemic spread (not part of the total)", ["0.095", "–"])
+        ("epistemic spread (not part of the total)", ["–", "0.095"])
     ]
     assert table["apart"] == plain["apart"] == []

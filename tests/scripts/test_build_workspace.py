@@ -2,8 +2,7 @@
 
 import pyhf
 import pytest
-from tests.templates import test_filling as test_templates
-from tests.templates import test_workspaces
+from tests.templates import test_filling, test_workspaces
 
 from build_workspace import build_workspace
 from fill_templates import fill_templates
@@ -39,8 +38,8 @@ def test_after_an_error_nothing_is_written(tmp_path):
 
 def test_from_events_to_a_fit(tmp_path):
     """The two rules together: fill templates, build the workspace, fit it, and find the signal put in."""
-    paths, scores = test_templates.write(tmp_path / "in")
-    filling = sections.plain(test_templates.filling())
+    paths, scores = test_filling.write(tmp_path / "in")
+    filling = sections.plain(test_filling.filling())
     fill_templates(paths, scores, tmp_path / "templates.json", tmp_path / "notes.json", settings=filling)
     variations = {
         "tes": {"kind": "shift", "shift": "tes", "size": 0.01, "processes": ["higgs", "z"]},

@@ -1,5 +1,6 @@
 """Tests of the scripts fill_conditional and fit_conditional, as the workflow calls them, on simulated events."""
 
+import ingesting
 import numpy as np
 import pytest
 import torch
@@ -63,8 +64,9 @@ def filled(tmp_path_factory):
     folder, settings = tmp_path_factory.mktemp("toy"), configured("kept")
     dask, raw, paths = configuration.Dask.model_validate(ONE), {}, {}
     for sample in settings.samples:
-        raw[sample] = [folder / "raw" / f"{sample}.root"]
-        simulate_events(raw[sample][0], settings=sections.plain(simulation(settings, sample)))
+        simulated = folder / "raw" / f"{sample}.root"
+        simulate_events(simulated, settings=sections.plain(simulation(settings, sample)))
+        raw[sample] = ingesting.of_files([simulated], settings.dataset)
         for name in [*shifted_names(settings, sample), *points.folders(settings, sample)]:
             paths[name, sample] = folder / "events" / name / f"{sample}.parquet"
             parts = selection.process(raw[sample], processing(settings, sample, name), dask)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.templates import test_filling as test_templates
+from tests.templates import test_filling
 
 from fill_templates import fill_templates
 from nuisflow.settings import sections
@@ -12,9 +12,9 @@ from nuisflow.templates.filling import TemplateError
 
 
 def run(folder, events=None, name="templates"):
-    paths, scores = test_templates.write(folder / "in", events)
+    paths, scores = test_filling.write(folder / "in", events)
     output, notes = folder / f"{name}.json", folder / f"{name}_notes.json"
-    fill_templates(paths, scores, output, notes, settings=sections.plain(test_templates.filling()))
+    fill_templates(paths, scores, output, notes, settings=sections.plain(test_filling.filling()))
     return output, notes
 
 
@@ -26,7 +26,7 @@ def test_it_writes_histograms_that_any_uhi_library_reads(tmp_path):
     assert list(histograms["signal"].axes["process"]) == ["higgs", "z", "tt", "data"]
     variations = ["nominal", "tes_up", "tes_down", "pileup_up", "pileup_down"]
     assert list(histograms["signal"].axes["variation"]) == variations
-    columns = test_templates.selected(test_templates.all_events(), [("tes_up", "higgs")], "signal")
+    columns = test_filling.selected(test_filling.all_events(), [("tes_up", "higgs")], "signal")
     content = templates.content(histograms["signal"], "higgs", "tes_up")
     assert content.values.sum() == pytest.approx(columns["weight"].sum())
 
@@ -46,7 +46,7 @@ def test_twice_the_same_events_are_the_same_bytes(tmp_path):
 
 
 def test_after_an_error_nothing_is_written(tmp_path):
-    events = test_templates.all_events()
+    events = test_filling.all_events()
     events["tes_up", "z"]["weight"][3] = np.nan
     with pytest.raises(TemplateError, match=r"z.parquet: weight is NaN or infinite"):
         run(tmp_path, events)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from nuisflow.events import scored_events
 from nuisflow.learning import loop
 from nuisflow.learning.classifier import Classifier
 from nuisflow.storage import event_files
@@ -49,6 +50,20 @@ def test_scores_are_in_the_order_of_the_files_and_of_their_rows(made, tmp_path):
         events = {name: values.to_numpy() for name, values in pd.read_parquet(path).items()}
         assert np.array_equal(chosen["score"], classifier.score(events))
     assert table["sample"].ne(table["sample"].shift()).sum() == 2  # s, b: one after the other
+
+
+def test_there_may_be_more_samples_than_a_small_integer_counts(made, tmp_path):
+    events = [made / "nominal" / "s.parquet"]
+    for number in range(140):
+        (tmp_path / "nominal").mkdir(exist_ok=True)
+        (tmp_path / "nominal" / f"s{number}.parquet").symlink_to(events[0])
+    paths = [tmp_path / "nominal" / f"s{number}.parquet" for number in range(140)]
+    output = tmp_path / "scores.parquet"
+    score_events(made / "model.pt", paths, output, settings=SCORING, dask=ONE | {"chunk_size": 10_000}, device="cpu")
+    names = pd.read_parquet(output, columns=["sample"])["sample"]
+    assert list(names.unique()) == [f"s{number}" for number in range(140)]
+    found = scored_events.blocks(output, ["nominal"], [f"s{number}" for number in range(140)])
+    assert found["nominal", "s139"] == (139 * 1500, 140 * 1500)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import gaussians
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,14 +10,12 @@ from train_network import train_network
 
 
 def written(folder, number=600):
-    """Write the raw files of two classes, signal in two pieces; return them by sample."""
+    """Write the events of two classes; return their files by sample."""
     signal, background = gaussians.columns(number, (1, 1), 1), gaussians.columns(number, (0, 0), 2)
-    files = {"signal": [folder / "s0.parquet", folder / "s1.parquet"], "background": [folder / "b.parquet"]}
-    table = pd.DataFrame(signal)[["x", "y", "w"]]
-    table[:400].to_parquet(files["signal"][0])
-    table[400:].to_parquet(files["signal"][1])
-    pd.DataFrame(background)[["x", "y", "w"]].to_parquet(files["background"][0])
-    return files
+    return {
+        name: ingesting.of_table(folder / f"{name}.arrow", pd.DataFrame(columns)[["x", "y", "w"]])
+        for name, columns in (("signal", signal), ("background", background))
+    }
 
 
 def plain(training, **learning):
@@ -49,9 +48,9 @@ def test_the_history_has_one_row_per_fold_and_epoch(tmp_path):
 
 def test_an_error_leaves_no_file_behind(tmp_path):
     raw = written(tmp_path)
-    table = pd.read_parquet(raw["signal"][0])
-    table.loc[3, "x"] = np.nan
-    table.to_parquet(raw["signal"][0])
+    columns = ingesting.whole(raw["signal"])
+    columns["x"][3] = np.nan
+    ingesting.of_columns(raw["signal"], columns)
     with pytest.raises(ValueError, match=r"'signal'.*'x'"):
         train_network(
             raw, tmp_path / "out" / "model.pt", tmp_path / "out" / "h.csv", settings=plain({"strategy": "nominal"})

@@ -144,14 +144,14 @@ def test_a_configuration_that_is_no_mapping_is_refused(content):
 
 def test_broken_yaml_is_named(tmp_path):
     (tmp_path / "broken.yaml").write_text("analysis: [")
-    with pytest.raises(ConfigurationError, match=r"broken\.yaml: not valid YAML"):
+    with pytest.raises(ConfigurationError, match=r"broken\.yaml: line 1, column 12: not valid YAML"):
         reading.load(tmp_path / "broken.yaml")
 
 
 def test_a_name_that_stands_twice_is_an_error(tmp_path):
     text = (ROOT / "config" / "config.yaml").read_text()
     (tmp_path / "twice.yaml").write_text(text.replace("  jes: {kind", "  tes: {kind"))
-    with pytest.raises(ConfigurationError, match=r"twice\.yaml: line \d+: 'tes' is there twice"):
+    with pytest.raises(ConfigurationError, match=r"twice\.yaml: line \d+, column 3: 'tes' is there twice"):
         reading.load(tmp_path / "twice.yaml")
 
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import http.server
-import subprocess
-import sys
 import threading
 
 import pytest
-from analyses import changed, shipped
-from test_workflow import FLAT, copy_project
+from analyses import FLAT, changed, shipped
+from projects import copy_project, snakemake
 
 from nuisflow.settings.checks import downloads, paths, reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -153,21 +151,11 @@ def test_where_files_come_from_changes_no_result():
     from nuisflow.slices import events
 
     plain, fetched = (reading.check(changed(shipped("higgsml"), *c)) for c in ([("dataset.download", {})], []))
-    assert events.conversion(plain, "signal") == events.conversion(fetched, "signal")
+    assert events.ingestion(plain, "signal") == events.ingestion(fetched, "signal")
     assert events.processing(plain, "signal", "tes_up") == events.processing(fetched, "signal", "tes_up")
 
 
 # --- the workflow
-
-
-def run(project, content, *arguments):
-    import yaml
-
-    (project / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "1", *arguments]
-    return subprocess.run(
-        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
 
 
 @pytest.mark.slow
@@ -175,14 +163,14 @@ def run(project, content, *arguments):
 def test_the_workflow_fetches_what_is_missing_once_and_reports_what_it_cannot_get(server, tmp_path):
     project = copy_project(tmp_path)
     goal = "results/flat/raw/s.parquet"
-    wrong = run(project, analysis("data", server, sha256="0" * 64), "--", goal)
+    wrong = snakemake(project, analysis("data", server, sha256="0" * 64), "--", goal)
     assert wrong.returncode != 0
     assert "ERROR in fetch_file" in wrong.stdout
     assert not list((project / "data").glob("*"))
-    done = run(project, analysis("data", server), "--", goal)
+    done = snakemake(project, analysis("data", server), "--", goal)
     assert done.returncode == 0, done.stdout
     assert (project / "data" / "s.csv").read_bytes() == CONTENT["s.csv"]
     assert not (project / "data" / "b.csv").exists()  # nobody asked for it
-    forced = run(project, analysis("data", "http://127.0.0.1:1"), "--dry-run", "--forceall", "--", goal)
+    forced = snakemake(project, analysis("data", "http://127.0.0.1:1"), "--dry-run", "--forceall", "--", goal)
     assert "Convert s" in forced.stdout
     assert "Fetch" not in forced.stdout  # the file is there

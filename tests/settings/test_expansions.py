@@ -8,9 +8,11 @@ import pytest
 from analyses import changed
 
 from nuisflow.events import selection
+from nuisflow.settings import points
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.settings.configuration import Dask
+from nuisflow.settings.configuration import Dask, Part
+from nuisflow.slices import reweighting
 from nuisflow.slices.events import processing
 
 CONTENT = {
@@ -48,12 +50,14 @@ def check(*changes):
 
 def test_an_estimate_is_data_of_the_sideband_minus_simulation_there_without_signal():
     settings = check()
-    made = {name: sample for name, sample in settings.samples.items() if sample.process == "qcd"}
-    assert {name: (sample.weight, sample.train) for name, sample in made.items()} == {
-        "qcd_data": ("1.5", True),
-        "qcd_minus_z_low": ("-1.5 * (2 * w)", False),
-        "qcd_minus_z_high": ("-1.5 * (2 * w)", False),
+    made = {name: sample for name, sample in settings.samples.items() if name.startswith("qcd")}
+    assert {name: (sample.process, sample.weight, sample.train) for name, sample in made.items()} == {
+        "qcd_data": ("qcd", "1.5", True),
+        "qcd_minus_z_low": ("qcd_minus_z", "-1.5 * (2 * w)", False),
+        "qcd_minus_z_high": ("qcd_minus_z", "-1.5 * (2 * w)", False),
     }
+    assert list(settings.processes) == ["higgs", "z", "qcd", "qcd_minus_z"]
+    assert points.parts(settings) == {"qcd_minus_z": Part(of="qcd", subtracts="z")}
     assert made["qcd_minus_z_low"].selection == "(mass < 50) & (sign > 0)"
     assert settings.samples["z_low"].selection == "(mass < 50) & (sign < 0)"
     assert settings.samples["data"].selection == "(sign < 0)"
@@ -61,8 +65,64 @@ def test_an_estimate_is_data_of_the_sideband_minus_simulation_there_without_sign
 
 def test_the_transfer_factor_has_an_uncertainty_of_its_own_or_none():
     transfer = check().variations["qcd_transfer"]
-    assert (transfer.kind, transfer.size, transfer.processes, transfer.group) == ("rate", 0.2, ("qcd",), "rates")
+    assert (transfer.kind, transfer.size, transfer.group) == ("rate", 0.2, "rates")
+    assert transfer.processes == ("qcd", "qcd_minus_z")
+    assert check(("processes.qcd.estimate.size", [0.3, -0.2])).variations["qcd_transfer"].sides == (1.3, 0.8)
     assert not check(("processes.qcd.estimate.size", None)).variations
+
+
+VARIATIONS = {
+    "everything": {"kind": "weight", "up": "1 + 0.01 * mass"},
+    "of_z": {"kind": "rate", "size": 0.1, "processes": ["z"]},
+    "of_higgs": {"kind": "rate", "size": 0.1, "processes": ["higgs"]},
+    "of_qcd": {"kind": "shift", "columns": {"mass": "mass * (1 + 0.1 * z)"}, "processes": ["qcd"]},
+    "generator": {"kind": "two_point", "up": ["z_other"], "held_out": ["z_third"]},
+    "other_higgs": {"kind": "two_point", "up": ["higgs_other"]},
+}
+OTHERS = [("z_other", "z"), ("z_third", "z"), ("higgs_other", "higgs")]
+ALTERNATIVES = [(f"samples.{n}", {"process": p, "files": [f"{n}.parquet"], "weight": "w"}) for n, p in OTHERS]
+
+
+def test_variations_leave_the_data_of_an_estimate_alone_unless_they_name_it():
+    found = check(("variations", VARIATIONS), *ALTERNATIVES).variations
+    assert {name: found[name].processes for name in ("everything", "of_z", "of_higgs", "of_qcd")} == {
+        "everything": ("higgs", "z", "qcd_minus_z"),
+        "of_z": ("z", "qcd_minus_z"),
+        "of_higgs": ("higgs",),
+        "of_qcd": ("qcd", "qcd_minus_z"),
+    }
+
+
+def test_alternative_samples_are_alternatives_in_the_sideband_too_but_not_those_of_the_signal():
+    settings = check(("variations", VARIATIONS), *ALTERNATIVES)
+    assert settings.variations["generator"].up == ("z_other", "qcd_minus_z_other")
+    assert settings.variations["generator"].held_out == ("z_third", "qcd_minus_z_third")
+    assert settings.variations["other_higgs"].up == ("higgs_other",)
+    assert settings.samples["qcd_minus_z_other"].selection == "(sign > 0)"
+    assert settings.samples["z_other"].selection == "(sign < 0)"
+    assert points.affected(settings, "generator") == ("z", "qcd_minus_z")
+
+
+def test_reweighted_events_have_their_ratios_in_the_sideband_too_which_no_classifier_learns_from():
+    reweighted = {"generator": VARIATIONS["generator"] | {"reweight": True}}
+    settings = check(("variations", reweighted), *ALTERNATIVES[:2])
+    assert settings.variations["generator"].processes == ("z", "qcd_minus_z")
+    assert settings.samples["qcd_minus_z_low"].ratios == settings.samples["z_low"].ratios
+    assert reweighting.reweighted_samples(settings, "generator") == ["z_low", "z_high", "z_other"]
+
+
+def test_the_data_of_an_estimate_are_read_as_data():
+    settings = check()
+    assert [name for name, sample in settings.samples.items() if sample.is_data] == ["data", "qcd_data"]
+
+
+def test_without_estimates_variations_stay_as_they_are_written():
+    assert (
+        check(("variations", {"everything": VARIATIONS["everything"]}), ("processes.qcd", None))
+        .variations["everything"]
+        .processes
+        is None
+    )
 
 
 def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
@@ -72,7 +132,7 @@ def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
         tables[name] = pd.DataFrame(columns | {"w": random.uniform(0.1, 0.3, size)})
         tables[name].to_parquet(tmp_path / f"{name}.parquet")
     settings, total = check(), 0.0
-    for name in (name for name, sample in settings.samples.items() if sample.process == "qcd"):
+    for name in (name for name in settings.samples if name.startswith("qcd")):
         path = tmp_path / ("data.parquet" if name == "qcd_data" else "z.parquet")
         parts = selection.process([path], processing(settings, name, "nominal"), Dask())
         total += sum(part["weight"].sum() for part in parts)
@@ -95,6 +155,15 @@ def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
         ),
         ([("processes.qcd.estimate.sideband", "sgn > 0")], r"'sgn', which is no column; did you mean 'sign'"),
         ([("samples.z_low.ratios", ["a.parquet"])], r"samples.z_low.ratios: is made by a two_point variation"),
+        ([("samples.z_low.recorded", True)], r"samples.z_low.recorded: is made by an estimate"),
+        ([("processes.z.part", {"of": "z", "subtracts": "z"})], r"processes.z.part: is made by an estimate"),
+        ([("processes.higgs.role", "background")], r"processes: exactly one has role signal; here: none"),
+        ([("processes.qcd_minus_z", {})], r"makes an entry 'qcd_minus_z', but there is one already"),
+        ([("toys", {"bootstrap": {}})], r"qcd.estimate: toys.bootstrap draws events, .* negative weights; remove one"),
+        (
+            [("variations", {"r": {"kind": "rate", "size": 0.1, "processes": ["z", "qcd"]}})],
+            r"variations.r.processes: names 'qcd' and 'z', whose simulation is subtracted .* leave 'qcd' out",
+        ),
     ],
 )
 def test_a_wrong_estimate_is_named_with_a_remedy(changes, message):

@@ -24,7 +24,7 @@ def every_slice(content):
             jobs[f"train_network {training} {seed}"] = slices.training(settings, training, seed)
             jobs[f"throw_toys {training} {seed}"] = inference.toys(settings, training, seed)
     for name in ("scoring", "filling", "displaced_filling", "workspace", "fit", "comparison", "plots", "report"):
-        jobs[name] = getattr(report if hasattr(report, name) else events, name)(settings)
+        jobs[name] = next(getattr(room, name) for room in (inference, report, slices) if hasattr(room, name))(settings)
     return {job: json.dumps(sections.plain(part)) for job, part in jobs.items()}
 
 

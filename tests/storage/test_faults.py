@@ -170,7 +170,7 @@ def test_a_read_only_results_folder_is_named_and_loses_nothing(copied, mounted):
 def begun(folder, *arguments):
     """Start a run and return it once it holds the results."""
     process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, start_new_session=True, **OPTIONS)
-    for _ in range(1200):
+    for _ in range(6000):
         with contextlib.suppress(OSError, ValueError):
             if json.loads((folder / ".snakemake/nuisflow/toy.lock").read_text())["process"] == process.pid:
                 return process

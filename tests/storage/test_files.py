@@ -1,4 +1,3 @@
-import gzip
 import json
 import os
 import subprocess
@@ -12,111 +11,6 @@ import pytest
 from nuisflow.storage import event_files, files, sources
 
 COLUMNS = {"pt": np.array([1.5, 2.5, 3.5, 4.5]), "njets": np.array([0, 1, 2, 3], dtype=np.int64)}
-
-
-@pytest.fixture(params=["root", "rntuple", "parquet", "csv", "csv.gz"])
-def event_file(request, tmp_path):
-    path = tmp_path / f"events.{'root' if request.param == 'rntuple' else request.param}"
-    table = pd.DataFrame(COLUMNS)
-    match request.param:
-        case "root":
-            event_files.write_root(path, COLUMNS)
-        case "rntuple":
-            import uproot
-
-            with uproot.recreate(path) as root:
-                root.mkrntuple("events", COLUMNS)
-        case "parquet":
-            table.to_parquet(path, row_group_size=3)
-        case _:
-            table.to_csv(path, index=False)
-    return path
-
-
-def whole(path, columns, rows=3):
-    """Return all rows of a file, read piece by piece."""
-    pieces = list(event_files.iterate_rows(path, columns, rows))
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in columns}
-
-
-def test_every_format_gives_the_same_rows_in_one_pass(event_file):
-    for rows in (1, 3, 100):
-        columns = whole(event_file, ["njets", "pt"], rows)
-        assert columns["pt"].tolist() == COLUMNS["pt"].tolist()
-        assert columns["njets"].tolist() == COLUMNS["njets"].tolist()
-
-
-def test_every_binary_format_gives_the_same_rows_in_pieces(event_file):
-    if ".csv" in event_file.name:
-        with pytest.raises(files.FileError, match="read as a whole only"):
-            event_files.count_rows(event_file)
-        return
-    assert event_files.count_rows(event_file) == 4
-    columns = event_files.read_rows(event_file, ["njets", "pt"], 1, 4)
-    assert columns["pt"].tolist() == [2.5, 3.5, 4.5]
-    assert columns["njets"].tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_text_becomes_its_place_among_the_known_names(tmp_path, suffix):
-    path, table = tmp_path / f"events.{suffix}", pd.DataFrame({"label": ["s", "b", "b"], "x": [1, 2, 3]})
-    table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
-    (columns,) = event_files.iterate_rows(path, ["label", "x"], 10, {"label": ("b", "s")})
-    assert columns["label"].tolist() == [1, 0, 0]
-    with pytest.raises(files.FileError, match="column 'label' has 's'; expected a, b"):
-        list(event_files.iterate_rows(path, ["label", "x"], 10, {"label": ("a", "b")}))
-
-
-def test_a_root_file_that_is_replaced_is_read_anew(tmp_path):
-    path = tmp_path / "events.root"
-    for values in (COLUMNS, {"pt": np.array([9.5]), "njets": np.array([7])}):
-        event_files.write_root(path, values)
-        assert event_files.count_rows(path) == len(values["pt"])
-        assert event_files.read_rows(path, ["pt"], 0, len(values["pt"]))["pt"].tolist() == values["pt"].tolist()
-
-
-def test_a_wrong_column_is_named_with_the_file_and_a_suggestion(event_file):
-    with pytest.raises(files.FileError, match=r"events\..*no column 'njet'; did you mean 'njets'"):
-        whole(event_file, ["njet"])
-
-
-def test_a_truncated_file_is_named(event_file):
-    content = event_file.read_bytes()
-    event_file.write_bytes(
-        content[: len(content) // 2] if event_file.suffix != ".csv" else b"\xff\xfe\x00" + content[:9]
-    )
-    with pytest.raises(files.FileError, match=str(event_file)):
-        whole(event_file, ["pt"])
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(files.FileError, match=r"none\.root: no such file"):
-        event_files.count_rows(tmp_path / "none.root")
-
-
-def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    (tmp_path / "events.xlsx").write_text("")
-    with pytest.raises(files.FileError, match=r"\.root, \.parquet"):
-        event_files.count_rows(tmp_path / "events.xlsx")
-
-
-def test_a_wrong_tree_lists_the_trees_there_are(tmp_path):
-    event_files.write_root(tmp_path / "events.root", COLUMNS)
-    with pytest.raises(files.FileError, match="no tree 'Events'; it has events"):
-        event_files.count_rows(tmp_path / "events.root", "Events")
-
-
-def test_a_jagged_or_text_column_is_named(tmp_path):
-    pd.DataFrame({"jets": [[1, 2], [3]], "name": ["a", "b"]}).to_parquet(tmp_path / "events.parquet")
-    for column in ("jets", "name"):
-        with pytest.raises(files.FileError, match=f"column '{column}' is not one number per event"):
-            event_files.read_rows(tmp_path / "events.parquet", [column], 0, 2)
-
-
-def test_a_csv_with_text_among_the_numbers_is_refused(tmp_path):
-    (tmp_path / "events.csv").write_text("pt\n1.0\nabc\n")
-    with pytest.raises(files.FileError, match="'pt' is not one number"):
-        whole(tmp_path / "events.csv", ["pt"])
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -175,13 +69,6 @@ def test_an_unexpected_category_is_named(tmp_path):
     event_files.write_event_parts(path, iter([{"region": np.array([0])}]), {"region": ["old"]})
     with pytest.raises(files.FileError, match="'old'; expected signal"):
         list(event_files.read_event_parts(path, [], {"region": ["signal"]}))
-
-
-def test_a_gzip_that_ends_early_is_named(tmp_path):
-    path = tmp_path / "events.csv.gz"
-    path.write_bytes(gzip.compress(b"pt\n" + b"1.0\n" * 1000)[:-12])
-    with pytest.raises(files.FileError, match=r"events\.csv\.gz: cannot be read"):
-        whole(path, ["pt"])
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path):

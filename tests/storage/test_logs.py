@@ -1,4 +1,6 @@
 import logging
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -61,3 +63,20 @@ def test_a_log_that_cannot_be_opened_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("\nERROR: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_that_is_stopped_during_its_imports_says_nothing_on_the_terminal(monkeypatch):
+    monkeypatch.setenv(logs.PARENT, str(os.getppid()))
+    code = "import os, signal, nuisflow; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=sources.SCRIPTS, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_job_that_is_stopped_later_leaves_its_traceback_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setenv(logs.PARENT, str(os.getpid()))
+    done = run("import os, signal; os.kill(os.getpid(), signal.SIGINT)", tmp_path)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "KeyboardInterrupt" in (tmp_path / "job.log").read_text()

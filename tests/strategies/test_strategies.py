@@ -22,8 +22,14 @@ VARIED = {"strategy": "augmentation", "variations": SHIFT}
 PIVOT = {"strategy": "adversarial", "variations": SHIFT}
 NAMES = list(strategies.STRATEGIES)
 USER_FILE = str(analyses.ROOT / "config" / "examples" / "user_strategy.py")
-REQUIRED = {"clairvoyant": {"at": {"shift": 1.0}}, "optimal": {"density": "gaussian"}, "user": {"file": USER_FILE}}
-TRAINED = [name for name in NAMES if name != "optimal"]
+OBSERVABLE = {"expression": "x + y", "binning": {"low": -4, "high": 6}, "inputs": ("x", "y")}
+REQUIRED = {
+    "clairvoyant": {"at": {"shift": 1.0}},
+    "observable": OBSERVABLE,
+    "optimal": {"density": "gaussian"},
+    "user": {"file": USER_FILE},
+}
+TRAINED = [name for name in NAMES if name not in ("observable", "optimal")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,11 @@ from nuisflow.strategies.strategy import Strategy
 
 EXAMPLE = analyses.ROOT / "config" / "examples" / "user_strategy.py"
 HEAD = "from pydantic import Field\nfrom nuisflow.strategies.strategy import Strategy, Varied\n\n"
-SLOW = HEAD + 'class Slow(Strategy):\n    """Learn slowly."""\n\n    factor: float = Field(0.5, gt=0)\n'
+SLOW = (
+    HEAD
+    + "class Slow(Strategy):\n    factor: float = Field(0.5, gt=0)\n"
+    + "    def loss(self, networks, batch, progress): return super().loss(networks, batch, progress)\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +152,44 @@ def test_the_code_of_a_training_changes_with_the_file_and_not_with_its_comments(
 def test_a_changed_file_is_read_again(tmp_path):
     for factor in (0.5, 0.6):  # within a second, and of the same size
         assert read(written(tmp_path, SLOW.replace("0.5", str(factor))))._chosen.factor == factor
+
+
+LOSS = "    def loss(self, networks, batch, progress): return super().loss(networks, batch, progress)\n"
+
+
+def misspelt(text, old, new):
+    return HEAD + "class Mine(Strategy):\n" + text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (misspelt(LOSS, "def loss", "def los"), r"Mine\.los: training never asks for it; did you mean 'loss'\?"),
+        (misspelt(LOSS, "def loss", "def output_") + LOSS, r"Mine\.output_: .*did you mean 'output'\?"),
+        (
+            misspelt("    @property\n    def member(self): return 2\n", "", "") + LOSS,
+            r"Mine\.member: .*did you mean 'members'\?",
+        ),
+        (
+            "from typing import ClassVar\n" + misspelt("    stop_early: ClassVar[bool] = False\n", "", "") + LOSS,
+            r"Mine\.stop_early: .*did you mean 'stops_early'\?",
+        ),
+        (misspelt(LOSS, "def loss", "def entropy"), "Mine defines nothing that training asks for.*it asks for .*loss"),
+        (misspelt(LOSS, ", progress)", ")"), r"Mine\.loss: is called with \(self, networks, batch, progress\): too many"),
+    ],
+    ids=["method", "beside_a_right_one", "property", "class_variable", "nothing", "arguments"],
+)  # fmt: skip
+def test_what_training_never_asks_for_is_refused_instead_of_training_nominally(tmp_path, text, message):
+    with pytest.raises(pydantic.ValidationError, match=message):
+        read(written(tmp_path, text))
+
+
+def test_helpers_and_other_signatures_that_fit_are_taken(tmp_path):
+    text = HEAD + (
+        "class Mine(Strategy):\n"
+        "    def _los(self): return 1\n"
+        "    def schedule(self, progress): return progress\n"
+        "    def loss(self, networks, batch, *rest): return 'loss'\n"
+        "    def draw(self, generator, size, more=1): return None\n"
+    )
+    assert read(written(tmp_path, text)).loss(None, None, 0.0) == "loss"

@@ -9,6 +9,7 @@ imports and a small job, so that the difference is what the events take.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -22,10 +23,11 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from analyses import shipped
 
+from ingest_events import ingest_events
 from nuisflow.progress import progress
 from nuisflow.settings import configuration, sections
-from nuisflow.slices.events import processing, simulation
-from nuisflow.storage import event_files, files
+from nuisflow.slices.events import ingestion, processing, simulation
+from nuisflow.storage import event_files, files, ingested
 from process_events import process_events
 from simulate_events import simulate_events
 
@@ -45,9 +47,10 @@ def peak() -> float:
 
 
 def simulate(path: Path, events: int) -> None:
-    """Simulate *events* events."""
+    """Simulate *events* events and ingest them."""
     chosen = simulation(settings(), SAMPLE).model_copy(update={"events": events})
-    simulate_events(path, settings=sections.plain(chosen))
+    simulate_events(path.with_suffix(".root"), settings=sections.plain(chosen))
+    ingest_events([path.with_suffix(".root")], path, settings=sections.plain(ingestion(settings(), SAMPLE)), shared={})
 
 
 def settings() -> configuration.Configuration:
@@ -55,21 +58,23 @@ def settings() -> configuration.Configuration:
     return configuration.Configuration.model_validate(shipped("config"))
 
 
-def process(raw: Path, warm: Path, repeats: int, dask: dict[str, Any]) -> dict[str, float]:
-    """Process the file *raw* several times over, after the small file *warm*, in this process."""
+def process(raw: Path, warm: Path, dask: dict[str, Any]) -> dict[str, float]:
+    """Process the file *raw* after the small file *warm*, in this process."""
     job = sections.plain(processing(settings(), SAMPLE, VARIATION))
     output = raw.with_suffix(".parquet")
-    process_events([warm], output, settings=job, dask=dask)
+    process_events(warm, output, settings=job, dask=dask)
     baseline, begin = peak(), time.process_time()
-    process_events([raw] * repeats, output, settings=job, dask=dask)
+    process_events(raw, output, settings=job, dask=dask)
     spent = time.process_time() - begin
-    rows = {"events": repeats * event_files.count_rows(raw), "selected": event_files.count_rows(output)}
+    rows = {"events": ingested.open(raw).rows, "selected": event_files.count_rows(output)}
     return rows | {"baseline_mb": baseline, "peak_mb": peak(), "cpu_seconds": spent}
 
 
 def measured(raw: Path, warm: Path, repeats: int, dask: dict[str, Any] | None = None) -> dict[str, float]:
-    """Process the file *raw* several times over in a fresh process; return events, peak memory and CPU seconds."""
-    job = json.dumps([str(raw), str(warm), repeats, dask or {}])
+    """Process the rows of *raw* several times over in a fresh process; return events, peak memory and CPU seconds."""
+    many = raw.with_name("many.arrow")
+    ingested.write(many, itertools.repeat(ingested.open(raw).read(list(ingested.open(raw).columns)), repeats))
+    job = json.dumps([str(many), str(warm), dask or {}])
     done = subprocess.run([sys.executable, __file__, "--job", job], capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -80,7 +85,7 @@ def study(millions: tuple[int, ...], size: int = 1_000_000, dask: dict[str, Any]
     import pandas as pd  # here: the jobs do without
 
     with tempfile.TemporaryDirectory() as folder:
-        raw, warm = (Path(folder) / name for name in ("raw.root", "warm.root"))
+        raw, warm = (Path(folder) / name for name in ("raw.arrow", "warm.arrow"))
         simulate(raw, size)
         simulate(warm, 1000)
         return pd.DataFrame(
@@ -97,8 +102,8 @@ def main() -> None:
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
-        raw, warm, repeats, dask = json.loads(options.job)
-        print(json.dumps(process(Path(raw), Path(warm), repeats, dask)))
+        raw, warm, dask = json.loads(options.job)
+        print(json.dumps(process(Path(raw), Path(warm), dask)))
         return
     table = study(tuple(options.millions), dask={"workers": options.workers})
     options.output.mkdir(parents=True, exist_ok=True)

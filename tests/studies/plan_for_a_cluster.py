@@ -57,7 +57,6 @@ class Rates:
     raw_mb: float
     events_mb: float  # per million selected events
     scores_mb: float
-    training_mb: float  # memory per million raw events
     training: float  # CPU seconds per million events seen
 
 
@@ -69,7 +68,6 @@ def rates(stages: pd.DataFrame, seen: float) -> Rates:
 
     process, score, fill = last("process_events"), last("score network"), last("fill_templates")
     train = stages[stages["stage"] == "train network"].sort_values("millions")
-    memory = np.polyfit(train["millions"], train["peak_mb"], 1)[0]
     return Rates(
         process=process["cpu_seconds"] / process["millions"],
         score=score["cpu_seconds"] / score["selected_millions"],
@@ -77,7 +75,6 @@ def rates(stages: pd.DataFrame, seen: float) -> Rates:
         raw_mb=process["raw_mb"] / process["millions"],
         events_mb=process["events_mb"] / process["selected_millions"],
         scores_mb=score["scores_mb"] / score["selected_millions"],
-        training_mb=float(memory),
         training=train["cpu_seconds"].min() / (2 * seen / 1e6),
     )
 
@@ -128,8 +125,6 @@ def plan(chosen: Plan, measured: Rates, scale: pd.DataFrame) -> dict[str, float]
         **{f"{what} [TB]": value for what, value in space.items()},
         "largest file of events [GB]": chosen.largest * kept * measured.events_mb / 1e3,
         "a file of scores [GB]": space["scores"] / repetitions * 1e3,
-        "memory of a training on everything [GB]": million * measured.training_mb / 1e3,
-        "memory of a training on a part [GB]": chosen.trained / 1e6 * measured.training_mb / 1e3,
         "core hours": sum(hours.values()),
         "cost of computing": sum(hours.values()) * chosen.price,
         "cost of a month of space": sum(space.values()) * chosen.price_of_space,

@@ -6,7 +6,7 @@ the disk has room. Every stage runs in a fresh process on the file of the stage 
 
 - ``process_events``: all sizes;
 - ``score_events``: a network (64, 64) and boosted trees, ``fill_templates``: as many as ``--scored`` allows;
-- ``train_network`` holds the raw events of its samples in memory: as many as ``--trained`` allows.
+- ``train_network``: as many as ``--trained`` allows (`memory_of_training.py` goes further).
 
 CPU seconds are those of the stage after a small job of its kind (imports do not count), memory is the peak of the
 process (VmHWM) and what it was after the small job.
@@ -15,6 +15,7 @@ process (VmHWM) and what it was after the small job.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -30,12 +31,13 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT / "tests" /
 from analyses import shipped
 from memory_of_events import peak
 
+from ingest_events import ingest_events
 from nuisflow.settings import configuration, sections
 from nuisflow.slices import inference
 from nuisflow.slices import training as slices
-from nuisflow.slices.events import processing, simulation
+from nuisflow.slices.events import ingestion, processing, simulation
 from nuisflow.slices.training import scoring
-from nuisflow.storage import event_files, files
+from nuisflow.storage import event_files, files, ingested
 from simulate_events import simulate_events
 
 MILLIONS = (0.1, 0.3, 1, 3, 10, 30, 50)
@@ -59,21 +61,29 @@ def settings(seen: int = BUDGET) -> configuration.Configuration:
 
 
 def simulate(folder: Path, sample: str, events: int) -> Path:
-    """Simulate *events* events of *sample*."""
-    path = folder / f"{sample}_{events}.root"
+    """Simulate *events* events of *sample* and ingest them."""
+    raw, path = (folder / f"{sample}_{events}.{suffix}" for suffix in ("root", "arrow"))
     chosen = simulation(settings(), sample).model_copy(update={"events": events})
-    simulate_events(path, settings=sections.plain(chosen))
+    simulate_events(raw, settings=sections.plain(chosen))
+    ingest_events([raw], path, settings=sections.plain(ingestion(settings(), sample)), shared={})
     return path
 
 
-def process(raw: list[Path], output: Path, sample: str) -> None:
+def repeated(path: Path, times: int) -> Path:
+    """Write the rows of *path* several times, one below the other."""
+    table = ingested.open(path)
+    ingested.write(path.with_name("many.arrow"), itertools.repeat(table.read(list(table.columns)), times))
+    return path.with_name("many.arrow")
+
+
+def process(raw: Path, output: Path, sample: str) -> None:
     """Run process_events."""
     from process_events import process_events
 
     process_events(raw, output, settings=sections.plain(processing(settings(), sample, "nominal")), dask={})
 
 
-def train(raw: dict[str, list[Path]], model: Path, training: str) -> None:
+def train(raw: dict[str, Path], model: Path, training: str) -> None:
     """Run train_network."""
     from train_network import train_network
 
@@ -99,9 +109,9 @@ def fill(events: list[Path], scores: Path, output: Path) -> None:
 # --- one stage in a fresh process -------------------------------------------------------------------------------------
 
 
-def job(stage: str, folder: Path, repeats: int, raw: str) -> dict[str, float]:
+def job(stage: str, folder: Path, raw: str) -> dict[str, float]:
     """Run *stage* on the small files, then on the large ones, in this process; return what the latter took."""
-    small, large = stages(folder / "small", 1, folder / f"{BACKGROUND}_{SMALL}.root")[stage], stages(folder, repeats, folder / raw)[stage]  # fmt: skip
+    small, large = stages(folder / "small", folder / f"{BACKGROUND}_{SMALL}.arrow")[stage], stages(folder, folder / raw)[stage]  # fmt: skip
     small()
     baseline, begin, wall = peak(), time.process_time(), time.monotonic()
     large()
@@ -109,14 +119,14 @@ def job(stage: str, folder: Path, repeats: int, raw: str) -> dict[str, float]:
     return used | {"baseline_mb": baseline, "peak_mb": peak()}
 
 
-def stages(folder: Path, repeats: int, raw: Path) -> dict[str, Callable[[], None]]:
-    """Return the stages as functions that read and write in *folder*; the background is *raw*, *repeats* times."""
-    signal = raw.parent / f"{SIGNAL}_{SMALL}.root"
+def stages(folder: Path, raw: Path) -> dict[str, Callable[[], None]]:
+    """Return the stages as functions that read and write in *folder*; the background is *raw*."""
+    signal = raw.parent / f"{SIGNAL}_{SMALL}.arrow"
     events = [folder / "nominal" / f"{name}.parquet" for name in (SIGNAL, BACKGROUND)]
     models = {name: raw.parent / f"{name}.pt" for name in TRAININGS}
-    both = {SIGNAL: [signal], BACKGROUND: [raw] * repeats}
+    both = {SIGNAL: signal, BACKGROUND: raw}
     return {
-        "signal": lambda: process([signal], events[0], SIGNAL),
+        "signal": lambda: process(signal, events[0], SIGNAL),
         "process_events": lambda: process(both[BACKGROUND], events[1], BACKGROUND),
         **{f"train {name}": lambda name=name: train(both, folder / f"{name}.pt", name) for name in TRAININGS},
         "score boosted_trees": lambda: score(models["boosted_trees"], events, folder / "scores.parquet"),
@@ -125,9 +135,9 @@ def stages(folder: Path, repeats: int, raw: Path) -> dict[str, Callable[[], None
     }
 
 
-def measured(stage: str, folder: Path, repeats: int, raw: Path) -> dict[str, float]:
+def measured(stage: str, folder: Path, raw: Path) -> dict[str, float]:
     """Run one stage in a fresh process."""
-    given = json.dumps([stage, str(folder), repeats, raw.name])
+    given = json.dumps([stage, str(folder), raw.name])
     done = subprocess.run([sys.executable, __file__, "--job", given], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -139,27 +149,28 @@ def study(millions: tuple[float, ...], scored: float, trained: float) -> Iterato
         folder = Path(name)
         signal, background = (simulate(folder, sample, SMALL) for sample in (SIGNAL, BACKGROUND))
         for target in ("small", "."):
-            process([signal], folder / target / "nominal" / f"{SIGNAL}.parquet", SIGNAL)
-            process([background], folder / target / "nominal" / f"{BACKGROUND}.parquet", BACKGROUND)
+            process(signal, folder / target / "nominal" / f"{SIGNAL}.parquet", SIGNAL)
+            process(background, folder / target / "nominal" / f"{BACKGROUND}.parquet", BACKGROUND)
         for training in TRAININGS:
-            train({SIGNAL: [signal], BACKGROUND: [background]}, folder / f"{training}.pt", training)
+            train({SIGNAL: signal, BACKGROUND: background}, folder / f"{training}.pt", training)
         score(folder / "network.pt", [folder / "small" / "nominal" / f"{s}.parquet" for s in (SIGNAL, BACKGROUND)], folder / "small" / "scores.parquet")  # fmt: skip
         for million in millions:
             size = round(1e6 * min(million, 1))
-            raw = folder / f"{BACKGROUND}_{size}.root"
+            raw = folder / f"{BACKGROUND}_{size}.arrow"
             if not raw.exists():
                 simulate(folder, BACKGROUND, size)
+            many = repeated(raw, round(million * 1e6 / size))
             for stage in ("process_events", "score boosted_trees", "score network", "fill_templates", *map("train {}".format, TRAININGS)):  # fmt: skip
                 if million > {"process": max(millions), "train": trained}.get(stage.partition("_")[0].partition(" ")[0], scored):  # fmt: skip
                     continue
-                used = measured(stage, folder, round(million * 1e6 / size), raw)
-                yield {"stage": stage, "millions": million} | used | sizes(folder, raw, million * 1e6 / size)
+                used = measured(stage, folder, many)
+                yield {"stage": stage, "millions": million} | used | sizes(folder, many)
 
 
-def sizes(folder: Path, raw: Path, repeats: float) -> dict[str, float]:
+def sizes(folder: Path, raw: Path) -> dict[str, float]:
     """Return how many events were selected, and the size of what they are in, in MB."""
     events, scores = folder / "nominal" / f"{BACKGROUND}.parquet", folder / "scores.parquet"
-    found = {"selected_millions": event_files.count_rows(events) / 1e6, "raw_mb": repeats * raw.stat().st_size / 1e6}
+    found = {"selected_millions": event_files.count_rows(events) / 1e6, "ingested_mb": raw.stat().st_size / 1e6}
     found |= {"events_mb": events.stat().st_size / 1e6}
     return found | ({"scores_mb": scores.stat().st_size / 1e6} if scores.exists() else {})
 
@@ -174,8 +185,8 @@ def main() -> None:
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
-        stage, folder, repeats, raw = json.loads(options.job)
-        print(json.dumps(job(stage, Path(folder), repeats, raw)))
+        stage, folder, raw = json.loads(options.job)
+        print(json.dumps(job(stage, Path(folder), raw)))
         return
     import pandas as pd
 

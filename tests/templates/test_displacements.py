@@ -4,20 +4,20 @@ import functools
 
 import numpy as np
 import pytest
-from tests.templates import test_filling as test_templates
+from tests.templates import test_filling
 
 from nuisflow import seeds
 from nuisflow.settings.points import Point
 from nuisflow.slices.inference import DisplacedFilling
-from nuisflow.storage import event_files, files
+from nuisflow.storage import event_files
 from nuisflow.templates import displacements
 from nuisflow.templates import histograms as templates
 from nuisflow.templates.filling import TemplateError, fill
 
-SAMPLES = test_templates.SAMPLES
+SAMPLES = test_filling.SAMPLES
 
 
-def point(kind, z, processes, factor=None, regions=test_templates.REGIONS):
+def point(kind, z, processes, factor=None, regions=test_filling.REGIONS):
     return Point(
         variation="any",
         kind=kind,
@@ -43,9 +43,9 @@ def filling(**changes):
     content = {
         "processes": ("higgs", "z", "tt"),
         "samples": SAMPLES,
-        "regions": test_templates.REGIONS,
+        "regions": test_filling.REGIONS,
         "scored": ("signal",),
-        "scores": tuple(test_templates.FOLDERS),
+        "scores": tuple(test_filling.FOLDERS),
         "displaced": POINTS,
     }
     return DisplacedFilling.model_validate(content | changes)
@@ -53,8 +53,8 @@ def filling(**changes):
 
 def displaced_events():
     """Return the events at +2 of the shift, and nominal ones with another weight."""
-    events = {("tes_up2", sample): test_templates.event_columns("tes_up2", sample) for sample in ("higgs", "z")}
-    nominal = test_templates.event_columns("nominal", "z")
+    events = {("tes_up2", sample): test_filling.event_columns("tes_up2", sample) for sample in ("higgs", "z")}
+    nominal = test_filling.event_columns("nominal", "z")
     weight = nominal["weight"] * seeds.generator(5, "pileup").normal(1.2, 0.1, len(nominal["weight"]))
     names = ("entry", "region", "observable", "score")
     return events | {("pileup_up2", "z"): {name: nominal[name] for name in names} | {"weight": weight}}
@@ -68,7 +68,7 @@ def write(folder, events, step=10_000):
         pieces = [{n: v[start : start + step] for n, v in columns.items()} for start in range(0, size, step)]
         path = folder / "displaced" / variation / f"{sample}.parquet"
         unscored = ({n: v for n, v in piece.items() if n != "score"} for piece in pieces)
-        event_files.write_event_parts(path, unscored, {"region": test_templates.REGIONS})
+        event_files.write_event_parts(path, unscored, {"region": test_filling.REGIONS})
         paths.append(path)
         if variation.startswith("tes"):
             code = list(SAMPLES).index(sample)
@@ -81,8 +81,8 @@ def write(folder, events, step=10_000):
 
 
 def run(folder, events=None, step=10_000, order=slice(None), **changes):
-    nominal, scores = test_templates.write(folder, step=step)
-    filled = fill(nominal, scores, test_templates.filling()).histograms
+    nominal, scores = test_filling.write(folder, step=step)
+    filled = fill(nominal, scores, test_filling.filling()).histograms
     paths, rescored = write(folder, displaced_events() if events is None else events, step)
     return filled, displacements.fill(filled, paths[order], scores, rescored, filling(**changes))
 
@@ -114,7 +114,7 @@ def test_farther_points_are_histograms_of_their_events(filled):
     for region, histogram in filled[1].items():
         edges = histogram.axes["score"].edges
         for (name, sample), columns in events.items():
-            inside = columns["region"] == test_templates.REGIONS.index(region)
+            inside = columns["region"] == test_filling.REGIONS.index(region)
             value = columns["score" if region == "signal" else "observable"][inside].astype(float)
             weight = columns["weight"][inside]
             clipped = np.clip(value, edges[0], np.nextafter(edges[-1], 0))
@@ -135,7 +135,7 @@ def test_rates_are_exact_factors_and_other_processes_stay_nominal(filled):
 
 @pytest.mark.parametrize(("step", "rows"), [(97, 200_000), (10_000, 60)])
 def test_chunks_change_not_a_bit(filled, tmp_path, monkeypatch, step, rows):
-    monkeypatch.setattr(files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
+    monkeypatch.setattr(event_files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
     _, again = run(tmp_path, step=step)
     for region, histogram in filled[1].items():
         np.testing.assert_array_equal(again[region].view(flow=True), histogram.view(flow=True))
@@ -162,12 +162,12 @@ def test_reweighted_events_that_are_not_the_nominal_ones_are_an_error(tmp_path):
 
 
 def test_without_scored_regions_no_scores_are_read(tmp_path):
-    nominal, scores = test_templates.write(tmp_path)
-    settings = test_templates.filling(scored=(), regions={"signal": {"rule": "uniform", "high": 1.0}, "control": {}})
-    events = displaced_events() | test_templates.all_events()
+    nominal, scores = test_filling.write(tmp_path)
+    settings = test_filling.filling(scored=(), regions={"signal": {"rule": "uniform", "high": 1.0}, "control": {}})
+    events = displaced_events() | test_filling.all_events()
     for columns in events.values():
         columns["observable"] = np.where(columns["region"] == 0, 0.5, columns["observable"])
-    nominal, _ = test_templates.write(tmp_path, {key: events[key] for key in test_templates.all_events()})
+    nominal, _ = test_filling.write(tmp_path, {key: events[key] for key in test_filling.all_events()})
     filled = fill(nominal, scores, settings).histograms
     paths, _ = write(tmp_path, {key: events[key] for key in displaced_events()})
     found = displacements.fill(filled, paths, tmp_path / "none", None, filling(scored=()))

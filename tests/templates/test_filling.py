@@ -202,7 +202,9 @@ def test_unweighted_bins_merge_until_each_has_the_minimum(counts, minimum):
     kept = binning.merge(Content(np.zeros(len(counts)), np.zeros(len(counts))), background, minimum)
     populations = np.add.reduceat(background.values, kept[:-1])
     assert populations.sum() == sum(counts)
-    assert np.all(populations >= minimum) or len(populations) == 1
+    assert np.all((populations >= minimum) | (populations == 0)) or len(populations) == 1
+    holes = np.flatnonzero(populations == 0) if background.values.any() else []
+    assert all(min(populations[hole - 1], populations[hole + 1]) >= 10 for hole in holes)
     if min(counts) >= minimum:
         assert len(kept) == len(counts) + 1
 
@@ -222,6 +224,25 @@ def test_merging_is_reported_with_the_edges():
 def test_a_bin_without_any_events_is_merged_even_if_no_minimum_is_asked_for():
     content = Content(np.array([1.0, 0, 2]), np.array([1.0, 0, 2]))
     np.testing.assert_array_equal(binning.merge(content, content, 0), [0, 2, 3])
+
+
+def test_a_hole_of_the_selection_is_no_part_of_the_bins_beside_it():
+    """A window from 100 to 130 is left out: events between 80 and 100 were drawn as if they were from 80 to 130."""
+    edges = np.array([60.0, 80, 100, 110, 120, 130, 160, 200])
+    counts = Content(*2 * [np.array([90.0, 50, 0, 0, 0, 40, 4])])
+    signal = Content(np.zeros(7), np.zeros(7))
+    bins = binning.choose(Binning(rule="edges", edges=tuple(edges), minimum_events=5), edges, signal, counts)
+    np.testing.assert_array_equal(bins.edges, [60, 80, 100, 130, 200])
+    assert bins.holes == (2,)
+
+
+@pytest.mark.parametrize(
+    "counts", [[90.0, 50, 0, 9, 40], [90.0, 9, 0, 50, 40], [90.0, 50, 0, 0, 0], [0.0, 0, 50, 40, 9]]
+)
+def test_empty_bins_at_an_end_or_beside_few_events_join_their_neighbour_as_all_small_bins_do(counts):
+    content = Content(*2 * [np.array(counts)])
+    kept = binning.merge(content, content, 10)
+    assert np.all(np.add.reduceat(content.values, kept[:-1]) >= 10)
 
 
 def test_a_region_with_too_little_background_keeps_one_bin_and_says_so():
@@ -317,11 +338,30 @@ def test_two_bins_are_not_smoothed():
     np.testing.assert_array_equal(smoothing.smooth(np.array([1.0, 2]), np.array([3.0, 1])), [3, 1])
 
 
+@pytest.mark.parametrize("how", ["353qh", "kernel"])
+def test_bins_without_nominal_events_do_not_take_part_in_smoothing(how):
+    """Filled up with a millionth, their ratio to nominal is a fluctuation of any size: nearly all moved into one bin."""
+    nominal, varied = np.array([50.0, 40, 30, 20, 10, 5, 0, 0]), np.array([52.0, 41, 30, 21, 10, 6, 0.5, 0])
+    tiny = smoothing.floor(nominal)
+    found = smoothing.smooth(smoothing.fill_up(nominal, tiny).values, smoothing.fill_up(varied, tiny).values, how)
+    alone = smoothing.smooth(nominal[:6], varied[:6], how)
+    np.testing.assert_allclose(found[:6], alone, rtol=1e-5)
+    assert found[6:] == pytest.approx([0.5, tiny], rel=1e-4)
+    assert np.abs(found[:6] / nominal[:6] - 1).max() < 0.25
+
+
+@pytest.mark.parametrize("how", ["353qh", "kernel"])
+def test_a_gap_in_the_nominal_template_is_no_gap_in_its_ratio(how):
+    nominal = np.array([50.0, 40, 0, 0, 30, 20, 10])
+    nominal = smoothing.fill_up(nominal, smoothing.floor(nominal)).values
+    np.testing.assert_allclose(smoothing.smooth(nominal, 1.1 * nominal, how), 1.1 * nominal, rtol=1e-9)
+
+
 @steady
 @hypothesis.given(arrays(np.float64, st.integers(1, 15), elements=st.floats(-1, 50)))
 def test_filled_up_bins_are_positive_at_the_same_total(values):
     hypothesis.assume(values.sum() > 0.1)
-    filled, bins = smoothing.fill_up(values, smoothing.floor(values))
+    filled, bins, _ = smoothing.fill_up(values, smoothing.floor(values))
     assert np.all(filled > 0)
     assert filled.sum() == pytest.approx(values.sum())
     np.testing.assert_array_equal(bins, np.flatnonzero(values <= 0))
@@ -329,9 +369,19 @@ def test_filled_up_bins_are_positive_at_the_same_total(values):
 
 def test_positive_bins_are_left_alone():
     values = np.array([1.0, 1e-9, 3.0])
-    filled, bins = smoothing.fill_up(values, smoothing.floor(values))
+    filled, bins, _ = smoothing.fill_up(values, smoothing.floor(values))
     np.testing.assert_array_equal(filled, values)
     assert len(bins) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([10.0, -2.0, 4.0], "the others times 0.8571 for the same total"), ([10.0, 0.0, 4.0], "at the same total")],
+)
+def test_what_filling_up_does_to_the_good_bins_is_said(values, text):
+    filled = smoothing.fill_up(np.array(values), smoothing.floor(np.array(values)))
+    assert filled.text == text
+    assert filled.values[0] == pytest.approx(10 * filled.scale)
 
 
 def test_up_and_down_on_the_same_side_are_found():
@@ -360,6 +410,38 @@ def test_templates_sum_to_the_selected_weights(filled):
             content = templates.content(filled.histograms[region], process)
             assert content.values.sum() == pytest.approx(columns["weight"].sum(), rel=1e-12)
             assert content.variances.sum() == pytest.approx(np.square(columns["weight"]).sum(), rel=1e-12)
+
+
+def control_region(folder, values, edges, collisions=()):
+    """Return filled templates whose second region has *edges*, and these *values* in every simulated sample."""
+    events = {}
+    for sample in SAMPLES:
+        value = np.append(collisions if sample == "collisions" else values, 0).astype(np.float32)
+        size = len(value)
+        region = np.append(np.ones(size - 1, int), 0)  # one event in the other region
+        columns = {"entry": np.arange(size), "region": region, "weight": np.ones(size), "observable": value}
+        events["nominal", sample] = columns | {"score": np.zeros(size, np.float32)}
+    rules = {"signal": {"rule": "uniform", "number": 1}, "control": {"rule": "edges", "edges": edges}}
+    rules = {name: rule | {"minimum_events": 0} for name, rule in rules.items()}
+    return fill(*write(folder, events), filling(variations={}, weights={}, scored=(), regions=rules))
+
+
+def test_a_value_equal_to_an_edge_is_in_the_bin_above_although_observables_are_float32(tmp_path):
+    edges = tuple(np.linspace(0, 1, 11))  # 0.7 and 0.9 are smaller in float32, others larger
+    values = np.repeat(np.asarray(edges[:-1]), 3)
+    found = control_region(tmp_path, values, edges).histograms["control"]
+    np.testing.assert_array_equal(templates.content(found, "z").values, np.full(10, 3.0))
+
+
+def test_a_hole_has_no_events_and_data_there_are_an_error(tmp_path):
+    values, edges = np.repeat([70.0, 90, 140], 12), (60.0, 80.0, 100.0, 130.0, 160.0)
+    found = control_region(tmp_path, values, edges, collisions=[70.0, 140.0])
+    np.testing.assert_array_equal(templates.content(found.histograms["control"], "z").values, [12, 12, 0, 12])
+    assert [(note.kind, note.region, note.bin) for note in found.notes if note.kind == "hole"] == [
+        ("hole", "control", "2")
+    ]
+    with pytest.raises(TemplateError, match=r"bin 2 \(100 to 130\): 1 events in data, but none was simulated there"):
+        control_region(tmp_path / "seen", values, edges, collisions=[70.0, 110.0])
 
 
 @pytest.mark.parametrize("variation", ["nominal", "tes_up", "tes_down"])
@@ -423,7 +505,7 @@ def test_events_out_of_range_are_in_the_edge_bins_and_reported(filled):
 
 @pytest.mark.parametrize(("step", "rows"), [(10_000, 211), (99, 200_000), (640, 93)])
 def test_chunking_changes_not_a_bit(filled, tmp_path, monkeypatch, step, rows):
-    monkeypatch.setattr(files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
+    monkeypatch.setattr(event_files, "read_event_parts", functools.partial(event_files.read_event_parts, rows=rows))
     again = fill(*write(tmp_path, step=step), filling())
     assert again.notes == filled.notes
     for region, histogram in filled.histograms.items():

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nuisflow.likelihood import fits
+from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import WorkspaceSettings
 from nuisflow.templates import smoothing, workspaces
 
@@ -111,6 +113,47 @@ def test_the_modifiers_are_those_of_the_variations():
     }
     assert modifiers(built, "z")["z_rate", "normsys"] == {"hi": 1.1, "lo": 1 / 1.1}
     assert set(modifiers(built, "tt")) == {("tt_norm", "normfactor"), ("staterror_signal", "staterror")}
+
+
+def test_an_asymmetric_rate_is_a_normsys_of_its_two_sides():
+    built = build(chosen=settings(ALL | {"z_rate": {"kind": "rate", "size": [0.05, -0.07], "processes": ["z"]}}))
+    assert modifiers(built, "z")["z_rate", "normsys"] == {"hi": 1.05, "lo": 0.9299999999999999}
+    model = model_of(built)
+    z = np.array(NOMINAL["z"]["nominal"])
+    np.testing.assert_allclose(expected(model, z_rate=1.0) - expected(model), 0.05 * z)
+    np.testing.assert_allclose(expected(model, z_rate=-1.0) - expected(model), -0.07 * z)
+
+
+def test_a_hole_of_the_selection_is_a_bin_in_which_nothing_is_expected_for_any_tool():
+    """A millionth of the mean of each process, with no uncertainty: fits are those of the other bins alone."""
+    inner = {
+        process: {name: [*values[:1], 0.0, *values[1:]] for name, values in found.items()}
+        for process, found in NOMINAL.items()
+    }
+    with_hole, without = (
+        build(inner, data=[90, 0, 60, 30], chosen=settings(fit={"unblind": True})),
+        build(data=[90, 60, 30], chosen=settings(fit={"unblind": True})),
+    )
+    assert [note.kind for note in with_hole.notes] == ["filled_up"] * 3
+    fitted = [fits.fit(Model(built.workspace)) for built in (with_hole, without)]
+    assert fitted[0].converged
+    values = [dict(zip(result.names, result.values, strict=True)) for result in fitted]
+    for name in ("mu", "tes", "z_rate", "tt_norm", "lumi"):
+        assert values[0][name] == pytest.approx(values[1][name], abs=2e-4)
+    theirs = model_of(with_hole)
+    data = pyhf.Workspace(with_hole.workspace).data(theirs)
+    init = theirs.config.suggested_init()
+    ours = Model(with_hole.workspace)
+    point = dict(zip(theirs.config.par_names, init, strict=True))
+    assert ours.twice_nll(point)[0] == pytest.approx(-2 * theirs.logpdf(init, data)[0], rel=1e-9)
+
+
+def test_collision_data_in_a_bin_without_simulated_events_are_an_error():
+    empty = {process: {name: [*values, 0.0] for name, values in found.items()} for process, found in NOMINAL.items()}
+    with pytest.raises(
+        workspaces.WorkspaceError, match=r"region 'signal', bin 3: 0 events are expected in total, but 2 are"
+    ):
+        build(empty, data=[90, 60, 30, 2], chosen=settings(fit={"unblind": True}))
 
 
 def test_asimov_data_are_the_sum_of_the_nominal_templates():
@@ -366,7 +409,10 @@ def test_a_region_without_any_process_is_no_channel():
             "region 'signal': all-negative process 'tt': its total is -3; check the weights",
         ),
         (
-            {name: {"nominal": [5.0, 0, 5], "tes_up": [5.0, 0, 5]} for name in NOMINAL},
+            {
+                name: {"nominal": [5.0, middle, 5], "tes_up": [5.0, 0, 5]}
+                for name, middle in zip(NOMINAL, (1, 1, -2), strict=True)
+            },
             "region 'signal', bin 1: 0 events are expected in total; raise binning.minimum_events",
         ),
         (NOMINAL | {"higgs": {"nominal": [0.0, 0, 0]}}, "the signal 'higgs' has no events in any region"),

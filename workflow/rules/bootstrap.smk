@@ -3,7 +3,8 @@
 
 rule bootstrap_experiments:
     input:
-        raw=[path for s in settings.simulated for path in raw_files(s)],
+        raw=raw_files(settings.simulated),
+        ingested=ingested_files(settings.simulated),
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
         workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
@@ -22,10 +23,11 @@ rule bootstrap_experiments:
         runtime="12h",
     params:
         settings=lambda wildcards: sections.plain(slices.bootstrap.slice_of(settings)),
-        files={sample: raw_files(sample) for sample in settings.simulated},
+        origins=origins(settings.simulated),
         code=lambda wildcards: sources.digest(
             "bootstrap_experiments",
             *settings.trainings[wildcards.training].modules,
+            *datasets.code(settings.dataset),
         ),
     message:
         "Bootstrap experiments for {wildcards.training} (seed {wildcards.seed})"

@@ -16,7 +16,7 @@ import nuisflow.slices.training
 from nuisflow import datasets, slices
 from nuisflow.settings import conditional, points, sections, shipped, tuning
 from nuisflow.settings.checks import paths, reading
-from nuisflow.storage import logs, runs, sources
+from nuisflow.storage import failures, logs, runs, sources
 
 is_module = not workflow.modifier.is_main_snakefile()
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
@@ -31,6 +31,7 @@ try:
     user_files = {
         sample: paths.raw_files(settings, sample) for sample in settings.samples
     }
+    shared_files = paths.shared(settings, user_files)
     data_folder = Path(paths.folder(settings))
     missing_files = paths.missing_files(settings)
 except reading.ConfigurationError as error:
@@ -49,21 +50,29 @@ wildcard_constraints:
     region="|".join(settings.regions),
 
 
-def raw_files(sample: str) -> list[str]:
-    """Return the raw files of a sample: simulated or converted ones, or the user's."""
-    if user_files[sample] and paths.converted(settings, sample):
-        return [f"<results>/raw/{sample}.parquet"]
-    return user_files[sample] or [f"<results>/raw/{sample}.root"]
+def raw_files(samples: list[str]) -> list[str]:
+    """Return the files of *samples*, the user's or simulated ones: jobs depend on them, though one rule reads them."""
+    return [p for s in samples for p in user_files[s] or [f"<results>/raw/{s}.root"]]
 
 
-def training_files(training: str) -> list[str]:
-    """Return the raw files of all samples that a classifier is trained on."""
-    return files_of(slices.training.training_samples(settings, training))
+def ingested_files(samples: list[str]) -> list[str]:
+    """Return the columnar files of *samples*: what jobs read. That one is made anew for a further column is no matter."""
+    return [ancient(f"<results>/ingested/{sample}.arrow") for sample in samples]
 
 
-def files_of(samples: list[str]) -> list[str]:
-    """Return the raw files of *samples*, one after the other."""
-    return [path for sample in samples for path in raw_files(sample)]
+def origins(samples: list[str]) -> dict:
+    """Return what the rows of *samples* follow from: their files in order, and how they are read."""
+    code = sources.digest("ingest_events")
+    return {
+        sample: sections.plain(slices.events.origin(settings, sample))
+        | {"files": paths.sized(settings, user_files[sample]), "code": code}
+        for sample in samples
+    }
+
+
+def learned_samples(training: str) -> list[str]:
+    """Return the samples that a classifier is trained on."""
+    return slices.training.training_samples(settings, training)
 
 
 def ratio_files(samples: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Simulate or convert, and process events."""
+"""Simulate, ingest and process events."""
 
 
 rule fetch_file:
@@ -47,15 +47,15 @@ rule simulate_events:
         "../../scripts/simulate_events.py"
 
 
-rule convert_events:
+rule ingest_events:
     input:
-        files=lambda wildcards: user_files[wildcards.sample],
+        raw=lambda wildcards: raw_files([wildcards.sample]),
     output:
-        events="<results>/raw/{sample}.parquet",
+        events="<results>/ingested/{sample}.arrow",
     log:
-        "<logs>/convert_events/{sample}.log",
+        "<logs>/ingest_events/{sample}.log",
     benchmark:
-        "<benchmarks>/convert_events/{sample}.tsv"
+        "<benchmarks>/ingest_events/{sample}.tsv"
     conda:
         "../../envs/events.yaml"
     resources:
@@ -63,18 +63,22 @@ rule convert_events:
         runtime="2h",
     params:
         settings=lambda wildcards: sections.plain(
-            slices.events.conversion(settings, wildcards.sample)
+            slices.events.ingestion(settings, wildcards.sample)
         ),
-        code=sources.digest("convert_events"),
+        # Snakemake sorts inputs, and rows are numbered in the order of files.
+        files=lambda wildcards: paths.sized(settings, user_files[wildcards.sample]),
+        shared=lambda wildcards: shared_files[wildcards.sample],
+        code=sources.digest("ingest_events"),
     message:
-        "Convert {wildcards.sample}"
+        "Ingest {wildcards.sample}"
     script:
-        "../../scripts/convert_events.py"
+        "../../scripts/ingest_events.py"
 
 
 rule process_events:
     input:
-        raw=lambda wildcards: raw_files(wildcards.sample),
+        raw=lambda wildcards: raw_files([wildcards.sample]),
+        ingested=lambda wildcards: ingested_files([wildcards.sample])[0],
         ratios=lambda wildcards: ratio_files([wildcards.sample]),
     output:
         events="<results>/events/{variation}/{sample}.parquet",
@@ -92,6 +96,7 @@ rule process_events:
         settings=lambda wildcards: sections.plain(
             slices.events.processing(settings, wildcards.sample, wildcards.variation)
         ),
+        origins=lambda wildcards: origins([wildcards.sample]),
         code=sources.digest("process_events", *datasets.code(settings.dataset)),
     message:
         "Process {wildcards.sample} ({wildcards.variation})"

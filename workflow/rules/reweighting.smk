@@ -1,10 +1,16 @@
 """Two-point variations that are made continuous: nominal events are reweighted to the alternative ones."""
 
 
+def compared_samples(reweighting: str) -> list[str]:
+    """Return the samples that a reweighting compares."""
+    return slices.reweighting.reweighted_samples(settings, reweighting)
+
+
 use rule train_network as train_reweighting with:
     input:
-        raw=lambda wildcards: files_of(
-            slices.reweighting.reweighted_samples(settings, wildcards.reweighting)
+        raw=lambda wildcards: raw_files(compared_samples(wildcards.reweighting)),
+        ingested=lambda wildcards: ingested_files(
+            compared_samples(wildcards.reweighting)
         ),
         ratios=[],
         tuned=[],
@@ -19,21 +25,19 @@ use rule train_network as train_reweighting with:
         settings=lambda wildcards: sections.plain(
             slices.reweighting.reweighting_training(settings, wildcards.reweighting)
         ),
-        files=lambda wildcards: {
-            sample: raw_files(sample)
-            for sample in slices.reweighting.reweighted_samples(
-                settings, wildcards.reweighting
-            )
-        },
-        code=sources.digest("train_network", "strategies/nominal.py"),
+        origins=lambda wildcards: origins(compared_samples(wildcards.reweighting)),
+        code=sources.digest(
+            "train_network", "strategies/nominal.py", *datasets.code(settings.dataset)
+        ),
     message:
         "Train the reweighting of {wildcards.reweighting}"
 
 
 rule reweight_events:
     input:
-        raw=lambda wildcards: files_of(
-            slices.reweighting.reweighted_samples(settings, wildcards.reweighting)
+        raw=lambda wildcards: raw_files(compared_samples(wildcards.reweighting)),
+        ingested=lambda wildcards: ingested_files(
+            compared_samples(wildcards.reweighting)
         ),
         model="<results>/reweighting/{reweighting}/model.pt",
     output:
@@ -53,13 +57,12 @@ rule reweight_events:
                 settings, wildcards.reweighting, wildcards.sample
             )
         ),
-        files=lambda wildcards: {
-            sample: raw_files(sample)
-            for sample in slices.reweighting.reweighted_samples(
-                settings, wildcards.reweighting
-            )
-        },
-        code=sources.digest("reweight_events", "strategies/nominal.py"),
+        origins=lambda wildcards: origins(compared_samples(wildcards.reweighting)),
+        code=sources.digest(
+            "reweight_events",
+            "strategies/nominal.py",
+            *datasets.code(settings.dataset),
+        ),
     message:
         "Reweight {wildcards.sample} ({wildcards.reweighting})"
     script:

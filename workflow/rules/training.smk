@@ -3,10 +3,9 @@
 
 rule tune_training:
     input:
-        raw=lambda wildcards: training_files(wildcards.training),
-        ratios=lambda wildcards: ratio_files(
-            slices.training.training_samples(settings, wildcards.training)
-        ),
+        raw=lambda wildcards: raw_files(learned_samples(wildcards.training)),
+        ingested=lambda wildcards: ingested_files(learned_samples(wildcards.training)),
+        ratios=lambda wildcards: ratio_files(learned_samples(wildcards.training)),
     output:
         tuned="<results>/trainings/{training}/tuned.json",
         trials="<results>/trainings/{training}/trials.csv",
@@ -17,7 +16,7 @@ rule tune_training:
     conda:
         "../../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime="12h",
         gpu=gpus,
     params:
@@ -27,12 +26,7 @@ rule tune_training:
         study=lambda wildcards: sections.plain(
             tuning.study(settings, wildcards.training)
         ),
-        files=lambda wildcards: {
-            sample: raw_files(sample)
-            for sample in slices.training.training_samples(
-                settings, wildcards.training
-            )
-        },
+        origins=lambda wildcards: origins(learned_samples(wildcards.training)),
         code=lambda wildcards: sources.digest(
             "tune_training",
             *settings.trainings[wildcards.training].modules,
@@ -46,10 +40,9 @@ rule tune_training:
 
 rule train_network:
     input:
-        raw=lambda wildcards: training_files(wildcards.training),
-        ratios=lambda wildcards: ratio_files(
-            slices.training.training_samples(settings, wildcards.training)
-        ),
+        raw=lambda wildcards: raw_files(learned_samples(wildcards.training)),
+        ingested=lambda wildcards: ingested_files(learned_samples(wildcards.training)),
+        ratios=lambda wildcards: ratio_files(learned_samples(wildcards.training)),
         tuned=lambda wildcards: tuned_files(wildcards.training, "tuned.json"),
     output:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
@@ -61,19 +54,14 @@ rule train_network:
     conda:
         "../../envs/training.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime="4h",
         gpu=gpus,
     params:
         settings=lambda wildcards: sections.plain(
             slices.training.training(settings, wildcards.training, int(wildcards.seed))
         ),
-        files=lambda wildcards: {
-            sample: raw_files(sample)
-            for sample in slices.training.training_samples(
-                settings, wildcards.training
-            )
-        },
+        origins=lambda wildcards: origins(learned_samples(wildcards.training)),
         code=lambda wildcards: sources.digest(
             "train_network",
             *settings.trainings[wildcards.training].modules,

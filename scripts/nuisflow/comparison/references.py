@@ -11,8 +11,8 @@ import numpy as np
 
 from nuisflow import datasets, seeds
 from nuisflow.comparison import scenarios
-from nuisflow.settings import configuration
 from nuisflow.slices.scenarios import Floating, ScenarioSettings
+from nuisflow.strategies.binning import Binning
 from nuisflow.templates import binning
 
 Columns = dict[str, np.ndarray]
@@ -54,7 +54,7 @@ def rows(settings: ScenarioSettings) -> list[dict[str, Any]]:
     if known is None:
         return []
     kinds = {
-        f"Optimal classifier, {number} {rule} bins": configuration.Binning(rule=rule, number=number, minimum_events=0)
+        f"Optimal classifier, {number} {rule} bins": Binning(rule=rule, number=number, minimum_events=0)
         for rule, number in (("uniform", 10), ("quantile", 10), ("quantile", 20))
     }
     found = {BOUND: unbinned(known)} | classified(known, kinds)
@@ -121,7 +121,7 @@ def _score(known: Truth, process: str, columns: Columns, variation: str) -> np.n
 # --- the optimal classifier in bins ---------------------------------------------------------------------------------
 
 
-def classified(known: Truth, kinds: Mapping[str, configuration.Binning]) -> dict[str, np.ndarray]:
+def classified(known: Truth, kinds: Mapping[str, Binning]) -> dict[str, np.ndarray]:
     """Return the Fisher information, for every kind of binning, of the exact likelihood ratio as the score."""
     fine = binning.FINE_BINS
     counts = {process: _histogram(known, process, fine, {}) for process in known.expected}

@@ -1,4 +1,4 @@
-"""How well every training measures where nature is away from nominal: numbers only; the words are in `departures`."""
+"""How well every training measures where nature is away from nominal: numbers only; words are in the report."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from nuisflow.comparison.trainings import TRUTH
 from nuisflow.slices.report import ComparisonSettings, PlotSettings
 
 KEYS = ["training", "seed", "point"]
+LEVEL = 0.682689492137
+"""Coverage of an honest interval of one standard deviation."""
 
 
 def errors(coverage: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +53,8 @@ def table(coverage: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
     The ends of the grid of a training that is fitted on one (`shown.ComparisonSettings.ends`) are left out for all.
 
     ``worst_error`` is the median over seeds of the largest total error at any displaced point, ``worst_point`` where
-    the median over seeds is largest; likewise ``largest_bias``, ``lowest_coverage`` and their points. ``significance``
+    the median over seeds is largest; likewise ``largest_bias``, ``lowest_coverage`` and their points. The lowest of
+    ``coverage_points`` fluctuating numbers is low by itself: ``lowest_if_honest`` is what to expect. ``significance``
     is that of the difference to the best in ``worst_error``, against the spread between seeds.
     """
     all_rows = errors(coverage)
@@ -72,6 +75,7 @@ def table(coverage: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
 COLUMNS = (
     *("training", "label", "seeds", "failed", "sigma", "worst_error", "worst_error_spread", "worst_point"),
     *("largest_bias", "largest_bias_point", "lowest_coverage", "lowest_coverage_error", "lowest_coverage_point"),
+    *("coverage_points", "lowest_if_honest"),
     *("relative", "difference", "difference_error", "significance"),
 )
 
@@ -96,7 +100,21 @@ def _row(name: str, displaced: pd.DataFrame, undisplaced: pd.DataFrame, settings
         "lowest_coverage": covered["coverage"].get(lowest, np.nan),
         "lowest_coverage_error": covered["error"].get(lowest, np.nan),
         "lowest_coverage_point": lowest,
+        "coverage_points": len(covered),
+        "lowest_if_honest": lowest_if_honest(covered["error"].to_numpy()),
     }
+
+
+def lowest_if_honest(errors: np.ndarray) -> float:
+    """Return the lowest of several coverages to expect if all are honest and fluctuate with these *errors*; nan: none.
+
+    The median of the smallest of so many Gaussian numbers, with the median of the errors.
+    """
+    if not len(errors):
+        return np.nan
+    from scipy import special  # here: a fifth of a second
+
+    return float(LEVEL + np.median(errors) * special.ndtri(1 - 0.5 ** (1 / len(errors))))
 
 
 def _largest(values: "pd.Series[float]") -> str | None:

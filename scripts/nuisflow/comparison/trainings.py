@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nuisflow.slices.report import ComparisonSettings
-from nuisflow.storage import event_files, files
-from nuisflow.strategies import metrics
 
 DATA = ("asimov", "observed")
-NOMINAL = "nominal"
 TRUTH = 1.0
 """The coverage in the summary is the one at the true value closest to this."""
 UNCERTAINTIES = ("sigma", "sigma_up", "sigma_down", "sigma_hessian", "sigma_stat", "sigma_syst", "sigma_mcstat")
@@ -220,50 +217,6 @@ def _nearest_coverage(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         return {}
     entry = min(entries, key=lambda candidate: abs(candidate["mu_true"] - TRUTH))
     return {name: _number(entry.get(name)) for name in TOYS}
-
-
-# --- area under the ROC curve ---------------------------------------------------------------------------------------
-
-
-class Weighted(NamedTuple):
-    """Nominal events of one sample: which are in a region with a score, and the weights of all; shape (events,)."""
-
-    scored: np.ndarray
-    weights: np.ndarray
-
-
-def read_weights(events: Iterable[Path], settings: ComparisonSettings) -> dict[str, Weighted]:
-    """Return regions and weights of the nominal events of every sample, from ``.../nominal/{sample}.parquet``."""
-    scored = np.array([region in settings.scored for region in settings.regions])
-    samples = {}
-    for path in events:
-        parts = list(event_files.read_event_parts(path, ["weight"], {"region": settings.regions}))
-        samples[path.stem] = Weighted(
-            np.concatenate([scored[part["region"]] for part in parts]) if parts else np.zeros(0, dtype=bool),
-            np.concatenate([part["weight"] for part in parts]) if parts else np.zeros(0),
-        )
-    return samples
-
-
-def auc(scores: Path, samples: Mapping[str, Weighted], settings: ComparisonSettings) -> float:
-    """Return the area under the ROC curve of signal against all backgrounds, with their expected yields as weights.
-
-    Events of all regions whose observable is the score enter; nan where there are none.
-    """
-    table = files.read_table(scores)
-    table = table[table["variation"] == NOMINAL]
-    values, weights, labels = [], [], []
-    for sample, process in settings.samples.items():
-        score = table.loc[table["sample"] == sample, "score"].to_numpy()
-        chosen = samples[sample]
-        if len(score) != len(chosen.weights):
-            raise ComparisonError(
-                f"{scores}: {len(score)} scores of {sample}, but {len(chosen.weights)} events; run score_events again"
-            )
-        values.append(score[chosen.scored])
-        weights.append(chosen.weights[chosen.scored])
-        labels.append(np.full(np.count_nonzero(chosen.scored), process == settings.signal))
-    return metrics.area_under_curve(np.concatenate(values), np.concatenate(labels), np.concatenate(weights))
 
 
 # --- which training is best -----------------------------------------------------------------------------------------

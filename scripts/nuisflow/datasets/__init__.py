@@ -17,12 +17,10 @@ takes besides, from the section dataset, and ``FIXED`` the columns that no shift
 anew.
 
 Where what a module offers depends on the section of the configuration, ``of(dataset)`` returns an object that offers
-it: ``shift``, ``reconstruct`` and ``SHIFTS``; it may also have ``read(path, start, stop, simulated)``, which replaces
-`files.read_rows`, and ``problems()``, what is wrong with the section.
+it: ``shift``, ``reconstruct`` and ``SHIFTS``; it may also have ``grouped(columns)``, which makes its columns of those
+in files, and ``problems()``, what is wrong with the section.
 """
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,15 +59,17 @@ def raw_columns(dataset: Any) -> tuple[str, ...]:
     return declared or (*MODULES[dataset.kind].COLUMNS, "weight")
 
 
+def measured_columns(dataset: Any) -> tuple[str, ...]:
+    """Return the raw columns that collision data have, too: all but the branches that only simulation has."""
+    return tuple(getattr(dataset, "branches", ())) or raw_columns(dataset)
+
+
 def undefined(dataset: Any) -> float | None:
     """Return the value that stands for 'undefined' in events of the section *dataset*; None: there is none."""
     value: float | None = getattr(dataset, "missing", MODULES[dataset.kind].UNDEFINED)
     return value
 
 
-def converter(dataset: Any) -> Callable[..., Any] | None:
-    """Return ``convert`` of the kind of *dataset* with the options of this section; None where there is none."""
-    module = MODULES[dataset.kind]
-    if not hasattr(module, "convert"):
-        return None
-    return partial(module.convert, **{name: getattr(dataset, name) for name in getattr(module, "OPTIONS", ())})
+def options(dataset: Any) -> dict[str, Any]:
+    """Return what ``convert`` takes from the section *dataset*."""
+    return {name: getattr(dataset, name) for name in getattr(MODULES[dataset.kind], "OPTIONS", ())}

@@ -7,14 +7,13 @@ shifts come from a Python file that the section names, which is run when events 
 
 import ast
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nuisflow import names
 from nuisflow.datasets import records
-from nuisflow.storage import event_files, plugins
+from nuisflow.storage import plugins
 
 Columns = dict[str, Any]
 
@@ -44,11 +43,9 @@ class Objects:
         self.dataset = dataset
         self.SHIFTS: tuple[str, ...] = dataset.shifts
 
-    def read(self, path: Path, start: int, stop: int, *, simulated: bool) -> Columns:
-        """Return rows *start* to *stop* of the file *path*: one column per collection and per number of an event."""
-        branches = (*self.dataset.branches, *(self.dataset.generated if simulated else ()))
-        arrays = event_files.read_jagged(path, branches, start, stop, self.dataset.tree)
-        return records.grouped(arrays, path)
+    def grouped(self, branches: Columns) -> Columns:
+        """Return one column per collection and per number of an event."""
+        return records.grouped(branches, "dataset.branches")
 
     def shift(self, columns: Columns, changes: Mapping[str, tuple[Any, float]]) -> Columns:
         """Return *columns* after the named *changes*, each given as (z, size): the user gets z times size."""

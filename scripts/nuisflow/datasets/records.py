@@ -1,7 +1,6 @@
 """Branches with several values per event as collections of objects, and back to one number per event."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ class ShapeError(ValueError):
     """Values that are not one number per event."""
 
 
-def grouped(arrays: Mapping[str, Any], path: Path) -> Columns:
+def grouped(arrays: Mapping[str, Any], place: str) -> Columns:
     """Return one array of lists of objects per collection, and one numpy array per branch with one number per event.
 
     A branch ``Muon_pt`` with several values per event is the field ``pt`` of the collection ``Muon``, one without an
@@ -39,26 +38,19 @@ def grouped(arrays: Mapping[str, Any], path: Path) -> Columns:
     collections: dict[str, Columns] = {}
     for name, values in arrays.items():
         if values.ndim == 1:
-            columns[name] = _plain(values, name, path)
+            columns[name] = np.asarray(values)
         elif "_" in name:
             collections.setdefault(name.split("_")[0], {})[name] = values
         else:
             columns[name] = values
     for collection, branches in collections.items():
         if collection in columns:
-            raise files.FileError(f"{path}: branch {collection!r} has the name of a collection; leave one of them out")
-        columns[collection] = _zipped(branches, path)
+            raise files.FileError(f"{place}: branch {collection!r} has the name of a collection; leave one of them out")
+        columns[collection] = _zipped(branches, place)
     return columns
 
 
-def _plain(values: Any, name: str, path: Path) -> np.ndarray:
-    numbers = np.asarray(values)
-    if numbers.dtype.kind not in "biuf":
-        raise files.FileError(f"{path}: branch {name!r} holds neither numbers nor lists of them; leave it out")
-    return numbers
-
-
-def _zipped(branches: Columns, path: Path) -> Any:
+def _zipped(branches: Columns, place: str) -> Any:
     """Return the *branches* of one collection as one list of records per event."""
     import awkward as ak
     import vector
@@ -69,7 +61,7 @@ def _zipped(branches: Columns, path: Path) -> Any:
     for name in others:
         if not ak.all(ak.num(lists[first]) == ak.num(lists[name])):
             raise files.FileError(
-                f"{path}: branches {first!r} and {name!r} have different numbers of values in an event; "
+                f"{place}: branches {first!r} and {name!r} have different numbers of values in an event; "
                 "a collection has the same number in all of its branches: leave one of them out"
             )
     fields = {_field(name): values for name, values in lists.items()}

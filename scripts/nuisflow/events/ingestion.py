@@ -1,65 +1,199 @@
-"""Files that are slow to read in pieces, read once: published text files, and the user's CSV files."""
+"""From the files of one sample to its columnar file: the only place where files of the user are judged and read.
+
+Rows are numbered for good, file after file in the order in which they are given. Everything behind reads `ingested`.
+"""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 
 from nuisflow import datasets, seeds
+from nuisflow.progress import progress
 from nuisflow.settings import expressions
-from nuisflow.slices.events import Conversion
-from nuisflow.storage import event_files, files
-from nuisflow.storage.event_files import TREE
+from nuisflow.slices.events import Ingestion
+from nuisflow.storage import ingested, records, user_files
+from nuisflow.storage.files import FileError
+from nuisflow.storage.ingested import LISTS, Kind
+from nuisflow.storage.user_files import BOOLEAN, CODE, DOUBLE
 
-Columns = dict[str, np.ndarray]
+Columns = dict[str, Any]
+State = tuple[int, ...]
 ROWS = 100_000
+"""Rows of published events that are converted at once: the random numbers in them depend on it."""
 
 logger = logging.getLogger(__name__)
 
 
-def convert(paths: Sequence[Path], settings: Conversion) -> Iterator[Columns]:
-    """Yield the rows of *paths* that belong to the sample of *settings*, in their order, in pieces.
+class Read(TypedDict):
+    """A file that was read: *rows* of the sample, their *weight* in sum (None: not known before selection)."""
 
-    Where the settings say how many events are expected, the weights are scaled to it, in a second pass.
+    path: str
+    size: int
+    sha256: str
+    rows: int
+    weight: float | None
+
+
+class Shared(TypedDict):
+    """Another sample that reads some of the same *files*, and the selection of the rows of *both*."""
+
+    files: list[str]
+    both: str
+
+
+def ingest(
+    paths: Sequence[Path], output: Path, settings: Ingestion, shared: Mapping[str, Shared] | None = None
+) -> list[Read]:
+    """Write the rows of *paths* that belong to the sample to the columnar file *output*; return what was read.
+
+    *shared*: the other samples that read some of these files; no row may belong to two.
     """
-    scale = None if settings.expected is None else settings.expected / _total(paths, settings)
-    rows = 0
-    for columns in _pieces(paths, settings):
-        rows += len(next(iter(columns.values())))
-        yield columns if scale is None else columns | {"weight": columns["weight"] * scale}
-    if not rows:
-        raise files.FileError(f"{', '.join(map(str, paths))}: no events; an empty sample cannot be used")
+    states = [_state(path) for path in paths]
+    kinds = _joined_kinds(paths, settings)
+    with ThreadPoolExecutor(1) as pool:
+        checksums = [pool.submit(records.checksum, path) for path in paths]
+        while True:  # once, and once more for every column of whole numbers that turns out to have fractions or gaps
+            found = {
+                path: Read(path=str(path), size=path.stat().st_size, sha256="", rows=0, weight=None) for path in paths
+            }
+            pieces = _counted(_scaled(paths, kinds, settings), found, settings, shared or {})
+            try:
+                ingested.write(output, _judged(progress(pieces, "pieces"), found, states, checksums))
+            except user_files.Wider as wider:
+                logger.info("column %r has fractions or gaps after all: read once more as float64", wider.column)
+                kinds = kinds | {wider.column: DOUBLE}
+                continue
+            return list(found.values())
 
 
-def _pieces(paths: Sequence[Path], settings: Conversion) -> Iterator[Columns]:
-    """Yield the rows of the sample; random numbers are the same in every pass."""
-    module, converter = datasets.MODULES[settings.dataset.kind], datasets.converter(settings.dataset)
-    generator = seeds.generator(settings.seed, "convert_events", settings.sample)
-    wanted = getattr(module, "RAW", None) or datasets.raw_columns(settings.dataset)
+def _judged(
+    pieces: Iterator[Columns], found: Mapping[Path, Read], states: Sequence[State], checksums: Sequence[Future[str]]
+) -> Iterator[Columns]:
+    """Yield all *pieces*, then raise an error if the files are not what they were, have no rows, or are copies."""
+    yield from pieces
+    seen: dict[str, Path] = {}
+    for (path, read), state, checksum in zip(found.items(), states, checksums, strict=True):
+        read["sha256"] = checksum.result()
+        if _state(path) != state:
+            raise FileError(f"{path}: was changed while it was read; wait until it is complete, and run again")
+        if read["rows"] and (other := seen.setdefault(read["sha256"], path)) != path:
+            raise FileError(
+                f"{path}: is a copy of {other}, so that its events would count twice; leave one of them out"
+            )
+        logger.info("%(path)s: %(rows)d rows, sum of weights %(weight)s, sha256 %(sha256)s", read)
+    if not any(read["rows"] for read in found.values()):
+        raise FileError(f"{', '.join(map(str, found))}: no events; an empty sample cannot be used")
+
+
+def _state(path: Path) -> State:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file; check dataset.path and the files of the sample") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def _joined_kinds(paths: Sequence[Path], settings: Ingestion) -> dict[str, Kind]:
+    """Return the type of every column in all files, which are all looked at before one is read."""
+    module = datasets.MODULES[settings.origin.kind]
+    wanted, text = getattr(module, "RAW", None) or settings.declared, getattr(module, "TEXT", {})
+    kinds: dict[str, Kind] = {}
+    owners: dict[str, Path] = {}
     for path in paths:
-        for columns in event_files.iterate_rows(path, wanted, ROWS, getattr(module, "TEXT", None), _tree(settings)):
-            piece = columns if converter is None else converter(columns, settings.process, generator)
-            if len(next(iter(piece.values()))):
-                yield piece
+        for name, kind in user_files.kinds(path, wanted, settings.origin.tree, text).items():
+            if kind == LISTS and settings.origin.kind != "nanoaod":
+                remedy = "read jagged branches with `kind: nanoaod`"
+                raise FileError(f"{path}: column {name!r} is not one number per event but lists of numbers; {remedy}")
+            if kind is not None:
+                kinds[name] = _both(name, kinds.get(name, kind), kind, owners.setdefault(name, path), path)
+    kept = [name for name in wanted if hasattr(module, "convert") or name in settings.columns]
+    return {name: kinds.get(name, DOUBLE) for name in kept}
 
 
-def _total(paths: Sequence[Path], settings: Conversion) -> float:
+def _both(name: str, first: Kind, second: Kind, owner: Path, path: Path) -> Kind:
+    """Return the type of a column that is *first* in one file and *second* in another."""
+    if first == second:
+        return first
+    if LISTS in (first, second) or BOOLEAN in (first, second) or not isinstance(first, np.dtype):
+        raise FileError(f"{path}: column {name!r} is {second}, but {first} in {owner}; write the same type everywhere")
+    return np.promote_types(first, second)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _scaled(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion) -> Iterator[tuple[Path, Columns]]:
+    """Yield the rows of the sample, with weights that add up to what is expected, where that is said."""
+    expected = settings.origin.expected
+    scale = None if expected is None else expected / _total(paths, kinds, settings, expected)
+    for path, columns in _rows(paths, kinds, settings):
+        yield path, columns if scale is None else columns | {"weight": columns["weight"] * scale}
+
+
+def _rows(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion) -> Iterator[tuple[Path, Columns]]:
+    """Yield the rows of the sample, piece by piece; random numbers are the same in every pass."""
+    origin = settings.origin
+    module = datasets.MODULES[origin.kind]
+    text = getattr(module, "TEXT", {})
+    # The name under which these numbers have always been drawn: results stay the same.
+    generator = seeds.generator(origin.seed, "convert_events", settings.sample)
+    rows = ROWS if hasattr(module, "convert") else 2 * ingested.ROWS
+    for path in paths:
+        for columns in user_files.pieces(path, kinds, rows, origin.tree, text):
+            if hasattr(module, "convert"):
+                wide = {name: values.astype(DOUBLE if name not in text else CODE) for name, values in columns.items()}
+                yield path, module.convert(wide, origin.process, generator, **origin.options)
+            else:
+                yield path, columns
+
+
+def _total(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion, expected: float) -> float:
     """Return the sum of weights of the rows that the sample selects."""
-    total, rows = 0.0, 0
-    for columns in _pieces(paths, settings):
+    total, rows, chosen = 0.0, 0, settings.origin.selection
+    for _, columns in _rows(paths, kinds, settings):
         weight = columns["weight"]
-        if settings.selection is not None:
-            weight = weight[expressions.evaluate(settings.selection, columns).astype(bool)]
+        if chosen is not None:
+            weight = weight[expressions.decide(chosen, columns, f"samples.{settings.sample}.selection")]
         total, rows = total + float(weight.sum()), rows + len(weight)
-    logger.info("%s: %d events, sum of weights %.6g, scaled to %g", settings.sample, rows, total, settings.expected)
+    logger.info("%s: %d events, sum of weights %.6g, scaled to %g", settings.sample, rows, total, expected)
     if not total > 0:
-        raise files.FileError(
+        raise FileError(
             f"{', '.join(map(str, paths))}: the weights of the {rows} events of {settings.sample!r} add up to "
-            f"{total:g}; they cannot be scaled to {settings.expected:g} expected events"
+            f"{total:g}; they cannot be scaled to {expected:g} expected events"
         )
     return total
 
 
-def _tree(settings: Conversion) -> str:
-    return getattr(settings.dataset, "tree", TREE)
+def _counted(
+    pieces: Iterator[tuple[Path, Columns]],
+    found: Mapping[Path, Read],
+    settings: Ingestion,
+    shared: Mapping[str, Shared],
+) -> Iterator[Columns]:
+    """Yield the columns that are kept; note in *found* what every file has, and refuse rows of two samples."""
+    for path, columns in pieces:
+        read, size = found[path], len(next(iter(columns.values())))
+        if settings.weight is not None:
+            weights = expressions.evaluate(settings.weight, columns, size)
+            read["weight"] = (read["weight"] or 0.0) + float(np.sum(weights, dtype=float))
+        for other, claim in shared.items():
+            if str(path) in claim["files"]:
+                _check_shared(path, columns, read["rows"], claim["both"], (settings.sample, other))
+        read["rows"] += size
+        yield {name: columns[name] for name in settings.columns}
+
+
+def _check_shared(path: Path, columns: Columns, first: int, both: str, samples: tuple[str, str]) -> None:
+    """Raise an error if a row belongs to two *samples*."""
+    if len(rows := np.flatnonzero(expressions.decide(both, columns, "selections of these samples"))):
+        raise FileError(
+            f"{path}: {len(rows)} rows (the first is {first + rows[0]}) belong to the samples {samples[0]!r} and "
+            f"{samples[1]!r} and would count twice; make the selections of these samples exclude each other"
+        )

@@ -118,7 +118,19 @@ def _check_finite(columns: Columns, part: Part, region: str, regions: Regions) -
 
 
 def clipped(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return *values* moved into the range of *edges*, whose upper end belongs to no bin."""
+    """Return *values*, as precise as float32, moved into the range of *edges*, whose upper end belongs to no bin."""
     # ASSUME: events below the first or above the last edge belong to the first or last bin, so that none is lost.
-    inside: np.ndarray = np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf))
+    inside: np.ndarray = np.clip(snapped(values, edges), edges[0], np.nextafter(edges[-1], -np.inf))
     return inside
+
+
+def snapped(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return *values*, as precise as float32, with those that are an edge in this precision set to the edge itself.
+
+    An observable of 0.7 would lie below the edge 0.7: rounded to float32 it is smaller.
+    """
+    rounded = np.asarray(edges).astype(np.float32).astype(np.float64)
+    if np.array_equal(rounded, edges):
+        return values
+    nearest = np.minimum(np.searchsorted(rounded, values), len(edges) - 1)
+    return np.where(rounded[nearest] == values, np.asarray(edges)[nearest], values)

@@ -9,17 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import datasets
-from nuisflow.events import parallel, variations
+from nuisflow.events import parallel, parts, variations
+from nuisflow.events.parts import EVERYTHING
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import EventSelection, Processing
-from nuisflow.storage import event_files
-from nuisflow.storage.event_files import TREE
+from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
-EVERYTHING = (0.0, 1.0)
 
 
 class EventError(ValueError):
@@ -27,61 +26,53 @@ class EventError(ValueError):
 
 
 class Chunk(NamedTuple):
-    """Rows *start* to *stop* of the file *path*; *entry* is the index of row *start* in the whole sample."""
+    """Of rows *start* to *stop* of the columnar file *path* of a sample those in *part* (`parts.inside`)."""
 
     path: Path
     start: int
     stop: int
-    entry: int
+    part: tuple[float, float] = EVERYTHING
 
 
-def chunks(paths: Sequence[Path], tree: str, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the files of a sample, or the rows between two shares of them, into pieces of at most *size* rows."""
-    numbers = [event_files.count_rows(path, tree) for path in paths]
-    begin, end = (round(share * sum(numbers)) for share in part)
-    pieces, first = [], 0
-    for path, rows in zip(paths, numbers, strict=True):
-        low, high = max(begin - first, 0), min(end - first, rows)
-        pieces += [Chunk(path, start, min(start + size, high), first + start) for start in range(low, high, size)]
-        first += rows
-    if not pieces:
-        few = f" among rows {begin} to {end} of {first} (toys.bootstrap.share)" if first else ""
-        raise EventError(f"{', '.join(map(str, paths))}: no events{few}; an empty sample cannot be used")
-    return pieces
+def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
+    """Cut the rows of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
+    rows = ingested.open(path).rows
+    if not parts.inside(0, min(rows, size), part).any():
+        few = f" in the part {part[0]:g} to {part[1]:g} of {rows} (toys.bootstrap.share)" if rows else ""
+        raise EventError(f"{path}: no events{few}; an empty sample cannot be used")
+    return [Chunk(path, start, min(start + size, rows), part) for start in range(0, rows, size)]
 
 
 def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
-    """Return which rows of *sample* are used, as shares: all of collision data."""
-    return EVERYTHING if sample.process == "data" else selection.rows
+    """Return which part of *sample* is used, as shares (`parts.inside`): all of collision data."""
+    return EVERYTHING if sample.is_data else selection.rows
 
 
-def tree_name(selection: EventSelection) -> str:
-    """Return the name of the tree in the raw ROOT files."""
-    return getattr(selection.dataset, "tree", TREE)
+def columns_of(table: ingested.Table, selection: EventSelection) -> list[str]:
+    """Return the columns of *table* that are read: collision data lack the branches that only simulation has."""
+    return [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
+
+
+def grouped(columns: Columns, selection: EventSelection) -> Columns:
+    """Return *columns* of a file as the data set knows them: lists of one collection together."""
+    offered = datasets.of(selection.dataset)
+    made: Columns = offered.grouped(columns) if hasattr(offered, "grouped") else columns
+    return made
 
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
-    """Return the raw columns of *chunk* and ``entry``, of the rows that belong to *sample*."""
-    offered = datasets.of(selection.dataset)
-    if hasattr(offered, "read"):
-        columns: Columns = offered.read(chunk.path, chunk.start, chunk.stop, simulated=sample.process != "data")
-    else:
-        wanted = datasets.raw_columns(selection.dataset)
-        columns = event_files.read_rows(chunk.path, wanted, chunk.start, chunk.stop, tree_name(selection))
-    columns["entry"] = np.arange(chunk.entry, chunk.entry + chunk.stop - chunk.start)
+    """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
+    table = ingested.open(chunk.path)
+    columns = grouped(table.read(columns_of(table, selection), chunk.start, chunk.stop), selection)
+    columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
-        name = f"ratio_{path.parent.name}"
-        columns |= event_files.read_rows(path, [name], chunk.entry, chunk.entry + chunk.stop - chunk.start)
+        columns |= event_files.read_rows(path, [f"ratio_{path.parent.name}"], chunk.start, chunk.stop)
+    if chunk.part != EVERYTHING:
+        columns = _rows(columns, np.flatnonzero(parts.inside(chunk.start, chunk.stop, chunk.part)))
     if sample.selection is None:
         return columns
-    return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
-
-
-def load(paths: Sequence[Path], selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
-    """Return all raw columns of *sample* and ``entry``, in memory."""
-    pieces = chunks(paths, tree_name(selection), size, part_of(selection, sample))
-    parts = [read(chunk, selection, sample) for chunk in pieces]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    chosen = expressions.decide(sample.selection, columns, f"{chunk.path}: selection of the sample")
+    return _rows(columns, np.flatnonzero(chosen))
 
 
 def select(
@@ -108,7 +99,7 @@ def select(
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
             strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
-            weight = weight * variations.factor(variation, kept, strength)
+            weight = weight * variations.factor(variation, kept, strength, name)
     return {
         "entry": kept["entry"],
         "row": row,
@@ -128,13 +119,14 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
     size = len(next(iter(columns.values())))
     common = np.ones(size, dtype=bool)
     if selection.selection is not None:
-        common &= expressions.evaluate(selection.selection, columns).astype(bool)
-    region = np.full(size, OUTSIDE, dtype=np.int8)
+        common &= expressions.decide(selection.selection, columns, "selection", selection.derived)
+    region = np.full(size, OUTSIDE, dtype=np.int16)
     names = list(selection.regions)
     for index, (name, chosen) in enumerate(selection.regions.items()):
         inside = common
         if chosen.selection is not None:
-            inside = common & expressions.evaluate(chosen.selection, columns).astype(bool)
+            place = f"regions.{name}.selection"
+            inside = common & expressions.decide(chosen.selection, columns, place, selection.derived, common)
         if np.any(both := inside & (region != OUTSIDE)):
             other = names[region[both][0]]
             raise EventError(
@@ -150,17 +142,19 @@ def weights(columns: Columns, selection: EventSelection, sample: Sample) -> np.n
     size = len(columns["entry"])
     if sample.process == "data":
         return np.ones(size)
-    weight = columns["weight"] if sample.weight is None else expressions.evaluate(sample.weight, columns, size)
+    text = "weight" if sample.weight is None else sample.weight
+    weight = expressions.evaluate(text, columns, size, "weight of the sample")
     low, high = selection.rows
     return np.array(weight, dtype=np.float64) / (high - low)
 
 
 def _observables(columns: Columns, region: np.ndarray, selection: EventSelection) -> np.ndarray:
     values = np.full(len(region), np.nan, dtype=np.float32)
-    for index, chosen in enumerate(selection.regions.values()):
+    for index, (name, chosen) in enumerate(selection.regions.items()):
         if chosen.observable != "score":
-            inside = region == index
-            values[inside] = expressions.evaluate(chosen.observable, _rows(columns, np.flatnonzero(inside)))
+            inside, place = region == index, f"regions.{name}.observable"
+            rows = _rows(columns, np.flatnonzero(inside))
+            values[inside] = expressions.evaluate(chosen.observable, rows, place=place)
     return values
 
 
@@ -175,13 +169,13 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
             )
 
 
-def process(paths: Sequence[Path], settings: Processing, dask: Dask) -> Iterator[Columns]:
-    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of the files.
+def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
+    """Yield the selected events of one sample at one variation, chunk by chunk, in the order of its rows.
 
     Columns are those of `select` without ``row``, and in nominal ``factor_<name>_up`` and ``_down`` of every weight
     variation and ``factor_<name>_member<number>`` of every weight set.
     """
-    pieces = chunks(paths, tree_name(settings.events), dask.chunk_size, part_of(settings.events, settings.sample))
+    pieces = chunks(path, dask.chunk_size, part_of(settings.events, settings.sample))
     work = functools.partial(_process_chunk, settings=settings)
     selected = 0
     for columns in parallel.ordered_map(work, pieces, dask):
@@ -200,7 +194,7 @@ def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
     rows = columns.pop("row")
     chosen = derived(_rows(raw, rows), settings.events) if settings.weights else {}
     for name, variation in settings.weights.items():
-        for side, factor in variations.factors(variation, chosen).items():
+        for side, factor in variations.factors(variation, chosen, name).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
 
@@ -221,5 +215,5 @@ def derived(columns: Columns, selection: EventSelection, wanted: Collection[str]
     columns = datasets.of(selection.dataset).reconstruct(columns, wanted) | ratios
     for name, expression in selection.derived.items():
         if wanted is None or name in wanted:
-            columns = columns | {name: expressions.evaluate(expression, columns)}
+            columns = columns | {name: expressions.evaluate(expression, columns, place=f"derived.{name}")}
     return columns

@@ -15,8 +15,8 @@ import pandas as pd
 from nuisflow import seeds
 from nuisflow.events import parallel
 from nuisflow.events import selection as events
-from nuisflow.events.scored_events import TemplateError
-from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select, tree_name
+from nuisflow.events.scored_events import TemplateError, snapped
+from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
 from nuisflow.likelihood import fits, starts, toys
 from nuisflow.likelihood.histfactory import Floats, Integers
@@ -77,7 +77,7 @@ class Filler(NamedTuple):
         found = np.empty(len(values), dtype=np.int64)
         for index, (cuts, first) in enumerate(zip(self.edges, self.first, strict=True)):
             inside = region == index
-            found[inside] = first + np.searchsorted(cuts[1:-1], values[inside], side="right")
+            found[inside] = first + np.searchsorted(cuts[1:-1], snapped(values[inside], cuts), side="right")
         return found
 
 
@@ -128,7 +128,7 @@ def factor(truth: Truth, process: str, settings: BootstrapSettings) -> float:
         if process not in (varied.processes or ()):
             continue
         if isinstance(varied, Rate):
-            result *= (1 + varied.size) ** truth.z[name]
+            result *= float(varied.factor(truth.z[name]))
         elif isinstance(varied, Luminosity):
             result *= max(1 + varied.size * truth.z[name], 0.0)
     return float(result)
@@ -137,17 +137,16 @@ def factor(truth: Truth, process: str, settings: BootstrapSettings) -> float:
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def fill(raw: Mapping[str, Sequence[Path]], filler: Filler, settings: BootstrapSettings, dask: Dask) -> Floats:
+def fill(ingested: Mapping[str, Path], filler: Filler, settings: BootstrapSettings, dask: Dask) -> Floats:
     """Return the events in all bins of every pseudo-experiment, (1 + experiments, bins).
 
     The first row is what the reserved events expect at nominal, with the signal as simulated. How the blocks are shared
     among workers changes nothing.
     """
-    tree = tree_name(settings.events)
     blocks = [
         Block(sample, chunk)
         for sample in settings.samples
-        for chunk in chunks(raw[sample], tree, BLOCK, settings.events.rows)
+        for chunk in chunks(ingested[sample], BLOCK, settings.events.rows)
     ]
     work = functools.partial(fill_block, truths=truths(settings), filler=filler, settings=settings)
     total: Floats = sum(parallel.ordered_map(work, blocks, dask), start=np.zeros(()))
@@ -198,7 +197,7 @@ def _thrown(block: Block, truths: Sequence[Truth], settings: BootstrapSettings) 
     yield 0, nominal, nominal["weight"]
     early = _cumulative(raw, block.sample, settings) if _is_early(raw, sample, acting) else None
     for index, truth in enumerate(truths, start=1):
-        names = (truth.set, truth.experiment, block.sample, block.chunk.entry)
+        names = (truth.set, truth.experiment, block.sample, block.chunk.start)
         random = seeds.generator(settings.seed, "bootstrap", *names)
         size = factor(truth, sample.process, settings)
         if early is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nuisflow.events.selection import EVERYTHING, check_finite, select
+from nuisflow.events.parts import EVERYTHING
+from nuisflow.events.selection import check_finite, select
 from nuisflow.inference import bootstrap
 from nuisflow.inference.bootstrap import FITTED, Filler
 from nuisflow.likelihood.histfactory import Floats

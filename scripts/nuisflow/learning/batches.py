@@ -1,35 +1,39 @@
 """Events in the form that networks learn from: features, labels and weights, at any value of the nuisance parameters.
 
 Which events belong to a fold, and which of them to its validation, follows from their index in the raw sample alone, so
-that training, variations and scoring agree.
+that training, variations and scoring agree. Memory is bounded: of more events than fit into `TRAINING` bytes an epoch
+is made in blocks, each a random part of all events, and of more than fit into `VALIDATION` a random part validates.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow import datasets
-from nuisflow.events import selection, variations
-from nuisflow.settings import configuration, systematics
+from nuisflow import datasets, seeds
+from nuisflow.learning import scaling as scalings
+from nuisflow.learning.blocks import BatchError, Maker, Part
+from nuisflow.learning.samples import READ, Columns, Ingested, Source, source
+from nuisflow.learning.scaling import Scaling
 from nuisflow.slices.training import TrainingSamples
 from nuisflow.strategies.strategy import Events
 
-Columns = dict[str, np.ndarray]
 Rows = dict[str, np.ndarray]
 
-SHIFT_OR_WEIGHT = systematics.Shift | systematics.Weight
-
-SHUFFLED = 1 << 40
-"""Added to the index of an event for a hash that has nothing to do with the first."""
 BLOCK = 20_000
 """Events that are varied and selected at once: their columns stay in the processor's cache."""
-
-
-class BatchError(ValueError):
-    """Events from which a classifier cannot be trained."""
+TRAINING = 300_000_000
+"""Bytes that the events of one block of an epoch may take while they are made and used."""
+VALIDATION = 100_000_000
+"""Bytes that validation events may take; twice, if they are varied."""
+TOGETHER = 600_000_000
+"""Bytes that the network may take to judge all validation events together, where their loss is not a mean."""
+FEWEST = 50_000
+"""Validation events that are used whatever they take: fewer say little."""
 
 
 def fold(entry: np.ndarray, folds: int) -> np.ndarray:
@@ -38,59 +42,8 @@ def fold(entry: np.ndarray, folds: int) -> np.ndarray:
 
 
 def is_validation(entry: np.ndarray, fraction: float) -> np.ndarray:
-    """Return whether events are kept for validation: a *fraction* of them, by a hash of their index.
-
-    The hash is the finaliser of splitmix64 (Steele, Lea and Flood, doi:10.1145/2714064.2660195): independent of the
-    fold and of any pattern in the order of the events.
-    """
-    return uniform(entry) < fraction
-
-
-def uniform(entry: np.ndarray) -> np.ndarray:
-    """Return a hash of the index of events, from 0 to 1."""
-    state = entry.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    state = state ^ (state >> np.uint64(31))
-    return np.asarray(state.astype(np.float64) / 2.0**64)
-
-
-class Scaling(NamedTuple):
-    """Shift and scale of every feature; *missing* is the value that stands for 'undefined' (None: there is none)."""
-
-    mean: np.ndarray
-    deviation: np.ndarray
-    missing: float | None
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Return *features*, shape (events, features), with mean 0 and deviation 1; undefined values become the mean.
-
-        ASSUME: which values are undefined is known to a network from other features, such as the number of jets.
-        """
-        scaled = (features - self.mean) / self.deviation
-        if self.missing is not None:
-            scaled[features == np.float32(self.missing)] = 0
-        return np.asarray(scaled, dtype=np.float32)
-
-
-def identity(features: int) -> Scaling:
-    """Return the scaling that changes nothing."""
-    return Scaling(np.zeros(features, np.float32), np.ones(features, np.float32), None)
-
-
-def measured(features: np.ndarray, weights: np.ndarray, undefined: float | None) -> Scaling:
-    """Return the scaling by the weighted mean and standard deviation of the defined values of every feature.
-
-    A feature that never changes keeps deviation 1, so that it becomes 0.
-    """
-    mean, deviation = np.zeros(features.shape[1]), np.ones(features.shape[1])
-    for index, values in enumerate(features.T.astype(np.float64)):
-        defined = weights * (values != undefined) if undefined is not None else weights
-        if total := defined.sum():
-            mean[index] = np.dot(defined, values) / total
-            spread = np.sqrt(np.dot(defined, (values - mean[index]) ** 2) / total)
-            deviation[index] = spread if spread > 1e-6 * abs(mean[index]) else 1.0
-    return Scaling(mean.astype(np.float32), deviation.astype(np.float32), undefined)
+    """Return whether events are kept for validation: a *fraction* of them, by a hash of their index."""
+    return seeds.uniform(entry) < fraction
 
 
 def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -108,79 +61,52 @@ def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return balanced
 
 
-class _Selected(NamedTuple):
-    """Selected events of one block at one z; *row* is their index in the block and ascends."""
+class Draw(NamedTuple):
+    """A random part of all events: those whose hash with this *key* is from *low* to *high*."""
 
-    row: np.ndarray
-    features: np.ndarray
-    weights: np.ndarray
+    key: int
+    low: float
+    high: float
 
-
-class _Part(NamedTuple):
-    """The events of one block, as in `Events` but before scaling and balancing."""
-
-    features: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-    z: np.ndarray
-    process: np.ndarray
-    entry: np.ndarray
-    sample: np.ndarray  # (events,), index of the sample
-    points: np.ndarray
-    counts: np.ndarray
-
-
-def _together(own: _Selected, others: Sequence[_Selected]) -> tuple[_Selected, np.ndarray, np.ndarray]:
-    """Return the events in *own* or one of the *others*, and their features and weights in all others.
-
-    Where an event is not selected, its weight is 0 and its features are those of a place where it is.
-    """
-    if not others:
-        return own, np.empty((len(own.row), 0, own.features.shape[1]), np.float32), np.empty((len(own.row), 0))
-    parts = [own, *others]
-    row = np.unique(np.concatenate([part.row for part in parts]))
-    places = [np.searchsorted(row, part.row) for part in parts]
-    features = np.empty((len(row), own.features.shape[1]), own.features.dtype)
-    for part, place in zip(reversed(parts), reversed(places), strict=True):
-        features[place] = part.features
-    everywhere = np.repeat(features[:, None], len(parts), axis=1)
-    weights = np.zeros((len(row), len(parts)))
-    for index, (part, place) in enumerate(zip(parts, places, strict=True)):
-        everywhere[place, index] = part.features
-        weights[place, index] = part.weights
-    return _Selected(row, features, weights[:, 0]), everywhere[:, 1:], weights[:, 1:]
+    def __call__(self, entry: np.ndarray) -> np.ndarray:
+        """Return which events are drawn; of one key, parts that do not overlap share no event."""
+        return seeds.between(seeds.uniform(entry, self.key), self.low, self.high)
 
 
 class Pool:
-    """The raw events of the training samples, held once in memory; they become features at any z, block by block."""
+    """The raw events of the training samples; they become features at any z, block by block."""
 
-    def __init__(self, samples: Mapping[str, Columns], settings: TrainingSamples) -> None:
-        self.samples = dict(samples)
+    def __init__(self, samples: "Mapping[str, Columns | Source]", settings: TrainingSamples) -> None:
+        self.samples = {name: source(events) for name, events in samples.items()}
         self.settings = settings
-        regions = settings.events.regions.values()
-        self._scored = np.array([region.observable == "score" for region in regions])
-        self._counts_for = _counts_for(settings)
-        self._processes = sorted({sample.process for sample in settings.samples.values()})
-        if not self._scored.any():
-            raise BatchError("regions: none has the observable 'score', so that there is nothing to train on")
+        self._maker = Maker(settings)
 
     @classmethod
-    def load(cls, raw: Mapping[str, Sequence[Path]], settings: TrainingSamples) -> "Pool":
-        """Read the raw files of every training sample."""
-        samples = {
-            name: selection.load(raw[name], settings.events, sample) for name, sample in settings.samples.items()
-        }
+    def load(cls, events: Mapping[str, Path], settings: TrainingSamples) -> "Pool":
+        """Open the ingested events of every training sample."""
+        samples = {name: Ingested(events[name], settings.events, sample) for name, sample in settings.samples.items()}
         return cls(samples, settings)
 
-    def rows(self, number: int, *, validation: bool) -> Rows:
-        """Return the rows of every sample that train, or validate, the network of fold *number*."""
+    def rows(self, number: int, *, validation: bool, draw: Draw | None = None) -> Rows:
+        """Return the rows of every sample that train, or validate, the network of fold *number*: a *draw* of them."""
+        return {
+            name: np.concatenate(list(self._pieces(name, number, validation, draw)) or [np.arange(0)])
+            for name in self.samples
+        }
+
+    def count(self, number: int, *, validation: bool) -> int:
+        """Return how many events train, or validate, the network of fold *number*."""
+        return sum(len(rows) for name in self.samples for rows in self._pieces(name, number, validation, None))
+
+    def _pieces(self, name: str, number: int, validation: bool, draw: Draw | None) -> Iterator[np.ndarray]:
+        """Yield the rows of `rows` of one sample, piece by piece."""
         learning = self.settings.learning
-        chosen: Rows = {}
-        for name, columns in self.samples.items():
-            entry = columns["entry"]
-            used = fold(entry, learning.folds) != number
-            chosen[name] = np.flatnonzero(used & (is_validation(entry, learning.validation_fraction) == validation))
-        return chosen
+        for rows, entry in self.samples[name].pieces():
+            chosen = fold(entry, learning.folds) != number
+            chosen &= is_validation(entry, learning.validation_fraction) == validation
+            if draw is not None:
+                chosen &= draw(entry)
+            yield rows[chosen]
 
     def events(
         self,
@@ -194,13 +120,10 @@ class Pool:
         Events that a variation moves out of the selection are left out, those that it moves in are there. With
         *points*, of shape (points, variations), an event is there that is selected at its z or at one of them.
         """
-        parts = list(self._parts(rows, z, points))
-        if not parts:
-            raise BatchError("no events to train on: the selections of the regions keep none")
-        joined = _Part(*map(np.concatenate, zip(*parts, strict=True)))
-        scaled = scaling or identity(joined.features.shape[1])
+        scaled = scaling or scalings.identity(len(self.settings.events.features))
+        joined = self._joined(rows, z, scaled, points)
         return Events(
-            features=scaled(joined.features),
+            features=joined.features,
             labels=joined.labels,
             weights=balance(joined.weights, joined.labels),
             z=joined.z,
@@ -208,149 +131,69 @@ class Pool:
             process=joined.process,
             entry=joined.entry,
             share=self._shares(joined, rows),
-            points=scaled(joined.points),
-            counts=joined.counts.astype(np.float32),
+            points=joined.points,
+            counts=joined.counts,
         )
 
-    def _shares(self, events: "_Part", rows: Rows) -> np.ndarray:
+    def _joined(self, rows: Rows, z: np.ndarray | None, scaled: Scaling, points: np.ndarray | None) -> Part:
+        """Return the events of all blocks, their features *scaled*."""
+        size = sum(map(len, rows.values()))
+        whole, used = None, 0
+        for part in self._parts(rows, z, points):
+            made = part._replace(
+                features=scaled(part.features), points=scaled(part.points), counts=part.counts.astype(np.float32)
+            )
+            # Memory for rows that are not selected is reserved, but neither touched nor taken.
+            whole = whole or Part(*(np.empty((size, *values.shape[1:]), values.dtype) for values in made))
+            for all_of_them, values in zip(whole, made, strict=True):
+                all_of_them[used : used + len(values)] = values
+            used += len(made.labels)
+        if whole is None:
+            raise BatchError("no events to train on: the selections of the regions keep none")
+        return Part(*(values[:used] for values in whole))
+
+    def _shares(self, events: Part, rows: Rows) -> np.ndarray:
         """Return the part that every event is of all expected events of its class, in the samples that train.
 
         What *rows* leaves out counts: it is expected to be like them.
         """
-        scale = np.array([len(self.samples[name]["entry"]) / max(len(rows[name]), 1) for name in self.samples])
+        scale = np.array([self.samples[name].size / max(len(rows[name]), 1) for name in self.settings.samples])
         totals = np.bincount(events.labels.astype(np.int64), weights=events.weights * scale[events.sample], minlength=2)
         return np.asarray(events.weights / totals[events.labels.astype(np.int64)], dtype=np.float32)
 
-    def _parts(self, rows: Rows, z: np.ndarray | None, points: np.ndarray | None) -> "Iterator[_Part]":
+    def _parts(self, rows: Rows, z: np.ndarray | None, points: np.ndarray | None) -> Iterator[Part]:
         """Yield the events of one block after another."""
         size, number, nominal = sum(map(len, rows.values())), len(self.settings.variations), z is None
-        if z is None:
-            z = np.zeros((size, number))
         if points is None:
             points = np.zeros((0, number))
-        if len(z) != size:
+        if z is not None and len(z) != size:
             raise ValueError(f"z has {len(z)} rows for {size} events")
         offset = 0
         for name, chosen in rows.items():
-            for start in range(0, len(chosen), BLOCK):
-                block = chosen[start : start + BLOCK]
-                if not (nominal and name in self.settings.alternatives):
-                    yield self._block(name, block, z[offset : offset + len(block)], points, nominal=nominal)
-                offset += len(block)
-
-    def _block(self, name: str, rows: np.ndarray, z: np.ndarray, points: np.ndarray, *, nominal: bool) -> "_Part":
-        """Return the selected events among *rows* of one sample."""
-        sample = self.settings.samples[name]
-        columns = {column: values[rows] for column, values in self.samples[name].items()}
-        if not nominal:
-            z = self._settled(name, columns["entry"], z)
-        own = self._at(name, columns, z)
-        if not nominal:
-            own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
-        kept, moved, counts = _together(own, [self._near(own, name, columns, point) for point in points])
-        size = len(kept.row)
-        return _Part(
-            features=kept.features,
-            labels=np.full(size, sample.process == self.settings.signal, dtype=np.float32),
-            weights=kept.weights,
-            z=z[kept.row].astype(np.float32),
-            process=np.full(size, self._processes.index(sample.process), dtype=np.int64),
-            entry=columns["entry"][kept.row],
-            sample=np.full(size, list(self.samples).index(name)),
-            points=moved,
-            counts=counts,
-        )
-
-    def _settled(self, name: str, entry: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return *z* with that of two-point variations: events have it by their sample, they cannot be moved.
-
-        Events of processes on which one does not act get 0 or the z of an alternative at random, as many of each.
-        """
-        z = z.copy()
-        for index, (variation, chosen) in enumerate(self.settings.variations.items()):
-            if chosen.kind != "two_point":
-                continue
-            sides = [0.0, *sorted({at for other, at in self.settings.alternatives.values() if other == variation})]
-            here, own = self.settings.alternatives.get(name, ("", 0.0))
-            acts = chosen.processes is None or self.settings.samples[name].process in chosen.processes
-            # A hash of its own: the entry's alone decides about validation.
-            at_random = np.take(sides, (uniform(entry + SHUFFLED) * len(sides)).astype(int), mode="clip")
-            z[:, index] = (own if here == variation else 0.0) if acts else at_random
-        return z
-
-    def _at(self, name: str, columns: Columns, z: np.ndarray) -> "_Selected":
-        """Return the selected events of one sample at *z*, of shape (rows, variations) or (variations,)."""
-        settings, sample = self.settings, self.settings.samples[name]
-        strengths = {
-            variation: np.broadcast_to(z[..., index], len(columns["entry"]))
-            for index, variation in self._acting(sample.process).items()
-        }
-        selected = self._selected(columns, sample, strengths)
-        if not self._scored.all():
-            kept = np.flatnonzero(self._scored[selected["region"]])
-            selected = {column: values[kept] for column, values in selected.items()}
-        selection.check_finite(selected, settings.events.features, name)
-        if z.any():  # ASSUME: an event whose weight a variation would make negative does not count at this z
-            selected["weight"] = np.maximum(selected["weight"], 0)
-        _check_weights(selected, name)
-        features = np.stack([selected[feature] for feature in settings.events.features], axis=1)
-        return _Selected(selected["row"], features, selected["weight"])
-
-    def _near(self, nominal: "_Selected", name: str, columns: Columns, point: np.ndarray) -> "_Selected":
-        """Return the selected events of one sample at *point*; where only rates differ, they are those of *nominal*."""
-        acting = self._acting(self.settings.samples[name].process)
-        changed = {variation: point[index] for index, variation in acting.items() if point[index] != 0}
-        chosen = [self.settings.variations[variation] for variation in changed]
-        if any(isinstance(variation, SHIFT_OR_WEIGHT) for variation in chosen):
-            return self._at(name, columns, point)
-        weights = nominal.weights.copy()
-        for variation, z in zip(chosen, changed.values(), strict=True):
-            weights *= variations.factor(variation, {"weight": weights}, z)
-        return nominal._replace(weights=weights)
-
-    def _acting(self, process: str) -> dict[int, str]:
-        """Return the variations that act on events of *process*, by their position in the strategy."""
-        return {
-            index: name
-            for index, (name, variation) in enumerate(self.settings.variations.items())
-            if variation.processes is None or process in variation.processes
-        }
-
-    def _selected(self, columns: Columns, sample: configuration.Sample, z: Columns) -> Columns:
-        """Return the selected events at *z*, with rates as factors on their weights."""
-        chosen = {name: self.settings.variations[name] for name in z}
-        varied = {name: value for name, value in chosen.items() if isinstance(value, SHIFT_OR_WEIGHT)}
-        selected = selection.select(columns, self.settings.events, sample, varied, z)
-        for name in chosen.keys() - varied.keys():
-            selected["weight"] *= variations.factor(chosen[name], selected, z[name][selected["row"]])
-        return selected
-
-
-def _counts_for(settings: TrainingSamples) -> dict[str, float]:
-    """Return the part of its events that every sample of a process counts for, where it has alternatives."""
-    sides: dict[str, set[tuple[str, float]]] = {}
-    for sample, place in settings.alternatives.items():
-        sides.setdefault(settings.samples[sample].process, set()).add(place)
-    return {process: 1 / (1 + len(places)) for process, places in sides.items()}
-
-
-def _check_weights(columns: Columns, sample: str) -> None:
-    if np.any(negative := columns["weight"] < 0):
-        bad = np.flatnonzero(negative)
-        raise BatchError(
-            f"sample {sample!r}: {len(bad)} events have a negative weight (first: entry {columns['entry'][bad[0]]}); "
-            f"classifiers cannot learn from them: set samples.{sample}.train to false, or select positive weights"
-        )
+            for first in range(0, 0 if nominal and name in self.settings.alternatives else len(chosen), READ):
+                taken = self.samples[name].take(chosen[first : first + READ])
+                for start in range(0, len(taken["entry"]), BLOCK):
+                    columns = {column: values[start : start + BLOCK] for column, values in taken.items()}
+                    place = offset + first + start
+                    at = np.zeros((len(columns["entry"]), number)) if z is None else z[place : place + BLOCK]
+                    yield self._maker.part(name, columns, at[: len(columns["entry"])], points, nominal=nominal)
+            offset += len(chosen)
 
 
 @dataclass(frozen=True)
 class FoldEvents:
-    """The events that train and validate the network of one fold, scaled as its features will be in scoring."""
+    """The events that train and validate the network of one fold, scaled as its features will be in scoring.
+
+    *train_rows* are a random part of all *train_total* training events, if these are more than *limit*.
+    """
 
     pool: Pool
+    number: int
     train_rows: Rows
     validation_rows: Rows
     scaling: Scaling
+    train_total: int
+    limit: int
     points: np.ndarray | None = None
 
     @property
@@ -364,12 +207,27 @@ class FoldEvents:
         return sum(map(len, self.validation_rows.values()))
 
     def train(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
-        """Return the training events at *z*."""
+        """Return the training events at *z*; if they are too many, a random part of them."""
         return self.pool.events(self.train_rows, z, self.scaling, self.points)
 
     def validation(self, z: np.ndarray | None = None) -> Events[np.ndarray]:
-        """Return the validation events at *z*."""
+        """Return the validation events at *z*; if they are too many, a random part of them."""
         return self.pool.events(self.validation_rows, z, self.scaling, self.points)
+
+    def epoch(self, number: int, generator: np.random.Generator) -> "Iterator[FoldEvents]":
+        """Yield every training event once, or *number* random ones (before the selection), if it has more.
+
+        They come together if they fit into memory, else in blocks. Which block an event is in follows from a hash of
+        its index, new in every epoch: every block is a random part of all events, whatever their order in the files.
+        """
+        if self.train_total <= self.limit:
+            yield self.thinned(number, generator)
+            return
+        key, share = int(generator.integers(2**63)), min(number / self.train_total, 1.0)
+        blocks = math.ceil(share * self.train_total / self.limit)
+        for block in range(blocks):
+            draw = Draw(key, share * block / blocks, share * (block + 1) / blocks)
+            yield replace(self, train_rows=self.pool.rows(self.number, validation=False, draw=draw))
 
     def thinned(self, number: int, generator: np.random.Generator) -> "FoldEvents":
         """Return this fold with *number* random training events (before the selection), if it has more."""
@@ -383,11 +241,47 @@ class FoldEvents:
         return replace(self, train_rows=rows)
 
 
-def fold_events(pool: Pool, number: int, *, scales: bool = True, points: np.ndarray | None = None) -> FoldEvents:
-    """Return the events of fold *number*; features are scaled by their spread in its nominal training events."""
-    train, validation = pool.rows(number, validation=False), pool.rows(number, validation=True)
+def fold_events(
+    pool: Pool, number: int, *, scales: bool = True, points: np.ndarray | None = None, together: int = 0
+) -> FoldEvents:
+    """Return the events of fold *number*; features are scaled by their spread in its nominal training events.
+
+    *together*: bytes per event and place (nominal and *points*) that a network takes to judge all validation events at
+    once; 0 if it need not.
+    """
+    places, size = 1 if points is None else 1 + len(points), row_bytes(pool.settings, points)
+    limit, most = TRAINING // size, VALIDATION // size
+    if together:
+        most = max(min(most, TOGETHER // (together * places)), FEWEST)
+    train, total = _limited(pool, number, limit, validation=False)
+    validation, _ = _limited(pool, number, most, validation=True)
+    found = FoldEvents(
+        pool, number, train, validation, scalings.identity(len(pool.settings.events.features)), total, limit, points
+    )
     if not scales:
-        return FoldEvents(pool, train, validation, identity(len(pool.settings.events.features)), points)
+        return found
     nominal = pool.events(train)
-    scaling = measured(nominal.features, nominal.weights, datasets.undefined(pool.settings.events.dataset))
-    return FoldEvents(pool, train, validation, scaling, points)
+    undefined = datasets.undefined(pool.settings.events.dataset)
+    return replace(found, scaling=scalings.measured(nominal.features, nominal.weights, undefined))
+
+
+def row_bytes(settings: TrainingSamples, points: np.ndarray | None = None) -> int:
+    """Return the bytes that one row of events takes at most while they are made, shuffled and used."""
+    features, variations = len(settings.events.features), len(settings.variations)
+    places = 0 if points is None else len(points)
+    kept = 4 * (features * (1 + places) + places + variations) + 4 * 4 + 2 * 8  # the numbers of `Events`
+    return kept + 16 * variations + 64  # z as it is drawn; rows, order, weights and sums in double precision
+
+
+def _limited(pool: Pool, number: int, limit: int, *, validation: bool) -> tuple[Rows, int]:
+    """Return the rows that train, or validate, a network, and their number; if it is above *limit*, a random part."""
+    total = pool.count(number, validation=validation)
+    if total <= limit:
+        return pool.rows(number, validation=validation), total
+    logging.getLogger(__name__).info(
+        "training %s, fold %d: %d events before the selection %s; at most %d are held in memory, at random",
+        *(pool.settings.name, number, total, "validate" if validation else "train", limit),
+    )
+    key = seeds.number(pool.settings.seed, "validation" if validation else "training", "events", number)
+    draw = Draw(key, 0.0, limit / total)
+    return pool.rows(number, validation=validation, draw=draw), total

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow.learning import batches
+from nuisflow.learning import batches, scaling
 from nuisflow.slices.training import Scoring
 from nuisflow.storage import files
 from nuisflow.strategies import networks
@@ -40,7 +40,7 @@ class FoldModel:
     """The networks of one fold, the scaling of their inputs, and the options that were chosen for them alone."""
 
     networks: Networks
-    scaling: batches.Scaling
+    scaling: scaling.Scaling
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -169,5 +169,5 @@ def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: di
     for name, net in nets.items():
         net.load_state_dict(part["networks"][name])
         net.eval()
-    scaling = batches.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"])
-    return FoldModel(nets, scaling, part["options"])
+    scaled = scaling.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"])
+    return FoldModel(nets, scaled, part["options"])

@@ -13,8 +13,14 @@ import torch
 from nuisflow import seeds
 from nuisflow.learning import batches
 from nuisflow.learning.classifier import SCORE_BLOCK, Classifier, FoldModel, TrainingError
+from nuisflow.settings import configuration
 from nuisflow.strategies import metrics, networks
 from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Task
+
+GATHERED = 128_000_000
+"""Bytes of events that are put in their random order at once."""
+HISTOGRAMS = 64
+"""ASSUME: numbers per event and place in soft histograms, and their derivatives."""
 
 
 def train(
@@ -52,10 +58,16 @@ def train_fold(
     chosen = strategy.model_copy(update=dict(options))
     shared = {name: value for name, value in options.items() if name in type(settings.learning).model_fields}
     learning = settings.learning.model_copy(update=shared)
-    events = batches.fold_events(pool, number, scales=chosen.scales, points=chosen.points())
+    judged = 0 if chosen.additive else together(learning)
+    events = batches.fold_events(pool, number, scales=chosen.scales, points=chosen.points(), together=judged)
     task = Task(f"{settings.name}, fold {number}", architecture, events, learning, architecture.seed, where)
     fitted, history = chosen.fit(task, loop)
     return FoldModel(fitted, events.scaling, dict(options)), history
+
+
+def together(learning: configuration.Learning) -> int:
+    """Return the bytes that one event takes while a network judges all at once: two of its layers, and histograms."""
+    return 4 * (2 * max(learning.hidden, default=1) + HISTOGRAMS)
 
 
 def loop(strategy: Strategy, task: Task) -> tuple[Networks, History]:
@@ -96,30 +108,35 @@ class _State:
         waited = len(self.history) - self.best_epoch
         return self.strategy.stops_early and waited >= self.task.learning.patience
 
-    def epoch_events(self) -> Events[torch.Tensor]:
-        """Return the events of one epoch on the device: at new z, or the nominal ones made once."""
+    def epoch_events(self) -> Iterator[Events[torch.Tensor]]:
+        """Yield the events of one epoch on the device, block by block: at new z, or the nominal ones made once."""
         if self.nominal_train is not None and self.strategy.points() is not None:
-            return self.nominal_train  # not made again for the last epoch, which may be short: they are many
+            yield self.nominal_train  # not made again for the last epoch, which may be short: they are many
+            return
         left = self.task.learning.events_seen - self.seen
-        fold = self.task.fold.thinned(math.ceil(1.1 * left / self.efficiency) + 100, self.order)
-        z = self.strategy.draw(self.draws, fold.train_size)
-        if z is not None or fold is not self.task.fold:
-            return to_device(fold.train(z), self.task.device)
-        if self.nominal_train is None:
-            self.nominal_train = to_device(self.task.fold.train(), self.task.device)
-        return self.nominal_train
+        for fold in self.task.fold.epoch(math.ceil(1.1 * left / self.efficiency) + 100, self.order):
+            z = self.strategy.draw(self.draws, fold.train_size)
+            if z is not None or fold is not self.task.fold:
+                yield to_device(fold.train(z), self.task.device)
+                continue
+            if self.nominal_train is None:
+                self.nominal_train = to_device(self.task.fold.train(), self.task.device)
+            yield self.nominal_train
 
     def run_epoch(self) -> dict[str, float]:
         """Take one step per batch through the events and return the mean of every term of the loss."""
-        events = self.epoch_events()
-        number = min(len(events.labels), self.task.learning.events_seen - self.seen)
-        order = torch.from_numpy(self.order.permutation(len(events.labels))[:number]).to(self.task.device)
         terms: list[dict[str, torch.Tensor]] = []
+        before = self.seen
         for net in self.networks.values():
             net.train()
-        for batch in sliced(Events(*(values[order] for values in events)), self.task.learning.batch_size):
-            terms.append(self.step(batch))
-        return self.mean(terms, number)
+        for events in self.epoch_events():
+            number = min(len(events.labels), self.task.learning.events_seen - self.seen)
+            order = torch.from_numpy(self.order.permutation(len(events.labels))[:number]).to(self.task.device)
+            terms += [self.step(batch) for batch in shuffled(events, order, self.task.learning.batch_size)]
+            del events  # before the next block is made
+            if self.seen >= self.task.learning.events_seen:
+                break
+        return self.mean(terms, self.seen - before)
 
     def step(self, batch: Events[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Move all networks by one step down the loss on *batch*."""
@@ -213,7 +230,22 @@ def to_device(events: Events[np.ndarray], where: str) -> Events[torch.Tensor]:
 
 def sliced(events: Events[torch.Tensor], size: int) -> Iterator[Events[torch.Tensor]]:
     """Yield *events* in order, in the fewest batches of at most *size*, whose sizes differ by at most one."""
-    number = len(events.labels)
-    count = math.ceil(number / size)
-    sizes = [number // count + (index < number % count) for index in range(count)]
+    sizes = _sizes(len(events.labels), size)
     yield from map(Events._make, zip(*(torch.split(values, sizes) for values in events), strict=True))
+
+
+def shuffled(events: Events[torch.Tensor], order: torch.Tensor, size: int) -> Iterator[Events[torch.Tensor]]:
+    """Yield the rows *order* of *events* in batches as those of `sliced`; no more than `GATHERED` bytes are copied."""
+    sizes = _sizes(len(order), size)
+    bytes_each = sum(values[:1].nbytes for values in events)
+    together = max(GATHERED // max(bytes_each * size, 1), 1)
+    for first in range(0, len(sizes), together):
+        chosen, order = torch.tensor_split(order, [sum(sizes[first : first + together])])
+        parts = (torch.split(values[chosen], sizes[first : first + together]) for values in events)
+        yield from map(Events._make, zip(*parts, strict=True))
+
+
+def _sizes(number: int, size: int) -> list[int]:
+    """Return the sizes of the fewest batches of at most *size*: they differ by at most one."""
+    count = math.ceil(number / size)
+    return [number // count + (index < number % count) for index in range(count)]

@@ -6,7 +6,7 @@ nominal ones, so that their statistical fluctuations cancel in the difference, a
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +23,17 @@ LARGEST = 100.0
 logger = logging.getLogger(__name__)
 
 
-def ratios(raw: Mapping[str, Sequence[Path]], classifier: Classifier, settings: Reweighting) -> Iterator[Columns]:
+def ratios(events: Mapping[str, Path], classifier: Classifier, settings: Reweighting) -> Iterator[Columns]:
     """Yield the column ``ratio_<variation>`` for all events of the sample of *settings*, chunk by chunk, in order.
 
-    *raw*: the files of all samples that are compared. The sum of weights after reweighting is that of the alternative
-    samples, as is their shape. Events that no region selects at nominal have a ratio too, as far as features exist.
+    *events*: the ingested events of all samples that are compared. The sum of weights after reweighting is that of the
+    alternative samples, as is their shape. Events that no region selects at nominal have a ratio too, as far as
+    features exist, and so do rows that are not of the sample: the ratio of a row is found by its number.
     """
-    scale = _scale(raw, classifier, settings)
-    name, own = f"ratio_{settings.variation}", settings.samples[settings.sample]
-    for chunk in selection.chunks(raw[settings.sample], selection.tree_name(settings.events), CHUNK):
+    scale = _scale(events, classifier, settings)
+    name = f"ratio_{settings.variation}"
+    own = settings.samples[settings.sample].model_copy(update={"selection": None})
+    for chunk in selection.chunks(events[settings.sample], CHUNK):
         columns = selection.derived(selection.read(chunk, settings.events, own), settings.events)
         found = np.ones(len(columns["entry"]))
         known = np.all([np.isfinite(columns[feature]) for feature in settings.events.features], axis=0)
@@ -46,11 +48,11 @@ def density_ratio(score: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(odds, 1 / LARGEST, LARGEST))
 
 
-def _scale(raw: Mapping[str, Sequence[Path]], classifier: Classifier, settings: Reweighting) -> float:
+def _scale(events: Mapping[str, Path], classifier: Classifier, settings: Reweighting) -> float:
     """Return the factor on all ratios that gives the nominal events the expected number of the alternative ones."""
     before, after, wanted = 0.0, 0.0, 0.0
     for name, sample in settings.samples.items():
-        for chunk in selection.chunks(raw[name], selection.tree_name(settings.events), CHUNK):
+        for chunk in selection.chunks(events[name], CHUNK):
             chosen = selection.select(selection.read(chunk, settings.events, sample), settings.events, sample, {}, {})
             if name in settings.alternatives:
                 wanted += float(chosen["weight"].sum())

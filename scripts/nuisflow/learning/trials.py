@@ -119,7 +119,8 @@ def _validation(pool: batches.Pool, study: tuning.Study, number: int, *, scales:
     }
     everything = batches.Pool(pool.samples, pool.settings.model_copy(update={"variations": known}))
     points = information.points(len(known), DELTA)
-    events = batches.fold_events(everything, number, scales=scales, points=points)
+    together = loop.together(pool.settings.learning)
+    events = batches.fold_events(everything, number, scales=scales, points=points, together=together)
     return loop.to_device(events.validation(), "cpu")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow.likelihood import fits, limits, toys, uncertainties
+from nuisflow.likelihood import fits, limits, sums, toys, uncertainties
 from nuisflow.likelihood.model import Model
 
 SCAN_POINTS = 41
@@ -140,10 +140,11 @@ def _plain(value: float) -> float | None:
 def _yields(
     model: Model, data: np.ndarray, result: fits.FitResult | None, edges: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
-    """Return per channel the edges, the yields of each sample, their total with its error, and the data."""
+    """Return per channel the edges, the yields of each sample, their total with its error, the data, and `sums`."""
     channels: dict[str, Any] = {}
+    whole = sums.sums(model, result)
     for name, first, last in model.channels:
-        channels[name] = {"edges": list(edges[name]), "samples": {}, "data": data[first:last]}
+        channels[name] = {"edges": list(edges[name]), "samples": {}, "data": data[first:last], "sums": whole[name]}
     for item in fits.yields(model, result):
         channel = channels[item.channel]
         if item.sample == "total":

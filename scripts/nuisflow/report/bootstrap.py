@@ -47,10 +47,10 @@ def _row(name: str, seeds: pd.DataFrame, settings: PlotSettings) -> dict[str, An
         "label": settings.trainings[name],
         "number": f"{seeds['number'].sum():,.0f}",
         "failed": f"{seeds['failed'].sum():,.0f}",
-        "coverage": f"{100 * mean['coverage']:.2f} ± {100 * mean['coverage_error']:.2f} %",
+        "coverage": f"{100 * mean['coverage']:.1f} ± {100 * mean['coverage_error']:.1f} %",
         "off": findings.is_off(mean["coverage"], mean["coverage_error"]),
         "bias": f"{findings.number(mean['bias'], places)} ± {findings.number(mean['bias_error'], places)}",
         "expectation": findings.number(mean["expectation"], places),
-        "score": findings.number(mean["score"], 4),
+        "score": findings.number(mean["score"], 3),
         **{key: findings.number(mean[key], places) for key in ("width", "rmse", "mae")},
     }

@@ -1,4 +1,4 @@
-"""What the tables mean in words: which training is best, how sure that is, and what to be careful about."""
+"""What the tables mean in words: what was measured, which training is best, and how sure that is."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow.comparison.trainings import CLEAR, DATA, HINT, Run, fewest_events
+from nuisflow.comparison.trainings import CLEAR, DATA, HINT, Run
 from nuisflow.slices.report import PlotSettings
 
 EQUAL = 0.01
@@ -16,20 +16,10 @@ TARGET = 0.682689492137
 """Coverage of an honest interval of one standard deviation."""
 _COVERAGE_ERRORS = 4.0
 _COVERAGE_MATTERS = 0.005
-_BIAS = 0.1
-_MC_SHARE = 1 / 3
-# ASSUME: where intervals cover too rarely by 3 % or more in tests/studies/shrinking_simulation.py (arXiv:2401.10542): a
-# simulation of few events that dominates, or one that matters while other parameters act almost like the signal.
-SCARCE, _SCARCE_SHARE = 100, 0.75
-_ALIKE, _ALIKE_SHARE = 2.0, 0.5
-_PARABOLIC = 0.10
-_FAILED_TOYS = 0.01
-_POOR_FIT = 0.01
-_LARGE_PULL = 2.0
 _REMARKS = 3
 
 
-def decimals(value: float, digits: int = 4) -> int:
+def decimals(value: float, digits: int = 3) -> int:
     """Return how many decimals show *value* to *digits* significant digits."""
     if not math.isfinite(value) or value == 0:
         return digits
@@ -52,10 +42,20 @@ def percent(value: float, places: int = 1) -> str:
 
 
 def deviations(value: float) -> str:
-    """Return a significance in standard deviations."""
+    """Return how sure a difference between trainings is; never in σ, which readers take for that of the signal."""
     if pd.isna(value):
         return "–"
-    return "> 10 σ" if abs(value) > 10 else f"{abs(value):.1f} σ"
+    return "> 10 sd" if abs(value) > 10 else f"{abs(value):.1f} sd"
+
+
+def sureness(value: float) -> str:
+    """Return what a difference between trainings is worth, and why, such as 'undecided (1.4 sd)'."""
+    return judged(value) + ("" if pd.isna(value) else f" ({deviations(value)})")
+
+
+def poi_name(settings: PlotSettings) -> str:
+    """Return the parameter of interest in words."""
+    return "μ" if settings.poi == "mu" else settings.poi
 
 
 def judged(significance: float) -> str:
@@ -65,18 +65,22 @@ def judged(significance: float) -> str:
     return "established" if abs(significance) >= CLEAR else "a hint"
 
 
-def headline(trainings: pd.DataFrame, settings: PlotSettings) -> list[str]:
-    """Return the result in a few sentences, the most important first."""
+def headline(trainings: pd.DataFrame, settings: PlotSettings, summary: pd.DataFrame | None = None) -> list[str]:
+    """Return the result in a few sentences, the most important first: what the data say, once they are looked at.
+
+    *summary* has the tests of every fit, of which significance and limits of the signal are stated.
+    """
     expected = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
     if not len(expected):
         return ["No fit converged: there is nothing to compare. See the warnings below."]
-    sentences = [_best(expected, settings), *_reference(expected), *_rivals(expected), *_caution(expected)]
-    return [*sentences, *_measured(trainings, expected, settings)]
+    found = list(_measured(trainings, expected, settings, summary))
+    compared = [_best(expected, settings), *_reference(expected), *_rivals(expected), *_caution(expected)]
+    return [*found, *compared] if not settings.blinded else [*compared, *found]
 
 
 def _best(expected: pd.DataFrame, settings: PlotSettings) -> str:
     best = expected.iloc[0]
-    poi = "μ" if settings.poi == "mu" else settings.poi
+    poi = poi_name(settings)
     places = decimals(best["sigma"])
     seeds = f"median of {best['seeds']} seeds" if best["seeds"] > 1 else "a single seed"
     width = (
@@ -100,12 +104,8 @@ def _reference(expected: pd.DataFrame) -> Iterator[str]:
             f"That is {100 * (1 - best['sigma'] / other['sigma']):.1f} % smaller than the "
             f"{number(other['sigma'], decimals(best['sigma']))} of {other['label']}, which knows nothing of the "
             f"systematic uncertainties; against the spread between seeds this difference is "
-            f"{judged(other['significance'])}{_in_deviations(other['significance'])}."
+            f"{sureness(other['significance'])}."
         )
-
-
-def _in_deviations(significance: float) -> str:
-    return "" if pd.isna(significance) else f" ({deviations(significance)})"
 
 
 def _rivals(expected: pd.DataFrame) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _rivals(expected: pd.DataFrame) -> Iterator[str]:
     if not open_ones:
         yield f"All other trainings are worse by at least {CLEAR:g} standard deviations."
     elif len(open_ones) == len(others):
-        yield f"No difference to the best is established: {_listed(open_ones)} may be as good."
+        yield f"No difference to the best is established: {listed(open_ones)} may be as good."
     else:
-        yield f"Not established to be worse: {_listed(open_ones)}."
+        yield f"Not established to be worse: {listed(open_ones)}."
     if others["relative"].max() < EQUAL:
         widest = 100 * others["relative"].max()
         yield f"All trainings lie within {widest:.1f} %: in practice it hardly matters which is used."
@@ -131,7 +131,8 @@ def _rival(row: "pd.Series[Any]") -> str:
     return f"{row['label']} ({percent(row['relative'])}{sure})"
 
 
-def _listed(items: list[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """Return *items* as 'a, b and c'."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
@@ -143,137 +144,46 @@ def _caution(expected: pd.DataFrame) -> Iterator[str]:
         yield f"With learning.seeds: {seeds} be careful: {few}; use {FEW_SEEDS} or more before drawing conclusions."
 
 
-def _measured(trainings: pd.DataFrame, expected: pd.DataFrame, settings: PlotSettings) -> Iterator[str]:
+def _measured(
+    trainings: pd.DataFrame, expected: pd.DataFrame, settings: PlotSettings, summary: pd.DataFrame | None
+) -> Iterator[str]:
     """State the measurement of the training that is best on Asimov data: data must not choose the training."""
     observed = trainings[(trainings["data"] == "observed") & trainings["sigma"].notna()]
     chosen = observed[observed["training"] == expected.iloc[0]["training"]]
-    poi = "μ" if settings.poi == "mu" else settings.poi
     if len(chosen):
         row = chosen.iloc[0]
         places = decimals(row["sigma"], 2)
+        tested = "" if summary is None else _tested(summary[summary["training"] == row["training"]], settings)
         yield (
-            f"On the observed data it measures {poi} = {number(row['mu'], places)} "
-            f"+{number(row['sigma_up'], places)} −{number(row['sigma_down'], places)}; the best fits of all trainings "
-            f"lie between {number(observed['mu'].min(), places)} and {number(observed['mu'].max(), places)}. "
-            "The training was chosen by its expected uncertainty, not by the data."
+            f"Observed: {poi_name(settings)} = {number(row['mu'], places)} +{number(row['sigma_up'], places)} "
+            f"−{number(row['sigma_down'], places)}{tested}."
         )
+        yield f"By {row['label']}, chosen by its expected uncertainty, not by the data.{_range(observed)}"
     elif settings.blinded:
         yield "The collision data are blinded: all numbers are expectations (Asimov data)."
 
 
-# --- warnings -------------------------------------------------------------------------------------------------------
+def _range(observed: pd.DataFrame) -> str:
+    if len(observed) < 2:
+        return ""
+    places = decimals(observed["sigma"].min(), 2)
+    ends = [number(end, places) for end in (observed["mu"].min(), observed["mu"].max())]
+    return f" The best fits of all {len(observed)} trainings lie between {ends[0]} and {ends[1]}."
 
 
-def warnings(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settings: PlotSettings) -> list[str]:
-    """Return everything that makes a number less trustworthy than it looks."""
-    names = settings.trainings
-    return [
-        *_remarks(fits, names),
-        *_coverage_warnings(tables["coverage"], names),
-        *_simulation_warnings(tables["trainings"], fits),
-        *_uncertainty_warnings(tables["trainings"]),
-        *_pull_warnings(fits, settings),
-    ]
-
-
-def _remarks(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[str]:
-    remarks = []
-    for run, fit in fits.items():
-        for data in DATA:
-            result = fit.get(data) or {"converged": True}
-            text = str(result.get("message") or "")
-            if not result["converged"]:
-                reason = f": {text}" if text else ""
-                yield f"{_named(run, names)}: the fit to {data} data did not converge and is left out{reason}."
-            elif text:
-                remarks.append(f"{_named(run, names)}, {data} data: {text}")
-    if remarks:
-        more = f"; {len(remarks) - _REMARKS} more" if len(remarks) > _REMARKS else ""
-        yield f"Some fits converged with a remark (message in fit.json): {'; '.join(remarks[:_REMARKS])}{more}."
-
-
-def _named(run: Run, names: Mapping[str, str]) -> str:
-    return f"{names.get(run.training, run.training)} (seed {run.seed})"
-
-
-def _coverage_warnings(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    for place, table in coverage.groupby(["training", "mu_true"], sort=False):
-        training, truth = str(place[0]), place[1]
-        value, error = pooled_coverage(table)
-        label, failed, toys = names.get(training, training), table["failed"].sum(), table["toys"].sum()
-        if is_off(value, error):
-            kind = "too often: they are too wide" if value > TARGET else "too rarely: they are too narrow"
-            yield (
-                f"{label}: its intervals contain the true value {truth:g} {kind} "
-                f"({100 * value:.1f} ± {100 * error:.1f} % instead of {100 * TARGET:.1f} %)."
-            )
-        bias = float(table["pull_mean"].mean())
-        if abs(bias) > max(_BIAS, _COVERAGE_ERRORS / math.sqrt(toys)):
-            yield f"{label}: best fits are off by {number(bias, 2)} of their uncertainty on average, at {truth:g}."
-        if failed > _FAILED_TOYS * toys:
-            yield f"{label}: {failed:.0f} of {toys:.0f} fits to pseudo-experiments failed."
-
-
-def pooled_coverage(table: pd.DataFrame) -> tuple[float, float]:
-    """Return the coverage of all seeds together and its error."""
-    errors = (table["coverage_high"] - table["coverage_low"]) / 2
-    return float(table["coverage"].mean()), float(math.sqrt((errors**2).sum()) / len(table))
-
-
-def is_off(value: float, error: float) -> bool:
-    """Return whether a coverage is wrong by more than chance, among many that are tested, and by enough to matter."""
-    return abs(value - TARGET) > max(_COVERAGE_ERRORS * error, _COVERAGE_MATTERS)
-
-
-def _uncertainty_warnings(trainings: pd.DataFrame) -> Iterator[str]:
-    for _, row in trainings.iterrows():
-        excess = row["sigma"] / row["sigma_hessian"] - 1
-        if abs(excess) > _PARABOLIC:
-            yield (
-                f"{row['label']} ({row['data']} data): the profile-likelihood interval differs by {percent(excess, 0)} "
-                "from the parabolic error of the Hessian; all numbers here are of the former."
-            )
-        if row["p_value"] < _POOR_FIT:
-            yield f"{row['label']}: the model describes the {row['data']} data poorly (p-value {row['p_value']:.2g})."
-
-
-def _simulation_warnings(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[str]:
-    """Say where the simulation is too small, and whether that makes intervals too narrow or only wide."""
-    scarce, alike, large = [], [], []
-    for _, row in trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()].iterrows():
-        share = row["sigma_mcstat"] / row["sigma"]
-        own = {run: fit for run, fit in fits.items() if run.training == row["training"]}
-        events = min((fewest_events(fit) for fit in own.values()), default=math.nan)
-        name = f"{row['label']} ({100 * share:.0f} %)"
-        if share > _SCARCE_SHARE and events < SCARCE:
-            scarce.append(f"{row['label']} ({100 * share:.0f} % of σ, {events:.0f} events)")
-        elif share > _ALIKE_SHARE and _without_simulation(row) > _ALIKE * row["sigma_stat"]:
-            alike.append(name)
-        elif share > _MC_SHARE:
-            large.append(name)
-    remedy = "Simulate more events or use fewer bins."
-    if scarce:
-        yield (
-            f"The simulation is too small for {_listed(scarce)}: intervals cover too rarely where it dominates the "
-            f"uncertainty and bins have fewer than about {SCARCE} effective simulated events (arXiv:2401.10542). "
-            f"{remedy}"
-        )
-    if alike:
-        yield (
-            f"The finite simulation makes up more than half of the total uncertainty of {_listed(alike)}, and nuisance "
-            "parameters act almost like the signal strength: intervals then cover too rarely even with hundreds of "
-            f"simulated events per bin (arXiv:2401.10542). {remedy}"
-        )
-    if large:
-        yield (
-            f"The finite simulation makes up more than a third of the total uncertainty of {_listed(large)}: a larger "
-            "one would measure better."
-        )
-
-
-def _without_simulation(row: "pd.Series[Any]") -> float:
-    """Return the uncertainty if the simulation had no statistical uncertainty."""
-    return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
+def _tested(summary: pd.DataFrame, settings: PlotSettings) -> str:
+    """Return significance and upper limit of the signal in words, medians over seeds, as far as they are known."""
+    good = summary[summary["converged"]]
+    seen, expected = (good[good["data"] == kind].median(numeric_only=True) for kind in ("observed", "asimov"))
+    words = ""
+    if pd.notna(seen.get("significance")):
+        words += f"; significance of the signal {number(seen['significance'], 1)} σ"
+        words += f" (expected {number(expected['significance'], 1)} σ)" if len(expected) else ""
+    if pd.notna(seen.get("limit_observed")):
+        places = decimals(seen["limit_observed"])
+        limits = number(seen["limit_observed"], places), number(seen["limit_expected"], places)
+        words += f"; upper limit on {poi_name(settings)} {limits[0]} at 95 % CL (expected {limits[1]})"
+    return words
 
 
 def scarcest(fits: Mapping[Run, Any], settings: PlotSettings) -> str:
@@ -287,7 +197,7 @@ def scarcest(fits: Mapping[Run, Any], settings: PlotSettings) -> str:
     varied = f", {settings.variations.get(name, name)} {side}" if name else ""
     return (
         f"The fewest effective simulated background events are {events:,.0f}, in bin {row['bin'] + 1} of {row['bins']} "
-        f"of {region} ({_named(run, settings.trainings)}{varied})."
+        f"of {region} ({named(run, settings.trainings)}{varied})."
     )
 
 
@@ -303,11 +213,11 @@ def intervals(fits: Mapping[Run, Any], settings: PlotSettings) -> str:
                 found[name] = found.get(name, 0) + 1
     if not checked:
         return ""
-    names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
+    names = {settings.poi: poi_name(settings)} | dict(settings.variations)
     most = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    listed = [f"{names.get(name, name)} ({count})" for name, count in most[:_REMARKS]]
+    named_ones = [f"{names.get(name, name)} ({count})" for name, count in most[:_REMARKS]]
     more = [f"{len(most) - _REMARKS} more parameters"] if len(most) > _REMARKS else []
-    which = f": {_listed([*listed, *more])}" if found else ""
+    which = f": {listed([*named_ones, *more])}" if found else ""
     return (
         "Profile-likelihood intervals that differ from the errors of the Hessian by more than 10 %, or end at a bound: "
         f"{sum(found.values())} of {checked}{which}."
@@ -339,14 +249,17 @@ def account(
     ]
 
 
-def _pull_warnings(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[str]:
-    """Name parameters that observed data pull far, once for all trainings."""
-    found: dict[str, float] = {}
-    for fit in fits.values():
-        for parameter in (fit.get("observed") or {}).get("parameters", []):
-            pull, name = parameter["pull"], parameter["name"]
-            if pull is not None and not name.endswith("]") and abs(pull) > max(_LARGE_PULL, abs(found.get(name, 0))):
-                found[name] = pull
-    for name, pull in found.items():
-        label = settings.variations.get(name, name)
-        yield f"{label} is pulled by up to {number(pull, 1)} prior standard deviations by the observed data."
+def named(run: Run, names: Mapping[str, str]) -> str:
+    """Return words for one repetition of a training."""
+    return f"{names.get(run.training, run.training)} (seed {run.seed})"
+
+
+def pooled_coverage(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the coverage of all seeds together and its error."""
+    errors = (table["coverage_high"] - table["coverage_low"]) / 2
+    return float(table["coverage"].mean()), float(math.sqrt((errors**2).sum()) / len(table))
+
+
+def is_off(value: float, error: float) -> bool:
+    """Return whether a coverage is wrong by more than chance, among many that are tested, and by enough to matter."""
+    return abs(value - TARGET) > max(_COVERAGE_ERRORS * error, _COVERAGE_MATTERS)

@@ -2,12 +2,8 @@
 
 import importlib.metadata
 import platform
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
-from xml.sax import saxutils
 
 import pandas as pd
 import yaml
@@ -15,8 +11,18 @@ import yaml
 import nuisflow
 from nuisflow.comparison import trainings as comparison
 from nuisflow.comparison.trainings import DATA, UNCERTAINTIES, Run
-from nuisflow.report import bootstrap, findings, held_out, known_answers, robustness, tables
-from nuisflow.report.held_out import warnings
+from nuisflow.report import (
+    bootstrap,
+    cautions,
+    colours,
+    drawings,
+    findings,
+    held_out,
+    known_answers,
+    robustness,
+    tables,
+    yields,
+)
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -25,8 +31,6 @@ SOFTWARE = (
 )
 TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness", "held_out")
 """The tables of compare_trainings that the report is made of."""
-# The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
-_THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
 _MOST_NOTES = 200
 _OVER_BUDGET = 1.05
 
@@ -62,14 +66,16 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
     return {
         "title": settings.plots.title,
         "analysis": settings.configuration["analysis"],
-        "poi": "μ" if settings.poi == "mu" else settings.poi,
-        "headline": findings.headline(found["trainings"], settings)
+        "poi": findings.poi_name(settings),
+        "swatches": swatches(settings),
+        "headline": findings.headline(found["trainings"], settings, found["summary"])
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
-        "warnings": findings.warnings({**found, "coverage": undisplaced}, material.fits, settings)
-        + list(robustness.warnings(found["coverage"], settings))
-        + list(warnings(found["held_out"], settings)),
-        "comparison": {data: comparison_rows(found["trainings"], data) for data in DATA},
-        "drawings": drawings(material.figures),
+        "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
+        + robustness.cautions(found["coverage"], settings)
+        + held_out.cautions(found["held_out"], settings),
+        "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
+        "drawings": drawings.drawings(material.figures),
+        "pdf": drawings.document,
         "budgets": budget_rows(found["trainings"], settings),
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
@@ -86,7 +92,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "sections": [training_section(name, first, material, settings) for name in settings.trainings],
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
-        "yields": yield_tables(material.fits, settings),
+        "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),
         "configuration": yaml.safe_dump(settings.configuration, sort_keys=False, allow_unicode=True, width=100),
@@ -97,33 +103,40 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def comparison_rows(trainings: pd.DataFrame, data: str) -> list[dict[str, Any]]:
-    """Return the rows of the comparison table for one kind of data, in the order of the expected uncertainty."""
-    expected = trainings[trainings["data"] == "asimov"].set_index("training")["rank"]
+def swatches(settings: PlotSettings) -> dict[str, str]:
+    """Return the colour of every training in the figures, by its label."""
+    looks = colours.of_trainings(settings)
+    return {label: looks[name].colour for name, label in settings.trainings.items()}
+
+
+def comparison_rows(trainings: pd.DataFrame, data: str, settings: PlotSettings) -> list[dict[str, Any]]:
+    """Return the rows of the comparison table for one kind of data.
+
+    Asimov data are ranked by the uncertainty; observed data, which should choose nothing, are as configured.
+    """
     chosen = trainings[trainings["data"] == data]
-    chosen = chosen.loc[chosen["training"].map(expected).sort_values(kind="stable").index]
-    places = findings.decimals(chosen["sigma"].min()) if len(chosen) else 3
-    rows = []
-    for index, (_, row) in enumerate(chosen.iterrows()):
-        sigmas = {name: findings.number(row[name], places) for name in UNCERTAINTIES}
-        rows.append(
-            sigmas
-            | {
-                "rank": row["rank"],
-                "training": row["training"],
-                "label": row["label"],
-                "strategy": row["strategy"],
-                "mu": findings.number(row["mu"], findings.decimals(row["sigma"], 3)),
-                "spread": findings.spread(row["sigma_spread"], places),
-                "seeds": f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
-                "auc": findings.number(row["auc"], 4),
-                "relative": "best" if index == 0 else findings.percent(row["relative"]),
-                "significance": "" if index == 0 else findings.deviations(row["significance"]),
-                "verdict": "" if index == 0 else findings.judged(row["significance"]),
-                "p_value": findings.number(row["p_value"], 3),
-            }
-        )
-    return rows
+    if data != "asimov":
+        chosen = chosen.sort_values("training", key=lambda names: names.map(list(settings.trainings).index))
+    places = findings.decimals(chosen["sigma"].min(), 3 if data == "asimov" else 2) if len(chosen) else 3
+    return [_comparison_row(row, places, first=not index) for index, (_, row) in enumerate(chosen.iterrows())]
+
+
+def _comparison_row(row: "pd.Series[Any]", places: int, *, first: bool) -> dict[str, Any]:
+    sigmas = {name: findings.number(row[name], places) for name in UNCERTAINTIES}
+    return sigmas | {
+        "rank": row["rank"],
+        "training": row["training"],
+        "label": row["label"],
+        "strategy": row["strategy"],
+        "mu": findings.number(row["mu"], findings.decimals(row["sigma"], 2)),
+        "spread": findings.spread(row["sigma_spread"], places),
+        "seeds": f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else ""),
+        "auc": findings.number(row["auc"], 3),
+        "relative": "best" if first else findings.percent(row["relative"]),
+        "deviations": "" if first else findings.deviations(row["significance"]),
+        "verdict": "" if first else findings.judged(row["significance"]),
+        "p_value": tables.probability(row["p_value"]),
+    }
 
 
 def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, Any]:
@@ -175,44 +188,16 @@ def coverage_rows(coverage: pd.DataFrame, settings: PlotSettings) -> list[dict[s
                 "truth": f"{truth:g}",
                 "toys": f"{table['toys'].sum():,.0f}",
                 "failed": f"{table['failed'].sum():,.0f}",
-                "coverage": f"{100 * value:.2f} ± {100 * error:.2f} %",
+                "coverage": f"{100 * value:.1f} ± {100 * error:.1f} %",
                 "off": findings.is_off(value, error),
                 "bias": findings.number(mean["bias"], places),
-                "pull_mean": findings.number(mean["pull_mean"], 3),
-                "pull_width": findings.number(mean["pull_width"], 3),
+                "pull_mean": findings.number(mean["pull_mean"], 2),
+                "pull_width": findings.number(mean["pull_width"], 2),
                 "mean_width": findings.number(mean["mean_width"], places),
-                "interval_score": findings.number(mean["interval_score"], 4),
+                "interval_score": findings.number(mean["interval_score"], 3),
             }
         )
     return rows
-
-
-def yield_tables(fits: Mapping[Run, Any], settings: PlotSettings) -> list[dict[str, Any]]:
-    """Return expected events before and after the fit, per region and process, of the first training and seed."""
-    run = min(fits, key=lambda run: (list(settings.trainings).index(run.training), run.seed))
-    kind = "observed" if fits[run].get("observed") else "asimov"
-    yields = fits[run][kind]["yields"]
-    tables = []
-    for region, (label, _) in settings.regions.items():
-        stages = [yields.get(stage, {}).get(region) for stage in ("prefit", "postfit")]
-        if None in stages:
-            continue
-        names = [name for name in settings.processes if name in stages[0]["samples"]]
-        rows = [
-            (settings.processes[name].label or name, [_events(sum(stage["samples"][name])) for stage in stages])
-            for name in names
-        ]
-        rows.append(("total", [_events(sum(stage["total"])) for stage in stages]))
-        if kind == "observed":
-            rows.append(("data", [_events(sum(stage["data"]), 0) for stage in stages]))
-        tables.append(
-            {"label": label, "rows": rows, "training": settings.trainings.get(run.training, run.training), "data": kind}
-        )
-    return tables
-
-
-def _events(value: float, digits: int = 4) -> str:
-    return f"{value:,.{min(findings.decimals(value, digits), 2) if digits else 0}f}".replace("-", "−")
 
 
 def note_groups(material: Material, settings: PlotSettings) -> list[dict[str, Any]]:
@@ -264,6 +249,7 @@ def training_section(name: str, seed: int, material: Material, settings: PlotSet
         "sigma": "–" if row is None else findings.number(row["sigma"], findings.decimals(row["sigma"])),
         "observed": bool(fit.get("observed")),
         "quality": quality and _quality(quality),
+        "where": cautions.disagreement(fit["observed"], settings) if fit.get("observed") else "",
         "remarks": _remarks(fit, settings),
     }
 
@@ -281,101 +267,12 @@ def _quality(quality: Mapping[str, Any]) -> str:
 
 def _remarks(fit: Mapping[str, Any], settings: PlotSettings) -> list[str]:
     """Return what profile intervals say against the Hessian's errors, parameter by parameter."""
-    names = {settings.poi: "μ" if settings.poi == "mu" else settings.poi} | dict(settings.variations)
+    names = {settings.poi: findings.poi_name(settings)} | dict(settings.variations)
     return [
         f"{names.get(name, name)} ({data} data): {text}"
         for data in DATA
         for name, text in ((fit.get(data) or {}).get("intervals") or {"remarks": {}})["remarks"].items()
     ]
-
-
-# --- figures --------------------------------------------------------------------------------------------------------
-
-
-def figure_key(path: Path) -> tuple[str, str]:
-    """Return owner and name of a figure ``comparison/{name}.svg`` or ``trainings/{owner}/figures/{name}.svg``."""
-    return (path.parent.parent.name if path.parent.name == "figures" else path.parent.name), path.stem
-
-
-class Drawings(NamedTuple):
-    """Figures as elements of a page, by (owner, name), and the style sheet that they share."""
-
-    elements: dict[tuple[str, str], str]
-    styles: str
-
-
-def drawings(figures: Mapping[tuple[str, str], str]) -> Drawings:
-    """Turn SVG files into elements of one page; equal styles become one class, so that the page stays small."""
-    classes: dict[str, str] = {}
-    elements = {key: inline(svg, f"{'-'.join(key)}-", classes) for key, svg in figures.items()}
-    rules = [f"svg.figure .{name}{{{style}}}" for style, name in classes.items()]
-    return Drawings(elements, "\n".join(rules))
-
-
-def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
-    """Return an SVG file of matplotlib as an element of a page: unique ids, colours and font of the page's theme.
-
-    New styles are added to *classes* (style to the name of its class).
-    """
-    root = ElementTree.fromstring(svg)
-    text = ElementTree.tostring(root, encoding="unicode")
-    used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
-    width = float(root.get("viewBox", "0 0 700 0").split()[2])
-    parts = [f'<svg class="figure" viewBox="{root.get("viewBox")}" style="max-width:{width:.0f}pt">']
-    for child in root:
-        _serialise(child, parts, prefix, used, classes)
-    return "".join([*parts, "</svg>"])
-
-
-def _serialise(
-    element: ElementTree.Element, parts: list[str], prefix: str, used: set[str], classes: dict[str, str]
-) -> None:
-    """Append *element* to *parts*, without what a page does not need."""
-    tag = element.tag.rpartition("}")[2]
-    if tag in ("metadata", "style"):
-        return
-    attributes = dict(_attributes(element, prefix, used, classes))
-    bare = tag == "g" and not attributes
-    if not bare:
-        parts.append(f"<{tag}{''.join(f' {name}={saxutils.quoteattr(value)}' for name, value in attributes.items())}>")
-    if element.text and element.text.strip():
-        parts.append(saxutils.escape(element.text))
-    for child in element:
-        _serialise(child, parts, prefix, used, classes)
-        if child.tail and child.tail.strip():
-            parts.append(saxutils.escape(child.tail))
-    if not bare:
-        parts.append(f"</{tag}>")
-
-
-def _attributes(
-    element: ElementTree.Element, prefix: str, used: set[str], classes: dict[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the attributes that an element keeps: references made unique, numbers to a hundredth of a point."""
-    for name, value in element.items():
-        name = name.rpartition("}")[2]
-        if name == "id":
-            if value in used:
-                yield name, prefix + value
-        elif name == "style":
-            style = _themed(value).replace("url(#", f"url(#{prefix}")
-            yield "class", classes.setdefault(style, f"f{len(classes)}")
-        elif name == "href":
-            yield name, f"#{prefix}{value[1:]}" if value.startswith("#") else value
-        elif name == "clip-path":
-            yield name, value.replace("url(#", f"url(#{prefix}")
-        elif name in ("d", "x", "y", "points") or (name == "transform" and "scale" not in value):
-            yield name, re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", value)).strip()
-        else:
-            yield name, value
-
-
-def _themed(style: str) -> str:
-    """Return a style with the colours and the font of the page."""
-    style = re.sub(r"font-family: [^;]*", "font-family: var(--figure-font)", style)
-    for colour, themed in _THEME.items():
-        style = style.replace(colour, themed)
-    return style
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

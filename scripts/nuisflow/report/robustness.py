@@ -7,6 +7,8 @@ import pandas as pd
 
 from nuisflow.comparison import robustness
 from nuisflow.report import findings
+from nuisflow.report.cautions import Caution, few
+from nuisflow.report.findings import poi_name
 from nuisflow.slices.report import PlotSettings
 
 
@@ -18,19 +20,24 @@ def headline(
     if not len(known):
         return []
     nominal = next(iter(trainings.loc[trainings["data"] == "asimov", "training"]), None)
-    return [" ".join([_best(known.iloc[0], coverage, settings), *_others(known, nominal)])]
+    return [" ".join([_best(known, coverage, settings), *_others(known, nominal)])]
 
 
-def _best(best: "pd.Series[Any]", coverage: pd.DataFrame, settings: PlotSettings) -> str:
-    poi, places = _poi(settings), findings.decimals(best["worst_error"])
+def _best(known: pd.DataFrame, coverage: pd.DataFrame, settings: PlotSettings) -> str:
+    best = known.iloc[0]
     seeds = f"median of {best['seeds']} seeds" if best["seeds"] > 1 else "a single seed"
     farthest = coverage["z"].abs().max()
     deviations = "deviation" if farthest == 1 else "deviations"
-    return (
+    value = findings.number(best["worst_error"], findings.decimals(best["worst_error"]))
+    sizes = f"bias and uncertainty of {poi_name(settings)} together are at most {value}"
+    where = f"({seeds}; {place(best['worst_point'], coverage, settings)})"
+    away = (
         f"Where nature is away from nominal, by up to {farthest:g} prior standard {deviations} of one nuisance "
-        f"parameter at a time, {best['label']} is the most robust: bias and uncertainty of {poi} together are at most "
-        f"{findings.number(best['worst_error'], places)} ({seeds}; {place(best['worst_point'], coverage, settings)})."
+        "parameter at a time,"
     )
+    if len(known) == 1:
+        return f"{away} {sizes} with {best['label']} {where}; there is no other training to compare it with."
+    return f"{away} {best['label']} has the smallest error: {sizes} {where}."
 
 
 def _others(known: pd.DataFrame, nominal: str | None) -> Iterator[str]:
@@ -51,25 +58,30 @@ def _others(known: pd.DataFrame, nominal: str | None) -> Iterator[str]:
 
 
 def _gap(row: "pd.Series[Any]") -> str:
-    sure = "" if pd.isna(row["significance"]) else f", {findings.deviations(row['significance'])}"
-    return f"{findings.percent(row['relative'])} ({findings.judged(row['significance'])}{sure})"
+    return f"{findings.percent(row['relative'])}, {findings.sureness(row['significance'])}"
 
 
-def warnings(coverage: pd.DataFrame, settings: PlotSettings) -> Iterator[str]:
-    """Name displaced points where intervals contain the true value too rarely, once per training."""
+def cautions(coverage: pd.DataFrame, settings: PlotSettings) -> list[Caution]:
+    """Name displaced points where intervals contain the true value too rarely: one line for all trainings."""
     displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0) & (coverage["z"] != 0)]
+    lowest, cases = [], []
     for name, label in settings.trainings.items():
         covered = robustness.pooled(displaced[displaced["training"] == name])
-        off = [(row["coverage"], point) for point, row in covered.iterrows() if too_rare(row)]
+        off = sorted((float(row["coverage"]), str(point)) for point, row in covered.iterrows() if too_rare(row))
         if off:
-            lowest, point = min(off)
-            points = "point" if len(off) == 2 else "points"
-            more = f" and at {len(off) - 1} more {points}" if len(off) > 1 else ""
-            yield (
-                f"{label}: where nature is displaced its intervals contain the true value too rarely "
-                f"({100 * lowest:.1f} % at {place(str(point), coverage, settings)}{more}): the interpolation between "
-                "its templates does not describe the events there."
-            )
+            lowest.append(f"{label} ({100 * off[0][0]:.0f} % at {place(off[0][1], coverage, settings)})")
+            every = [f"{100 * value:.1f} % at {place(point, coverage, settings)}" for value, point in off]
+            cases.append(f"{label}: {', '.join(every)}")
+    if not lowest:
+        return []
+    return [
+        Caution(
+            "Where nature is displaced, intervals contain the true value too rarely, by more than chance: "
+            f"{few(lowest)}. The interpolation between templates does not describe the events there.",
+            "If nature may be there, enlarge the prior, or let a conditional training have templates at every z.",
+            tuple(cases),
+        )
+    ]
 
 
 def too_rare(row: "pd.Series[Any]") -> bool:
@@ -90,12 +102,8 @@ def _z(value: float) -> str:
     return f"{value:+g}".replace("-", "−")
 
 
-def _poi(settings: PlotSettings) -> str:
-    return "μ" if settings.poi == "mu" else settings.poi
-
-
 def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: PlotSettings) -> list[dict[str, Any]]:
-    """Return the rows of the table of robustness, the most robust training first."""
+    """Return the rows of the table of robustness, the smallest worst error first."""
     places = findings.decimals(robust["sigma"].min()) if len(robust) else 3
     shown = []
     for index, (_, row) in enumerate(robust.iterrows()):
@@ -111,10 +119,12 @@ def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: PlotSettings) -
                 "bias": findings.number(row["largest_bias"], places),
                 "bias_place": place(row["largest_bias_point"], coverage, settings),
                 "coverage": "–" if pd.isna(row["lowest_coverage"]) else covered,
+                "points": int(row["coverage_points"]),
+                "honest": "–" if pd.isna(row["lowest_if_honest"]) else f"{100 * row['lowest_if_honest']:.1f} %",
                 "coverage_place": place(row["lowest_coverage_point"], coverage, settings),
                 "off": too_rare(pd.Series({"coverage": row["lowest_coverage"], "error": row["lowest_coverage_error"]})),
-                "relative": "best" if index == 0 else findings.percent(row["relative"]),
-                "significance": "" if index == 0 else findings.deviations(row["significance"]),
+                "relative": "" if len(robust) == 1 else "best" if index == 0 else findings.percent(row["relative"]),
+                "deviations": "" if index == 0 else findings.deviations(row["significance"]),
                 "verdict": "" if index == 0 else findings.judged(row["significance"]),
             }
         )

@@ -19,22 +19,22 @@ METHODS = {"sigma": "frozen", "sigma_observable": "observables"}
 def tested(tables: Mapping[str, pd.DataFrame], data: str, settings: PlotSettings) -> list[dict[str, Any]]:
     """Return one row per training for one kind of data: significance, upper limits, goodness of fit, checks.
 
-    Medians over seeds, in the order of the expected uncertainty.
+    Medians over seeds, in the order of the configuration.
     """
     summary, limits = tables["summary"], tables["limits"]
     rows = []
-    for name in ordered(tables["trainings"]):
+    for name in ordered(tables["trainings"], settings):
         chosen = summary[(summary["training"] == name) & (summary["data"] == data) & summary["converged"]]
         if not len(chosen):
             continue
         found = chosen.median(numeric_only=True)
         bands = limits[(limits["training"] == name) & (limits["data"] == data)].groupby("band")["value"].median()
         remarks = int((chosen["interval_remarks"] > 0).sum())
-        places = findings.decimals(found["limit_expected"], 3)
+        places = findings.decimals(found["limit_expected"])
         rows.append(
             {
                 "label": settings.trainings.get(name, name),
-                "significance": findings.number(found["significance"], 2),
+                "significance": findings.number(found["significance"], 1),
                 "limit_observed": findings.number(found["limit_observed"], places),
                 "limit_expected": findings.number(found["limit_expected"], places),
                 "bands": [_band(bands, size, places) for size in (1, 2)],
@@ -86,10 +86,10 @@ def probability(value: float) -> str:
     return "–" if pd.isna(value) else "< 0.001" if value < 0.0005 else f"{value:.3f}"
 
 
-def ordered(trainings: pd.DataFrame) -> list[str]:
-    """Return the trainings with a converged fit to Asimov data in the order of the expected uncertainty."""
+def ordered(trainings: pd.DataFrame, settings: PlotSettings) -> list[str]:
+    """Return the trainings with a converged fit to Asimov data in the order of the configuration."""
     expected = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
-    return [str(name) for name in expected["training"]]
+    return [name for name in settings.trainings if name in set(expected["training"])]
 
 
 def breakdown_table(
@@ -106,20 +106,17 @@ def breakdown_table(
         method, "group", "training", "median", sort=False, dropna=False
     )
     apart, medians = medians[medians.index == EPISTEMIC], medians[medians.index != EPISTEMIC]
-    names = [name for name in ranked.index if name in medians]
+    names = [name for name in ordered(tables["trainings"], settings) if name in medians]
     places = findings.decimals(ranked["sigma"].min(), 3) if len(ranked) else 3
+    sigmas = {str(name): float(sigma) for name, sigma in ranked["sigma"].items()}
     rows = [
-        (group, [_share(values[name], ranked.loc[name, "sigma"], places) for name in names])
-        for group, values in medians.iterrows()
+        (group, [_share(values[name], sigmas[name], places) for name in names]) for group, values in medians.iterrows()
     ]
     if method == "sigma":
         ends = {"all variations": ranked["sigma_syst"], "total": ranked["sigma"]}
     else:
         ends = {"sum in quadrature": np.sqrt((medians**2).sum()), "total (Hessian)": ranked["sigma_hessian"]}
-    totals = [
-        (label, [_share(values[name], ranked.loc[name, "sigma"], places) for name in names])
-        for label, values in ends.items()
-    ]
+    totals = [(label, [_share(values[name], sigmas[name], places) for name in names]) for label, values in ends.items()]
     spread = [
         ("epistemic spread (not part of the total)", [findings.number(values[name], places) for name in names])
         for _, values in apart.iterrows()
@@ -141,7 +138,7 @@ def impact_table(tables: Mapping[str, pd.DataFrame], settings: PlotSettings, kin
     seeds, expected. Of very many parameters the largest are shown.
     """
     table = tables["impacts"]
-    names = [name for name in ordered(tables["trainings"]) if name in set(table["training"])]
+    names = [name for name in ordered(tables["trainings"], settings) if name in set(table["training"])]
     table = table[(table["data"] == "asimov") & table["training"].isin(names)]
     table = table.assign(size=(table[f"{kind}_up"] - table[f"{kind}_down"]).abs() / 2)
     single = ~table["parameter"].str.endswith("]")

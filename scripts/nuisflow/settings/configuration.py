@@ -9,7 +9,8 @@ from pydantic import Field, JsonValue, field_validator
 
 from nuisflow import strategies
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
-from nuisflow.settings.systematics import TwoPoint, Variation, Weight
+from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
+from nuisflow.strategies.binning import Binning
 
 
 class DitauDataset(Section):
@@ -116,8 +117,15 @@ class Estimate(Section):
     sideband: Expression = Field(description="selection of the sideband, e.g. pairs of the same sign")
     in_place_of: Expression = Field(description="selection of all other samples, e.g. pairs of opposite sign")
     transfer: Positive = Field(1.0, description="events expected here per event of the process in the sideband")
-    size: Positive | None = Field(None, description="relative uncertainty of the transfer factor: a rate variation")
+    size: Size | None = Field(None, description="relative uncertainty of the transfer factor: a rate variation")
     group: str = Field("other", description="group of this variation")
+
+
+class Part(Section):
+    """What an estimate from data subtracts: events of one process in its sideband, with negative weights."""
+
+    of: Name = Field(description="the process that is estimated")
+    subtracts: Name = Field(description="the process whose simulation is subtracted")
 
 
 class Process(Section):
@@ -127,6 +135,7 @@ class Process(Section):
     label: str | None = Field(None, description="name in figures; default: the name of the process")
     color: str | None = Field(None, description="any matplotlib colour; default: from the palette")
     estimate: Estimate | None = Field(None, description="how to measure it in data, instead of samples")
+    part: Part | None = Field(None, description="what it is of an estimate (made by one; not to be written)")
 
 
 class Sample(Section):
@@ -145,22 +154,12 @@ class Sample(Section):
     selection: Expression | None = Field(None, description="rows of the files that belong to this sample")
     train: bool = Field(True, description="whether classifiers are trained on it")
     ratios: tuple[str, ...] = Field((), description="files of further columns (made by two_point, reweight)")
+    recorded: bool = Field(False, description="collision data of an estimate (made by one; not to be written)")
 
-
-class Binning(Section):
-    """How a region's observable is binned; the same rule for every training."""
-
-    rule: Literal["quantile", "uniform", "edges"] = Field(
-        "quantile",
-        description="quantile: equal shares of the mixture of signal and background, each normalised to 1",
-    )
-    number: Annotated[int, Field(gt=0, le=1000)] = Field(15, description="number of bins")
-    low: Number = Field(0.0, description="lower edge (uniform)")
-    high: Number = Field(1.0, description="upper edge (uniform)")
-    edges: tuple[Number, ...] = Field((), description="the edges themselves (edges)")
-    minimum_events: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="bins with fewer effective background events, (sum w)^2 / sum w^2, join their neighbour"
-    )
+    @property
+    def is_data(self) -> bool:
+        """Whether these are collision data, also where they serve in an estimate."""
+        return self.process == "data" or self.recorded
 
 
 class Region(Section):

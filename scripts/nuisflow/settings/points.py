@@ -1,9 +1,9 @@
 """The true points away from nominal: which there are, and in which folders of events they show."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from nuisflow import names
-from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.configuration import Configuration, Part
 from nuisflow.settings.sections import Section
 from nuisflow.settings.systematics import TwoPoint, Variation, Weight
 
@@ -53,18 +53,39 @@ def parameters(settings: Configuration, variation: str) -> dict[str, tuple[str, 
     found: dict[str, tuple[str, str]] = {}
     for process in affected(settings, variation):
         for region in acting(settings, variation):
-            name = names.parameter(variation, chosen.kind, chosen.decorrelate, process, region)
-            found.setdefault(name, (process, region))
+            owner = owner_of(process, parts(settings), chosen.processes)
+            name = names.parameter(variation, chosen.kind, chosen.decorrelate, owner, region)
+            found.setdefault(name, (owner, region))
     return found
 
 
-def renormalised(settings: Configuration) -> tuple[str, ...]:
-    """Return the shifts that do not change the yield of a process, summed over regions."""
-    return tuple(
-        name
+def parts(settings: Configuration) -> dict[str, Part]:
+    """Return what is subtracted in estimates from data, by the name of the process that holds it."""
+    return {name: process.part for name, process in settings.processes.items() if process.part is not None}
+
+
+def owner_of(process: str, parts: Mapping[str, Part], acting: Collection[str] | None) -> str:
+    """Return the process whose nuisance parameter of a variation *process* has; *acting*: on which processes it acts.
+
+    What an estimate subtracts varies with its own process, unless the variation is one of the whole estimate.
+    """
+    part = parts.get(process)
+    if part is None:
+        return process
+    return part.subtracts if acting is None or part.subtracts in acting else part.of
+
+
+def renormalised(settings: Configuration) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return the shifts that do not change the yield of a process, each with the groups of regions that keep it.
+
+    A parameter of every region moves the events of one region only: each keeps its own yield then.
+    """
+    return {
+        name: tuple((region,) for region in regions) if "region" in chosen.decorrelate else (regions,)
         for name, chosen in settings.variations.items()
         if chosen.kind == "shift" and chosen.acceptance == "renormalised"
-    )
+        for regions in (acting(settings, name),)
+    }
 
 
 def displaced(settings: Configuration) -> dict[str, Point]:
@@ -96,7 +117,7 @@ def _point(settings: Configuration, name: str, side: str, z: float) -> Point:
     of_samples = isinstance(chosen, TwoPoint | Weight) and side in chosen.sides
     value, factor = z, None
     if chosen.kind == "rate":
-        factor = (1 + chosen.size) ** z
+        factor = float(chosen.factor(z))
     elif chosen.kind == "luminosity":  # HistFactory's lumi is the factor itself, with a Gaussian constraint around 1
         value = factor = 1 + chosen.size * z
     return Point(

@@ -1,10 +1,11 @@
 """The kinds of systematic uncertainties: what an entry of the section variations may contain."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+import numpy as np
+from pydantic import Discriminator, Field, Tag
 
-from nuisflow.settings.sections import Column, Count, Expression, Name, Number, Positive, Section
+from nuisflow.settings.sections import Column, Count, Expression, Name, Number, Positive, Relative, Section
 
 
 class _Variation(Section):
@@ -87,11 +88,40 @@ class TwoPoint(_Variation):
     sides: ClassVar[tuple[str, ...]] = ("up", "down", "held_out")
 
 
+SIZES = ("one number", "up and down")
+"""What a size may be: pydantic puts this into the place of an error."""
+
+
+def _kind_of_size(value: Any) -> str:
+    return SIZES[isinstance(value, list | tuple)]
+
+
+Size = Annotated[
+    Annotated[Positive, Tag(SIZES[0])] | Annotated[tuple[Relative, Relative], Tag(SIZES[1])],
+    Discriminator(_kind_of_size),
+    Field(description="relative uncertainty, or the relative changes up and down, such as [0.05, -0.07]"),
+]
+
+
 class Rate(_Variation):
-    """The yield changes by (1 + size)^z: a log-normal uncertainty."""
+    """The yield changes by (1 + size)^z: a log-normal uncertainty; of [up, down] by (1 + down)^-z below 0."""
 
     kind: Literal["rate"]
-    size: Positive
+    size: Size
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """The factors on the yield at z = +1 and -1."""
+        if isinstance(self.size, tuple):
+            return 1 + self.size[0], 1 + self.size[1]
+        return 1 + self.size, 1 / (1 + self.size)
+
+    def factor(self, z: np.ndarray | float) -> np.ndarray:
+        """Return the factor on the yield at *z*, of its shape."""
+        if isinstance(self.size, tuple):
+            up, down = self.sides
+            return np.asarray(np.where(np.asarray(z) >= 0, up ** np.maximum(z, 0), down ** np.maximum(-z, 0)))
+        return np.asarray((1 + self.size) ** z)
 
 
 class FreeRate(_Variation):

@@ -40,8 +40,11 @@ def trainings(settings: Configuration) -> list[str]:
 
 def slice_of(settings: Configuration) -> BootstrapSettings:
     """Return what bootstrap_experiments depends on; every variation with a prior acts."""
-    bootstrap, selection = chosen(settings), slices.selection(settings)
+    bootstrap = chosen(settings)
     acting = [name for name, varied in settings.variations.items() if varied.kind != "free_rate"]
+    varied = [settings.variations[name] for name in acting]
+    texts = [text for name in settings.simulated for text in slices.expressions_of(settings.samples[name], varied)]
+    selection = slices.selection(settings, *texts)
     return BootstrapSettings(
         bootstrap=bootstrap,
         events=selection.model_copy(update={"rows": (0.0, bootstrap.share)}),

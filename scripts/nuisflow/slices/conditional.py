@@ -1,5 +1,7 @@
 """What templates conditional on a hypothesis depend on."""
 
+from pydantic import Field
+
 from nuisflow.settings import points
 from nuisflow.settings.conditional import Grid, grid, thrown
 from nuisflow.settings.configuration import Configuration
@@ -24,7 +26,7 @@ class Rescoring(Section):
     weights: dict[str, tuple[str, ...]]
     displaced: dict[str, Point]
     thrown: tuple[str, ...]
-    renormalised: tuple[str, ...] = ()
+    renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
 
 
 def rescoring(settings: Configuration, training: str) -> Rescoring:

@@ -4,11 +4,16 @@ Every slice is a model; rules get it as a plain dictionary (`plain`), scripts re
 What cannot change a result (``dask``, ``learning.device``) is in no slice: scripts take it from Snakemake's own config.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from nuisflow.settings import configuration, points, systematics
+from pydantic import Field
+
+from nuisflow import datasets
+from nuisflow.settings import configuration, expressions, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.storage.event_files import TREE
 
 
 class RegionSelection(Section):
@@ -21,7 +26,8 @@ class RegionSelection(Section):
 class EventSelection(Section):
     """Everything that turns raw columns, at any z, into selected events with features.
 
-    *rows*: the part of the rows of every simulated sample that is used, as shares; weights make up for the rest.
+    *rows*: the part of every simulated sample that is used, as shares of its rows, which are chosen at random
+    (`events.parts`); weights make up for the rest.
     """
 
     dataset: configuration.Dataset
@@ -44,15 +50,26 @@ class Simulation(Section):
     seed: int
 
 
-class Conversion(Section):
-    """Slice of convert_events."""
+class Origin(Section):
+    """What fills the rows of one sample when its files are read, but for which columns are kept."""
 
-    dataset: configuration.Dataset
-    sample: str
-    process: str
-    seed: int
+    kind: str
+    tree: str
+    process: str = ""
+    seed: int = 0
+    options: dict[str, Any] = Field({})
     expected: float | None = None
     selection: str | None = None
+
+
+class Ingestion(Section):
+    """Slice of ingest_events: *columns* are kept, those *declared* must exist; *weight* adds up for the record."""
+
+    origin: Origin
+    sample: str
+    columns: tuple[str, ...]
+    declared: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 class Processing(Section):
@@ -67,19 +84,55 @@ class Processing(Section):
     weights: dict[str, systematics.Weight | systematics.WeightSet]
 
 
-def selection(settings: Configuration) -> EventSelection:
-    """Return what decides which events are selected, without binning, labels or colours."""
+def selection(settings: Configuration, *further: str | None, scored: bool = False) -> EventSelection:
+    """Return what decides which events are selected, without binning, labels or colours.
+
+    Of declared and derived columns it has those that it uses, and those that *further* expressions use. *scored*: only
+    the regions whose observable is the score, of whose events classifiers learn.
+    """
+    regions = {
+        name: RegionSelection(selection=region.selection, observable=region.observable)
+        for name, region in settings.regions.items()
+        if region.observable == "score" or not scored
+    }
+    texts = [settings.selection, *further]
+    texts += [text for region in regions.values() for text in (region.selection, region.observable)]
+    used = used_columns(settings, texts)
     return EventSelection(
-        dataset=_local(settings.dataset),
-        derived=settings.derived,
+        dataset=_with_columns(_local(settings.dataset), used),
+        derived={name: expression for name, expression in settings.derived.items() if name in used},
         selection=settings.selection,
-        regions={
-            name: RegionSelection(selection=region.selection, observable=region.observable)
-            for name, region in settings.regions.items()
-        },
+        regions=regions,
         features=settings.features,
         rows=(0.0 if settings.toys.bootstrap is None else settings.toys.bootstrap.share, 1.0),
     )
+
+
+def used_columns(settings: Configuration, texts: Iterable[str | None]) -> set[str]:
+    """Return the names of all columns that features and the expressions *texts* use, through derived ones as well."""
+    used = set(settings.features).union(*(expressions.names(text) for text in texts if text is not None))
+    for name, expression in reversed(settings.derived.items()):
+        if name in used:
+            used |= expressions.names(expression)
+    return used
+
+
+def expressions_of(sample: configuration.Sample, varied: Iterable[Any] = ()) -> list[str | None]:
+    """Return the expressions over columns of a sample and of the variations *varied*; z among them is no column."""
+    texts = [sample.weight, sample.selection]
+    for variation in varied:
+        texts += [getattr(variation, name, None) for name in ("factor", "up", "down")]
+        texts += getattr(variation, "expressions", ())
+        changed = getattr(variation, "columns", None) or {}
+        texts += [*changed, *changed.values()]
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _with_columns(dataset: Any, used: Collection[str]) -> Any:
+    """Return *dataset* with those of its declared columns that are *used*; other kinds need all that they have."""
+    if dataset.kind != "flat":
+        return dataset
+    return dataset.model_copy(update={"columns": tuple(name for name in dataset.columns if name in used)})
 
 
 def simulation(settings: Configuration, sample: str) -> Simulation:
@@ -98,17 +151,40 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
     )
 
 
-def conversion(settings: Configuration, sample: str) -> Conversion:
-    """Return what convert_events of *sample* depends on; the user's own columns are taken as they are."""
-    kind, chosen = settings.dataset.kind, settings.samples[sample]
-    process, seed = (chosen.process, settings.seed) if kind != "flat" else ("", 0)
-    return Conversion(
-        dataset=_local(settings.dataset),
-        sample=sample,
-        process=process,
-        seed=seed,
+def origin(settings: Configuration, sample: str) -> Origin:
+    """Return what fills the rows of *sample*; the user's own columns are taken as they are."""
+    chosen, kind = settings.samples[sample], settings.dataset.kind
+    tree = getattr(settings.dataset, "tree", TREE)
+    if not hasattr(datasets.MODULES[kind], "convert"):
+        return Origin(kind=kind, tree=tree)
+    return Origin(
+        kind=kind,
+        tree=tree,
+        process=chosen.process,
+        seed=settings.seed,
+        options=datasets.options(settings.dataset),
         expected=chosen.expected,
         selection=None if chosen.expected is None else chosen.selection,
+    )
+
+
+def ingestion(settings: Configuration, sample: str) -> Ingestion:
+    """Return what ingest_events of *sample* depends on: of declared columns it keeps those that anything uses."""
+    chosen, dataset = settings.samples[sample], settings.dataset
+    raw = datasets.raw_columns(dataset) if not chosen.is_data else datasets.measured_columns(dataset)
+    used: Collection[str] = raw
+    if dataset.kind == "flat":
+        others = [text for other in settings.samples.values() for text in expressions_of(other)]
+        texts = [*others, *expressions_of(chosen, settings.variations.values()), settings.selection]
+        texts += [text for region in settings.regions.values() for text in (region.selection, region.observable)]
+        used = used_columns(settings, texts)
+    weight = chosen.weight or ("weight" if "weight" in raw else None)
+    return Ingestion(
+        origin=origin(settings, sample),
+        sample=sample,
+        columns=tuple(name for name in raw if name in used),
+        declared=raw,
+        weight=weight if not chosen.is_data and weight and expressions.names(weight) <= set(raw) else None,
     )
 
 
@@ -142,7 +218,8 @@ def processing(settings: Configuration, sample: str, variation: str) -> Processi
         and process in points.affected(settings, key)
     }
     reweighted = any(chosen.kind == "weight" for chosen in varied.values())
-    events = selection(settings)
+    further = expressions_of(settings.samples[sample], [*varied.values(), *weights.values()])
+    events = selection(settings, *further)
     return Processing(
         events=events.model_copy(update={"features": ()}) if reweighted else events,
         name=sample,

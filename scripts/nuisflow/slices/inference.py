@@ -7,6 +7,7 @@ from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.training import resolved
+from nuisflow.strategies.binning import Binning
 
 
 class WeightMembers(Section):
@@ -21,20 +22,22 @@ class Filling(Section):
     """Slice of fill_templates.
 
     *variations*, *weights*: the processes on which shifts and weights act; *alternatives*: the template that an
-    alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all.
+    alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all;
+    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract.
     """
 
     processes: tuple[str, ...]
     signal: str
     samples: dict[str, str]
-    regions: dict[str, configuration.Binning]
+    regions: dict[str, Binning]
     scored: tuple[str, ...]
     variations: dict[str, tuple[str, ...]]
     weights: dict[str, tuple[str, ...]]
     sets: dict[str, WeightMembers] = Field({})
     alternatives: dict[str, str] = Field({})
     restricted: dict[str, tuple[str, ...]] = Field({})
-    renormalised: tuple[str, ...] = ()
+    renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
+    parts: dict[str, configuration.Part] = Field({})
 
 
 class DisplacedFilling(Section):
@@ -47,7 +50,7 @@ class DisplacedFilling(Section):
     scores: tuple[str, ...]
     displaced: dict[str, points.Point]
     alternatives: dict[str, str] = Field({})
-    renormalised: tuple[str, ...] = ()
+    renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
 
 
 class WorkspaceSettings(Section):
@@ -55,13 +58,17 @@ class WorkspaceSettings(Section):
 
     processes: tuple[str, ...]
     signal: str
+    parts: dict[str, configuration.Part] = Field({})
     variations: dict[str, systematics.Variation]
     templates: configuration.Templates
     fit: configuration.Fit
 
 
 class FitSettings(Section):
-    """Slice of fit_workspace: groups maps a group to the parameters of its variations."""
+    """Slice of fit_workspace: *groups* maps a group to the parameters of its variations.
+
+    *parts*: the process that people know, of those that are subtracted in an estimate.
+    """
 
     poi: str
     observed: bool
@@ -69,6 +76,7 @@ class FitSettings(Section):
     backgrounds: tuple[str, ...]
     goodness_toys: int
     seed: int
+    parts: dict[str, str] = Field({})
 
 
 class ToySettings(Section):
@@ -108,6 +116,7 @@ def filling(settings: Configuration, training: str | None = None) -> Filling:
             name: regions for name in kinds if (regions := points.acting(settings, name)) != tuple(settings.regions)
         },
         renormalised=points.renormalised(settings),
+        parts=points.parts(settings),
     )
 
 
@@ -128,14 +137,16 @@ def displaced_filling(settings: Configuration) -> DisplacedFilling:
     )
 
 
-def _binning(settings: Configuration, region: configuration.Region, training: str | None) -> configuration.Binning:
+def _binning(settings: Configuration, region: configuration.Region, training: str | None) -> Binning:
     """Return the binning of *region*: one bin per class and fold where the score of *training* is a class."""
     binning = region.binning or settings.templates.binning
-    classes = None if training is None else settings.trainings[training].classes
-    if classes is None or region.observable != "score":
+    if training is None or region.observable != "score":
         return binning
+    classes = settings.trainings[training].classes
+    if classes is None:
+        return settings.trainings[training].own_binning or binning
     number = classes * settings.learning.folds
-    return configuration.Binning(rule="uniform", number=number, low=0, high=1, minimum_events=binning.minimum_events)
+    return Binning(rule="uniform", number=number, low=0, high=1, minimum_events=binning.minimum_events)
 
 
 def workspace(settings: Configuration, training: str | None = None) -> WorkspaceSettings:
@@ -148,8 +159,9 @@ def workspace(settings: Configuration, training: str | None = None) -> Workspace
     return WorkspaceSettings(
         processes=tuple(settings.processes),
         signal=settings.signal,
+        parts=points.parts(settings),
         variations={name: resolved(settings, name) for name in settings.variations},
-        templates=settings.templates.model_copy(update={"binning": configuration.Binning(), "smooth": smooth}),
+        templates=settings.templates.model_copy(update={"binning": Binning(), "smooth": smooth}),
         fit=settings.fit.model_copy(update={"goodness_toys": 0}),
     )
 
@@ -167,6 +179,7 @@ def fit(settings: Configuration) -> FitSettings:
         backgrounds=tuple(name for name in settings.processes if name != settings.signal),
         goodness_toys=settings.fit.goodness_toys if observed else 0,
         seed=settings.seed if observed else 0,
+        parts={name: part.of for name, part in points.parts(settings).items()},
     )
 
 

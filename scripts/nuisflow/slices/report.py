@@ -1,12 +1,13 @@
 """What the comparison, the figures and the report depend on: their slices of the configuration."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
 from nuisflow.settings import conditional, configuration, points
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.strategies.observable import Observable
 
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
 
@@ -29,16 +30,34 @@ class ComparisonSettings(Section):
     held_out: dict[str, tuple[str, tuple[str, ...]]] = Field({})
 
 
+class Axis(Section):
+    """What the score of a training that is an observable stands for: *low* to *high*, in some *regions*."""
+
+    label: str
+    low: float
+    high: float
+    regions: tuple[str, ...]
+
+
 class PlotSettings(Section):
-    """Slice of the plots and the report: words and colours."""
+    """Slice of the plots and the report: words and colours; *parts*: what is shown as a part of which process."""
 
     processes: dict[str, configuration.Process]
+    parts: dict[str, str] = Field({})
     regions: dict[str, tuple[str, str]]
     variations: dict[str, str]
     trainings: dict[str, str]
     plots: configuration.Plots
     poi: str
     blinded: bool
+    axes: dict[str, Axis] = Field({})
+
+    def of(self, axis: Axis) -> Self:
+        """Return these words with the label of *axis* in its regions."""
+        regions = {
+            name: (label, axis.label if name in axis.regions else own) for name, (label, own) in self.regions.items()
+        }
+        return self.model_copy(update={"regions": regions})
 
 
 class ReportSettings(PlotSettings):
@@ -69,7 +88,8 @@ def comparison(settings: Configuration) -> ComparisonSettings:
 def plots(settings: Configuration) -> PlotSettings:
     """Return the words and colours that figures and report depend on."""
     return PlotSettings(
-        processes=settings.processes,
+        processes={name: process for name, process in settings.processes.items() if process.part is None},
+        parts={name: part.of for name, part in points.parts(settings).items()},
         regions={
             name: (region.label or name, region.axis or ("score" if region.observable == "score" else "observable"))
             for name, region in settings.regions.items()
@@ -79,7 +99,18 @@ def plots(settings: Configuration) -> PlotSettings:
         plots=settings.plots,
         poi=settings.fit.poi,
         blinded=settings.has_data and not settings.fit.unblind,
+        axes={
+            name: _axis(settings, chosen)
+            for name, chosen in settings.trainings.items()
+            if isinstance(chosen, Observable)
+        },
     )
+
+
+def _axis(settings: Configuration, chosen: Observable) -> Axis:
+    low, high = chosen.binning.reach
+    scored = tuple(name for name, region in settings.regions.items() if region.observable == "score")
+    return Axis(label=chosen.axis or chosen.expression, low=low, high=high, regions=scored)
 
 
 def _labels(settings: Configuration) -> dict[str, str]:

@@ -4,7 +4,7 @@ from nuisflow import strategies
 from nuisflow.settings import configuration, points
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
-from nuisflow.slices.events import EventSelection, bare, selection
+from nuisflow.slices.events import EventSelection, bare, expressions_of, selection
 from nuisflow.slices.training import TrainingSamples
 
 CHUNK = 100_000
@@ -22,19 +22,23 @@ class Reweighting(Section):
 
 
 def reweighted_samples(settings: Configuration, variation: str) -> list[str]:
-    """Return the samples that a reweighting compares: those of its processes, and their alternatives."""
+    """Return the samples that a reweighting compares: those of its processes, and their alternatives.
+
+    In the sidebands of estimates the same events stand for themselves with negative weights: they have the same ratios.
+    """
     chosen = settings.variations[variation]
-    alternatives = tuple(getattr(chosen, "alternatives", ()))
-    processes = points.affected(settings, variation)
-    return [name for name in settings.simulated if settings.samples[name].process in processes] + [*alternatives]
+    processes = set(points.affected(settings, variation)) - points.parts(settings).keys()
+    names = [*settings.simulated, *getattr(chosen, "alternatives", ())]
+    return [name for name in names if settings.samples[name].process in processes]
 
 
 def reweighting(settings: Configuration, variation: str, sample: str) -> Reweighting:
     """Return what the reweighting of *sample* depends on."""
     samples = reweighted_samples(settings, variation)
     alternatives = tuple(name for name in samples if name in settings.alternatives)
+    texts = [text for name in samples for text in expressions_of(settings.samples[name])]
     return Reweighting(
-        events=_all_scored(selection(settings)),
+        events=_all_scored(selection(settings, *texts)),
         samples={name: bare(settings.samples[name]).model_copy(update={"ratios": ()}) for name in samples},
         alternatives=alternatives,
         variation=variation,
@@ -43,13 +47,17 @@ def reweighting(settings: Configuration, variation: str, sample: str) -> Reweigh
 
 
 def reweighting_training(settings: Configuration, variation: str) -> TrainingSamples:
-    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own."""
+    """Return what the classifier of alternative against nominal events depends on: a nominal training of its own.
+
+    Samples that no classifier is trained on (``train: false``) are reweighted all the same.
+    """
     whole = reweighting(settings, variation, "")
     return TrainingSamples(
         events=whole.events,
         samples={
             name: sample.model_copy(update={"process": "alternative" if name in whole.alternatives else "nominal"})
             for name, sample in whole.samples.items()
+            if settings.samples[name].train
         },
         signal="alternative",
         variations={},

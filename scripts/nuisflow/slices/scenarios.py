@@ -3,7 +3,7 @@
 from nuisflow.settings import points
 from nuisflow.settings.configuration import Configuration, Dataset, Published, Scenario
 from nuisflow.settings.sections import Section
-from nuisflow.settings.systematics import Shift
+from nuisflow.settings.systematics import Rate, Shift
 
 
 class Floating(Section):
@@ -65,13 +65,21 @@ def slice_of(settings: Configuration) -> ScenarioSettings:
 def _floating(settings: Configuration, name: str) -> Floating:
     """Return where the derivative of a variation comes from: the two closest points at the same distance."""
     chosen, processes = settings.variations[name], points.affected(settings, name)
-    if chosen.kind in ("rate", "luminosity"):
+    if chosen.kind == "rate":
+        return Floating(processes=processes, size=chosen.size if isinstance(chosen.size, float) else _slope(chosen))
+    if chosen.kind == "luminosity":
         return Floating(processes=processes, size=chosen.size)
     if chosen.kind == "free_rate":
         return Floating(processes=processes, size=1.0)
     up, down, z = points.symmetric(settings)
     sides = {"up": f"{name}_{up}", "down": f"{name}_{down}"}
     return Floating(processes=processes, size=None, **sides, z=z, displaced=up not in points.STANDARD)
+
+
+def _slope(rate: Rate) -> float:
+    """Return the relative derivative of a rate at nominal: half of up minus down."""
+    up, down = rate.sides
+    return (up - down) / 2
 
 
 def are_displaced(settings: Configuration) -> bool:

@@ -8,7 +8,7 @@ from nuisflow import strategies
 from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
-from nuisflow.slices.events import EventSelection, _unlabelled, bare, selection
+from nuisflow.slices.events import EventSelection, _unlabelled, bare, expressions_of, selection
 
 
 class TrainingSamples(Section):
@@ -49,8 +49,10 @@ def training_samples(settings: Configuration, name: str) -> list[str]:
 def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
     """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
     chosen, samples = settings.trainings[name], training_samples(settings, name)
+    variations = {key: resolved(settings, key) for key in chosen.variations}
+    texts = [text for key in samples for text in expressions_of(settings.samples[key], variations.values())]
     return TrainingSamples(
-        events=selection(settings),
+        events=selection(settings, *texts, scored=True),
         samples={key: bare(settings.samples[key]) for key in samples},
         alternatives={
             key: (variation, points.STANDARD[side])
@@ -58,7 +60,7 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
             if key in samples
         },
         signal=settings.signal,
-        variations={key: resolved(settings, key) for key in chosen.variations},
+        variations=variations,
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),

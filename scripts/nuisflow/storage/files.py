@@ -5,7 +5,7 @@ disk leaves no half file that could be taken for a result.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,6 @@ REMEDY = "delete it and run again, or fetch it again if the workflow does not ma
 
 class FileError(ValueError):
     """A file that is missing, damaged, or not what it should be."""
-
-
-def by_sample(paths: Iterable[str], given: Mapping[str, Sequence[str]]) -> dict[str, list[Path]]:
-    """Return *paths*, which stand sample after sample as many as are *given* for each, by sample."""
-    rest = map(Path, paths)
-    return {sample: [next(rest) for _ in listed] for sample, listed in given.items()}
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -40,8 +40,10 @@ def _opened(path: Path) -> TextIO:
 
 
 @contextlib.contextmanager
-def job(snakemake: Any) -> Iterator[None]:
+def job(snakemake: Any) -> Iterator[dict[str, Any]]:
     """Run a script's hand-over: log to the job's file, end with the parent, and report an error in one line.
+
+    Give what the script may note for the record.
 
     An error of the input or the configuration (ValueError, OSError) is logged as one line, and its traceback below it.
     A job that ends well leaves a record beside its log (`records`).
@@ -49,11 +51,13 @@ def job(snakemake: Any) -> Iterator[None]:
     startup, started, began = records.age(), time.time(), time.monotonic()
     os.environ[JOB] = snakemake.rule
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on its traceback is in the log (`nuisflow`)
     start(snakemake.log[0])
     records.place(snakemake.log[0]).unlink(missing_ok=True)
+    notes: dict[str, Any] = {}
     try:
-        yield
-        records.write(snakemake, started, startup)
+        yield notes
+        records.write(snakemake, started, startup, notes)
     except (ValueError, OSError) as error:
         logging.exception("%s: %s", snakemake.rule, error)
         sys.__stderr__ and sys.__stderr__.write(f"\nERROR in {snakemake.rule}: {error}\n")

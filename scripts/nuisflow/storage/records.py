@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from nuisflow.storage import files
 
@@ -46,6 +46,7 @@ class Record(TypedDict):
     started: str
     ended: str
     startup_seconds: float | None
+    notes: NotRequired[dict[str, Any]]
 
 
 def place(log: Path | str) -> Path:
@@ -62,8 +63,8 @@ def age() -> float | None:
         return None
 
 
-def write(snakemake: Any, started: float, startup: float | None) -> None:
-    """Write the record of a job that began at *started* (seconds since 1970) and ends now."""
+def write(snakemake: Any, started: float, startup: float | None, notes: dict[str, Any] | None = None) -> None:
+    """Write the record of a job that began at *started* (seconds since 1970) and ends now, with its *notes*."""
     record = Record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
@@ -79,6 +80,8 @@ def write(snakemake: Any, started: float, startup: float | None) -> None:
         ended=_utc(time.time()),
         startup_seconds=startup,
     )
+    if notes:
+        record["notes"] = notes
     files.write_json(place(snakemake.log[0]), record)
 
 
@@ -117,9 +120,10 @@ def _installed_commit() -> str | None:
     """Return the commit that pip noted (PEP 610) when it installed the library from a repository."""
     try:
         text = importlib.metadata.distribution("nuisflow").read_text("direct_url.json")
-        return json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+        commit: str | None = json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
     except (importlib.metadata.PackageNotFoundError, ValueError, AttributeError):
         return None
+    return commit
 
 
 def _utc(seconds: float) -> str:

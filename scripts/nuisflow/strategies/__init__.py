@@ -19,6 +19,7 @@ from nuisflow.strategies.dropout import Dropout
 from nuisflow.strategies.ensemble import Ensemble
 from nuisflow.strategies.inferno import Inferno
 from nuisflow.strategies.nominal import Nominal
+from nuisflow.strategies.observable import Observable
 from nuisflow.strategies.optimal import Optimal
 from nuisflow.strategies.parametrised import Parametrised
 from nuisflow.strategies.sensitivity_to_poi import SensitivityToPoi
@@ -41,6 +42,7 @@ AnyStrategy = Annotated[
     | Dropout
     | Ensemble
     | Inferno
+    | Observable
     | SensitivityToPoi
     | Tangent
     | User,
@@ -50,6 +52,7 @@ AnyStrategy = Annotated[
 STRATEGIES: dict[str, type[Strategy]] = {
     "nominal": Nominal,
     "optimal": Optimal,
+    "observable": Observable,
     "boosted_trees": BoostedTrees,
     "augmentation": Augmentation,
     "parametrised": Parametrised,

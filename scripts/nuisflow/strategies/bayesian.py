@@ -61,7 +61,8 @@ class Bayesian(Strategy):
         if self.events is not None:
             return loop(self, task)
         weights = task.fold.train().weights.astype(float)
-        return loop(self.model_copy(update={"events": weights.sum() ** 2 / (weights**2).sum()}), task)
+        effective = weights.sum() ** 2 / (weights**2).sum() * (task.fold.train_total / task.fold.train_size)
+        return loop(self.model_copy(update={"events": effective}), task)
 
     def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
         """Return the negative evidence lower bound per event; without *events*, the batch counts as all there are."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class BoostedTrees(Strategy):
     """Decision trees of xgboost (histogram method) with the logistic loss, on the events that the networks get too.
 
-    They stop after ``learning.patience`` rounds without a better validation loss. Features are not scaled and undefined
-    values keep their value, which a tree can cut on. Chen and Guestrin, arXiv:1603.02754.
+    Of more training events than fit into memory, a random part grows the trees. They stop after ``learning.patience``
+    rounds without a better validation loss. Features are not scaled and undefined values keep their value, which a tree
+    can cut on. Chen and Guestrin, arXiv:1603.02754.
     """
 
     scales: ClassVar[bool] = False
@@ -48,7 +49,8 @@ class BoostedTrees(Strategy):
         from nuisflow.strategies import networks
 
         train = task.fold.train()
-        matrix = _matrix(train, max_bin=self.max_bins)
+        matrix, size = _matrix(train, max_bin=self.max_bins), len(train.labels)
+        del train  # xgboost has its own copy, in a byte per feature
         validation = _matrix(task.fold.validation(), max_bin=self.max_bins, ref=matrix)
         losses: dict[str, dict[str, list[float]]] = {}
         clock = _clock()
@@ -63,7 +65,7 @@ class BoostedTrees(Strategy):
             callbacks=[clock],
         )
         best = booster.best_iteration
-        rows = _history(losses, clock.seconds, len(train.labels))
+        rows = _history(losses, clock.seconds, size)
         rows[best] |= {"auc": _area_under_curve(booster[: best + 1], validation), "kept": 1.0}
         trees = networks.Trees()
         trees.grow(booster[: best + 1])

@@ -1,6 +1,6 @@
 """What a strategy is: the hyper-parameters of one way of training, and what it changes in the common training loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from nuisflow.strategies.binning import Binning
     from nuisflow.strategies.networks import Architecture
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
@@ -34,7 +35,15 @@ class Events(NamedTuple, Generic[Array]):
 
 
 class Fold(Protocol):
-    """The events from which the network of one fold learns, at any z: None for nominal, or shape (size, variations)."""
+    """The events from which the network of one fold learns, at any z: None for nominal, or shape (size, variations).
+
+    All of them, or a random part of them, where there are more than fit into memory.
+    """
+
+    @property
+    def train_total(self) -> int:
+        """The number of all training events before any selection; `train` returns a random part of them, or all."""
+        ...
 
     @property
     def train_size(self) -> int:
@@ -54,8 +63,8 @@ class Fold(Protocol):
         """Return the validation events."""
         ...
 
-    def thinned(self, number: int, generator: "np.random.Generator") -> "Fold":
-        """Return this fold with *number* random training events (before any selection), if it has more."""
+    def epoch(self, number: int, generator: "np.random.Generator") -> "Iterator[Fold]":
+        """Yield every training event once, in random blocks, or *number* random ones (before any selection) of more."""
         ...
 
 
@@ -137,6 +146,11 @@ class Strategy(BaseModel):
 
         The templates then have one bin per class and fold, since the classes of two networks are not the same.
         """
+        return None
+
+    @property
+    def own_binning(self) -> "Binning | None":
+        """The bins of its score, if they are other than those of all trainings."""
         return None
 
     def changes(self) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """A strategy from a file of the user."""
 
 import difflib
+import functools
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +55,8 @@ class User(Strategy):
         return common | ({"options": self.options | own} if own else {})
 
 
+_ALIKE = 0.75
+"""Names are alike beyond this ratio (`difflib`): los and loss, netwoks and networks; not score and store_history."""
 _ASKED = frozenset(
     name
     for name in vars(Strategy)
@@ -76,7 +81,55 @@ def _load(file: str) -> type[Strategy]:
             f"file: {file!r} must define exactly one class that is a child of Strategy or Varied "
             f"(from nuisflow.strategies.strategy); found: {names}"
         )
+    if problems := list(_misspelt(found[0])) or list(_unlike(found[0])):
+        raise ValueError(f"file: {file!r}: {'; '.join(problems)}")
     return found[0]
+
+
+def _own(chosen: type[Strategy]) -> Iterator[tuple[str, Any]]:
+    """Yield what *chosen* and its parents in the user's file define beside fields and private names."""
+    for parent in chosen.__mro__:
+        if parent.__module__ == chosen.__module__:
+            fixed = set(getattr(parent, "__class_vars__", ()))
+            yield from (
+                (name, value)
+                for name, value in vars(parent).items()
+                if not name.startswith(("_", "model_"))
+                and (name in fixed or callable(value) or isinstance(value, _DEFINED))
+            )
+
+
+_DEFINED: tuple[type, ...] = (property, functools.cached_property, staticmethod, classmethod)
+
+
+def _misspelt(chosen: type[Strategy]) -> Iterator[str]:
+    """Name what training never asks for and what it resembles; or say that nothing is changed at all."""
+    own = [name for name, _ in _own(chosen)]
+    for name in own:
+        close = difflib.get_close_matches(name, _ASKED, n=1, cutoff=_ALIKE)
+        if close and close[0] != name:
+            yield (
+                f"{chosen.__name__}.{name}: training never asks for it; did you mean {close[0]!r}? "
+                "(A helper of your own may begin with '_'.)"
+            )
+    if not _ASKED & set(own):
+        yield (
+            f"{chosen.__name__} defines nothing that training asks for, so that it would train as its parent does; "
+            f"it asks for {', '.join(sorted(_ASKED))}"
+        )
+
+
+def _unlike(chosen: type[Strategy]) -> Iterator[str]:
+    """Name methods that cannot be called as training calls them."""
+    for name, value in _own(chosen):
+        asked = inspect.getattr_static(Strategy, name, None)
+        if not (inspect.isfunction(value) and inspect.isfunction(asked)):
+            continue
+        wanted = list(inspect.signature(asked).parameters)
+        try:
+            inspect.signature(value).bind(*wanted)
+        except TypeError as error:
+            yield f"{chosen.__name__}.{name}: is called with ({', '.join(wanted)}): {error}"
 
 
 def _made(chosen: type[Strategy], file: str, options: dict[str, Any], common: dict[str, Any]) -> Strategy:

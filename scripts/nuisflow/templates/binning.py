@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow.settings.configuration import Binning
+from nuisflow.strategies.binning import Binning
 
 FINE_BINS = 2**18
 """Quantiles are edges of a uniform grid of this many bins: exact to 4e-6 of the observable's range."""
+
+
+BESIDE_A_HOLE = 10.0
+"""Effective background events of both neighbours of empty bins from which on these are no accident."""
 
 
 class Content(NamedTuple):
@@ -19,10 +23,11 @@ class Content(NamedTuple):
 
 
 class Bins(NamedTuple):
-    """Bin edges, of shape (bins + 1,), and what had to be done to get them: (bin, text) each."""
+    """Bin edges, of shape (bins + 1,), what had to be done to get them, (bin, text) each, and bins without events."""
 
     edges: np.ndarray
     remarks: tuple[tuple[int, str], ...]
+    holes: tuple[int, ...] = ()
 
 
 def candidates(binning: Binning, low: float, high: float) -> np.ndarray:
@@ -40,7 +45,7 @@ def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Con
     """Return the bins of a region with nominal *signal* and *background* in the candidate bins *edges*.
 
     Bins with fewer than ``minimum_events`` effective background events, or without any expected event, join the bin
-    below them (the lowest one joins the bin above).
+    below them (the lowest one joins the bin above), except holes (`merge`).
     """
     kept = np.arange(len(edges))
     remarks: list[tuple[int, str]] = []
@@ -50,10 +55,11 @@ def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Con
             remarks.append((-1, f"{len(kept) - 1} bins instead of {binning.number}: too few different values"))
     merged = merge(_group(signal, kept), _group(background, kept), binning.minimum_events)
     remarks += _merged_remarks(edges[kept], merged, binning.minimum_events)
+    events = _group(Content(signal.values, signal.variances + background.variances), kept[merged]).variances
     found = effective_events(_group(background, kept[merged]))
     if len(merged) == 2 and found[0] < binning.minimum_events:
         remarks.append((0, f"the only bin has {found[0]:.3g} effective background events: fewer than asked for"))
-    return Bins(edges[kept[merged]], tuple(remarks))
+    return Bins(edges[kept[merged]], tuple(remarks), tuple(np.flatnonzero(events == 0).tolist()))
 
 
 def quantiles(signal: np.ndarray, background: np.ndarray, number: int) -> np.ndarray:
@@ -81,13 +87,22 @@ def merge(signal: Content, background: Content, minimum: float) -> np.ndarray:
     """Return indices of the edges that remain when bins with too few effective background events join a neighbour.
 
     Bins are collected from the highest downwards, the signal-like end of a score; what remains at the lowest end joins
-    the bin above it.
+    the bin above it. Bins without a single event between two that have enough, and `BESIDE_A_HOLE`, stay apart as one
+    bin: a hole of the selection, such as a signal window left out, across which no events must be drawn.
     """
-    kept = [len(signal.values)]
-    for lower in reversed(range(len(signal.values))):
-        part = slice(lower, kept[-1])
-        total = signal.values[part].sum() + background.values[part].sum()
-        if total > 0 and _effective(background.values[part].sum(), background.variances[part].sum()) >= minimum:
+    number, beside = len(signal.values), max(minimum, BESIDE_A_HOLE)
+    kept, events = [number], signal.variances + background.variances
+
+    def enough(first: int, last: int, wanted: float) -> bool:
+        total = signal.values[first:last].sum() + background.values[first:last].sum()
+        parts = background.values[first:last].sum(), background.variances[first:last].sum()
+        return bool(total > 0 and _effective(*parts) >= wanted)
+
+    for lower in reversed(range(number)):
+        upper = kept[-1]
+        inside = lower > 0 and upper < number and not np.any(events[lower:upper])
+        hole = inside and enough(lower - 1, lower, beside) and enough(upper, kept[-2], beside)
+        if hole or enough(lower, upper, minimum):
             kept.append(lower)
     kept[-1 if len(kept) > 1 else 1 :] = [0]
     return np.array(kept[::-1])

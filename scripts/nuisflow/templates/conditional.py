@@ -12,7 +12,7 @@ import hist
 import numpy as np
 import pandas as pd
 
-from nuisflow.events.scored_events import TemplateError
+from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.settings.points import STANDARD
 from nuisflow.slices.conditional import Rescoring
@@ -127,7 +127,7 @@ def _bins(read: Columns, path: Path, settings: Rescoring, edges: Edges, score: S
     found = np.empty(values.shape, dtype=np.int32)
     for number, (region, cuts) in enumerate(edges.items()):
         inside = read["region"] == settings.regions.index(region)
-        found[inside] = first[number] + np.searchsorted(cuts[1:-1], values[inside], side="right")
+        found[inside] = first[number] + np.searchsorted(cuts[1:-1], snapped(values[inside], cuts), side="right")
     return found
 
 
@@ -148,10 +148,10 @@ def fill(moving: Iterable[Moving], edges: Edges, settings: Rescoring) -> Filled:
                 found = _patterns(piece.bins, weights, size)
                 patterns.setdefault((folder, piece.process), []).append(found)
     _copy_nominal(sums, processes, names, settings)
-    factors = _renormalise(sums, processes, names, settings)
+    factors = _renormalise(sums, processes, names, edges, settings)
     tables = [_joined(parts).assign(point=key[0], process=key[1]) for key, parts in patterns.items()]
     for key, table in zip(patterns, tables, strict=True):
-        table["weight"] *= factors.get(key, 1.0)
+        table["weight"] *= factors[key][table["b0"]] if key in factors else 1.0
     return Filled(_histograms(sums, processes, names, edges, settings), pd.concat(_with_nominal(tables, settings)))
 
 
@@ -173,22 +173,27 @@ def _copy_nominal(sums: np.ndarray, processes: list[str], names: list[str], sett
 
 
 def _renormalise(
-    sums: np.ndarray, processes: list[str], names: list[str], settings: Rescoring
-) -> dict[tuple[str, str], float]:
+    sums: np.ndarray, processes: list[str], names: list[str], edges: Edges, settings: Rescoring
+) -> dict[tuple[str, str], np.ndarray]:
     """Scale processes to their nominal yield where a shift shall not change it; return the factors by folder, process.
 
-    An event is in one bin at every hypothesised z, so that the yields at all of them are the same.
+    Factors have shape (bins of all regions,). An event is in one bin of its region at every hypothesised z, so that the
+    yields at all of them are the same.
     """
-    factors: dict[tuple[str, str], float] = {}
-    for name in settings.renormalised:
+    factors: dict[tuple[str, str], np.ndarray] = {}
+    first, regions = offsets(edges), list(edges)
+    places = {name: np.arange(first[index], first[index + 1]) for index, name in enumerate(regions)}
+    for name, groups in settings.renormalised.items():
         sides = {f"{name}_{side}" for side in STANDARD}
         sides |= {key for key, point in settings.displaced.items() if point.variation == name}
-        for folder, process in itertools.product(sorted(sides), settings.shifts[name]):
+        for folder, process, group in itertools.product(sorted(sides), settings.shifts[name], groups):
             row, column = processes.index(process), names.index(folder)
-            if (total := sums[0, row, column, 0].sum()) > 0:
-                factors[folder, process] = factor = float(sums[0, row, 0, 0].sum() / total)
-                sums[0, row, column] *= factor
-                sums[1, row, column] *= factor**2
+            inside = np.concatenate([places[region] for region in group])
+            total, target = float(sums[0, row, column, 0, inside].sum()), float(sums[0, row, 0, 0, inside].sum())
+            if total * target > 0:
+                factors.setdefault((folder, process), np.ones(sums.shape[-1]))[inside] = factor = target / total
+                sums[0, row, column][:, inside] *= factor
+                sums[1, row, column][:, inside] *= factor**2
     return factors
 
 

@@ -42,8 +42,8 @@ def fill(
             process = settings.samples[part.sample]
             filled[region].fill(process=process, variation=part.variation, score=inside, weight=rows["weight"])
     for name, point in settings.displaced.items():
-        if point.variation in settings.renormalised and name not in templated:
-            filling.renormalise(filled, histograms, point.processes, name)
+        for regions in settings.renormalised.get(point.variation, ()) if name not in templated else ():
+            filling.renormalise(filled, histograms, point.processes, name, regions)
     return filled
 
 

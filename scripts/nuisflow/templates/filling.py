@@ -16,6 +16,8 @@ from nuisflow.templates import binning
 from nuisflow.templates.histograms import DATA, NOMINAL, Histogram, Note, _content, content, log
 from nuisflow.templates.weight_sets import _combined
 
+HOLE = "no simulated event here, but enough on both sides: a hole of the selection, which does not count in the fit"
+
 
 class Filled(NamedTuple):
     """One histogram per region, with axes process, variation and score, and what was merged on the way."""
@@ -37,6 +39,7 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
         for region, chosen in bins.items()
         for index, text in chosen.remarks
     ]
+    notes += [_note("hole", region, HOLE, bin=str(index)) for region, chosen in bins.items() for index in chosen.holes]
     histograms = {region: _empty(chosen.edges, settings) for region, chosen in bins.items()}
     outside = dict.fromkeys(bins, 0)
     for part in parts:
@@ -44,9 +47,11 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
             lost = _fill_rows(histograms[region], part, rows, settings)
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
+        _check_holes(region, histogram, bins[region].holes)
         _copy_nominal(region, histogram, settings)
     for name, side in itertools.product(settings.renormalised, ("up", "down")):
-        renormalise(histograms, histograms, settings.variations[name], f"{name}_{side}")
+        for regions in settings.renormalised[name]:
+            renormalise(histograms, histograms, settings.variations[name], f"{name}_{side}", regions)
     histograms = {region: _combined(histogram, settings) for region, histogram in histograms.items()}
     notes += [
         _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
@@ -166,6 +171,18 @@ def _empty(edges: np.ndarray, settings: Filling) -> Histogram:
     )
 
 
+def _check_holes(region: str, histogram: Histogram, holes: Sequence[int]) -> None:
+    """Raise `TemplateError` for collision data where nothing was simulated."""
+    seen = content(histogram, DATA).values if DATA in histogram.axes["process"] else np.zeros(len(histogram.axes[2]))
+    for index in holes:
+        if seen[index] > 0:
+            low, high = histogram.axes["score"].edges[index : index + 2]
+            raise TemplateError(
+                f"region {region!r}, bin {index} ({low:g} to {high:g}): {seen[index]:g} events in data, but none was "
+                "simulated there: simulate more, exclude such events in 'selection', or choose wider bins"
+            )
+
+
 def _fill_rows(histogram: Histogram, part: Part, rows: Columns, settings: Filling) -> int:
     """Add events of one region, also to the weight variations, and return how many are out of range."""
     process, edges = settings.samples[part.sample], histogram.axes["score"].edges
@@ -189,18 +206,22 @@ def _copy_nominal(region: str, histogram: Histogram, settings: Filling) -> None:
 
 
 def renormalise(
-    varied: Mapping[str, Histogram], nominal: Mapping[str, Histogram], processes: Sequence[str], variation: str
+    varied: Mapping[str, Histogram],
+    nominal: Mapping[str, Histogram],
+    processes: Sequence[str],
+    variation: str,
+    regions: Sequence[str],
 ) -> None:
-    """Scale the templates of *variation* to the nominal yield of each process, both summed over all regions.
+    """Scale the templates of *variation* to the nominal yield of each process, both summed over *regions*.
 
-    A process without events at the variation stays without.
+    A process without events at the variation, or with a yield of the other sign, stays as it is.
     """
     for process in processes:
-        target = sum(content(histogram, process).values.sum() for histogram in nominal.values())
-        total = sum(content(histogram, process, variation).values.sum() for histogram in varied.values())
-        if not total > 0:
+        target = sum(content(nominal[region], process).values.sum() for region in regions)
+        total = sum(content(varied[region], process, variation).values.sum() for region in regions)
+        if not total * target > 0:
             continue
-        for histogram in varied.values():
+        for histogram in (varied[region] for region in regions):
             view: Any = histogram.view(flow=True)
             place = histogram.axes["process"].index(process), histogram.axes["variation"].index(variation)
             view["value"][place] *= target / total

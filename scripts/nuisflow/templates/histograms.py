@@ -36,6 +36,12 @@ def _content(histogram: Any) -> Content:
     return Content(np.array(histogram.values()), np.array(histogram.variances()))
 
 
+def holes(histogram: Histogram, processes: Sequence[str]) -> np.ndarray:
+    """Return in which bins none of *processes* has a nominal event: holes of the selection, shape (bins,)."""
+    events = np.sum([content(histogram, process).variances for process in processes], axis=0)
+    return np.asarray(events == 0)
+
+
 def log(notes: Sequence[Note]) -> None:
     """Log *notes*, one line each."""
     for note in notes:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nuisflow.templates import binning
-from nuisflow.templates.histograms import NOMINAL, Histogram, content
+from nuisflow.templates.histograms import DATA, NOMINAL, Histogram, content, holes
 
 Row = dict[str, str | int | float]
 
@@ -18,15 +18,16 @@ def rows(histograms: Mapping[str, Histogram], backgrounds: Sequence[str]) -> lis
     """
     found: list[Row] = []
     for region, histogram in histograms.items():
-        counts = {name: _effective(histogram, backgrounds, name) for name in histogram.axes["variation"]}
+        there = ~holes(histogram, [name for name in histogram.axes["process"] if name != DATA])
+        counts = {name: _effective(histogram, backgrounds, name)[there] for name in histogram.axes["variation"]}
         nominal = counts.pop(NOMINAL)
         if not nominal.any():
             continue
         worst = sorted(counts, key=lambda name: counts[name].min())[:1]
         for name, events in ((NOMINAL, nominal), *((name, counts[name]) for name in worst)):
             place = int(np.argmin(events))
-            row: Row = {"region": region, "variation": name, "bin": place, "bins": len(events)}
-            found.append(row | {"events": float(events[place])})
+            row: Row = {"region": region, "variation": name, "bin": int(np.flatnonzero(there)[place])}
+            found.append(row | {"bins": len(there), "events": float(events[place])})
     return found
 
 

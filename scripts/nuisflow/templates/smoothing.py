@@ -1,5 +1,7 @@
 """Templates of variations made smooth, symmetric, positive: what is changed, and when."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nuisflow.templates.binning import Content
@@ -18,13 +20,19 @@ def symmetrise(nominal: np.ndarray, up: np.ndarray, down: np.ndarray | None = No
 
 
 def smooth(nominal: np.ndarray, varied: np.ndarray, how: str = "353qh") -> np.ndarray:
-    """Return *varied* with a smooth ratio to the positive *nominal*, and the same total; fewer than 3 bins stay."""
-    if len(nominal) < 3:
+    """Return *varied* with a smooth ratio to the positive *nominal*, and the same total; fewer than 3 bins stay.
+
+    Bins that are empty in *nominal* have no ratio: they stay, and those on either side count as neighbours.
+    """
+    there = filled(nominal)
+    if np.count_nonzero(there) < 3:
         return varied
-    ratio = varied / nominal
-    smoothed = nominal * (smooth_353qh(ratio) if how == "353qh" else smooth_kernel(ratio, nominal))
-    total = smoothed.sum()
-    return smoothed * (varied.sum() / total) if total > 0 else varied
+    ratio = varied[there] / nominal[there]
+    smoothed = varied.copy()
+    smoothed[there] = nominal[there] * (smooth_353qh(ratio) if how == "353qh" else smooth_kernel(ratio, nominal[there]))
+    total = smoothed[there].sum()
+    smoothed[there] *= varied[there].sum() / total if total > 0 else 1.0
+    return smoothed if total > 0 else varied
 
 
 def smooth_kernel(values: np.ndarray, weights: np.ndarray, width: float = 1.5) -> np.ndarray:
@@ -103,15 +111,35 @@ def floor(nominal: np.ndarray) -> float:
     return TINY * float(nominal.sum()) / len(nominal)
 
 
-def fill_up(values: np.ndarray, tiny: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return *values* with *tiny* in empty and negative bins, and which bins these were.
+def filled(nominal: np.ndarray) -> np.ndarray:
+    """Return which bins of a template have content that is more than `fill_up` gives to empty ones."""
+    return np.asarray(nominal > 2 * floor(nominal))
+
+
+class Filled(NamedTuple):
+    """Bin contents without empty or negative ones, which *bins* were so, and by how much the others were scaled."""
+
+    values: np.ndarray
+    bins: np.ndarray
+    scale: float
+
+    @property
+    def text(self) -> str:
+        """What happened to the other bins."""
+        if abs(self.scale - 1) < NEGLIGIBLE:
+            return "at the same total"
+        return f"the others times {self.scale:.4g} for the same total"
+
+
+def fill_up(values: np.ndarray, tiny: float) -> Filled:
+    """Return *values* with *tiny* in empty and negative bins.
 
     The others are scaled so that the total stays: a yield is measured better than a bin that became negative.
     """
     bad = values <= 0
     total, rest = values.sum() - tiny * np.count_nonzero(bad), values[~bad].sum()
-    scale = total / rest if np.any(bad) and total > 0 else 1.0
-    return np.where(bad, tiny, values * scale), np.flatnonzero(bad)
+    scale = float(total / rest) if np.any(bad) and total > 0 else 1.0
+    return Filled(np.where(bad, tiny, values * scale), np.flatnonzero(bad), scale)
 
 
 def same_side(nominal: np.ndarray, up: np.ndarray, down: np.ndarray) -> str | None:

@@ -26,17 +26,18 @@ def _combined(histogram: Histogram, settings: Filling) -> Histogram:
     )
     made.axes.name = histogram.axes.name
     names = list(histogram.axes["variation"])
+    signs = [-1.0 if process in settings.parts else 1.0 for process in histogram.axes["process"]]
     old: Any = histogram.view(flow=True)
     new: Any = made.view(flow=True)
     new[:, : len(others)] = old[:, [names.index(name) for name in others]]
     for index, (name, chosen) in enumerate(settings.sets.items()):
         members = [names.index(f"{name}_{MEMBER}{number}") for number in range(chosen.number)]
         for row in range(len(histogram.axes["process"])):
-            nominal = old[row, 0]
-            pair = combine(nominal["value"], old[row, members]["value"], chosen.combine)
+            nominal, sign = old[row, 0], signs[row]  # the most of what is subtracted is the least of an estimate
+            pair = combine(sign * nominal["value"], sign * old[row, members]["value"], chosen.combine)
             for side, values in enumerate(pair):
                 place = new[row, len(others) + 2 * index + side]
-                place["value"], place["variance"] = values, nominal["variance"]
+                place["value"], place["variance"] = sign * values, nominal["variance"]
     return made
 
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow import names
-from nuisflow.settings import configuration, systematics
+from nuisflow.settings import configuration, points, systematics
 from nuisflow.slices.inference import WorkspaceSettings
 from nuisflow.templates import smoothing
-from nuisflow.templates.histograms import DATA, NOMINAL, Histogram, Note, content, log
+from nuisflow.templates.histograms import DATA, NOMINAL, Histogram, Note, content, holes, log
 
 MEASUREMENT = "measurement"
 NO_EFFECT = 1e-10
@@ -33,16 +33,30 @@ class Built(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """One process in one region, with its positive nominal template."""
+    """One process in one region, with its positive nominal template; *part*: what is subtracted in an estimate.
+
+    Of what is subtracted, templates are positive here: only the sample in the workspace is negative.
+    """
 
     region: str
     process: str
     histogram: Histogram
     nominal: np.ndarray
+    part: configuration.Part | None = None
 
     def note(self, kind: str, text: str, variation: str = "", bins: Sequence[int] | np.ndarray = ()) -> Note:
+        """Return a note on this place; people know what is subtracted as a part of its estimate."""
         listed = ", ".join(str(index) for index in bins)
-        return Note("build_workspace", kind, self.region, self.process, variation, listed, text)
+        if self.part is not None:
+            process, text = self.part.of, f"the {self.part.subtracts} subtracted in it: {text}"
+        else:
+            process = self.process
+        return Note("build_workspace", kind, self.region, process, variation, listed, text)
+
+    @property
+    def sign(self) -> float:
+        """The sign of its sample in the workspace."""
+        return 1.0 if self.part is None else -1.0
 
 
 def build(histograms: Mapping[str, Histogram], settings: WorkspaceSettings) -> Built:
@@ -94,10 +108,14 @@ def _parameters(
 ) -> dict[str, None]:
     """Return the nuisance parameters that a variation may have."""
     return dict.fromkeys(
-        names.parameter(name, variation.kind, variation.decorrelate, process, region)
+        names.parameter(name, variation.kind, variation.decorrelate, _owner(variation, process, settings), region)
         for process in variation.processes or settings.processes
         for region in variation.regions or regions
     )
+
+
+def _owner(variation: systematics.Variation, process: str, settings: WorkspaceSettings) -> str:
+    return points.owner_of(process, settings.parts, variation.processes)
 
 
 def _modifiers(channels: Sequence[Json]) -> Iterator[Json]:
@@ -139,26 +157,45 @@ def _samples(region: str, histogram: Histogram, settings: WorkspaceSettings, not
     _check_axes(region, histogram, settings)
     _check_bins(region, histogram, settings)
     for process in settings.processes:
-        values, variances = content(histogram, process)
-        tiny = smoothing.floor(values)
-        place = _Place(region, process, histogram, values)
+        place = _Place(region, process, histogram, np.zeros(0), settings.parts.get(process))
+        values, variances = place.sign * content(histogram, process).values, content(histogram, process).variances
         if not np.any(variances):
-            notes.append(place.note("left_out", "has no events in this region: left out of the channel"))
+            if place.part is None:
+                notes.append(place.note("left_out", "has no events in this region: left out of the channel"))
             continue
-        if tiny <= 0:
-            raise WorkspaceError(
-                f"region {region!r}: all-negative process {process!r}: its total is {values.sum():g}; "
-                "check the weights of its samples, or merge it with another process"
-            )
-        nominal, filled = smoothing.fill_up(values, tiny)
-        place = place._replace(nominal=nominal)
-        if len(filled):
-            text = f"empty or negative bins (sum {values[filled].sum():.3g}) set to {tiny:.3g}, at the same total"
-            notes.append(place.note("filled_up", text, bins=filled))
+        hollow = place.part is not None and values.sum() <= 0
+        place = place._replace(nominal=values if hollow else _positive(place, values, notes))
         modifiers = _process_modifiers(place, settings, notes)
         if settings.fit.mc_statistics:
             modifiers.append(_modifier(f"staterror_{region}", "staterror", np.sqrt(variances).tolist()))
-        yield {"name": process, "data": nominal.tolist(), "modifiers": modifiers}
+        yield {"name": process, "data": (place.sign * place.nominal).tolist(), "modifiers": modifiers}
+    notes += _negative_estimates(region, histogram, settings)
+
+
+def _positive(place: _Place, values: np.ndarray, notes: list[Note]) -> np.ndarray:
+    """Return the nominal template *values* with its empty and negative bins filled up."""
+    tiny = smoothing.floor(values)
+    if tiny <= 0:
+        raise WorkspaceError(
+            f"region {place.region!r}: all-negative process {place.process!r}: its total is "
+            f"{place.sign * values.sum():g}; check the weights of its samples, or merge it with another process"
+        )
+    filled = smoothing.fill_up(values, tiny)
+    if len(filled.bins):
+        text = f"empty or negative bins (sum {values[filled.bins].sum():.3g}) set to {tiny:.3g}, {filled.text}"
+        notes.append(place.note("filled_up", text, bins=filled.bins))
+    return filled.values
+
+
+def _negative_estimates(region: str, histogram: Histogram, settings: WorkspaceSettings) -> Iterator[Note]:
+    """Yield notes of bins in which more is subtracted than there are data: only the sum of all must be positive."""
+    for estimate in dict.fromkeys(part.of for part in settings.parts.values()):
+        own = [estimate, *(name for name, part in settings.parts.items() if part.of == estimate)]
+        net = np.sum([content(histogram, process).values for process in own], axis=0)
+        if len(bad := np.flatnonzero(net < 0)):
+            text = f"more is subtracted than there are data in the sideband ({net[bad].sum():.3g}): kept negative"
+            place = _Place(region, estimate, histogram, net)
+            yield place.note("negative_estimate", text, bins=bad)
 
 
 def _check_axes(region: str, histogram: Histogram, settings: WorkspaceSettings) -> None:
@@ -176,11 +213,15 @@ def _check_axes(region: str, histogram: Histogram, settings: WorkspaceSettings) 
 
 
 def _check_bins(region: str, histogram: Histogram, settings: WorkspaceSettings) -> None:
-    """Check that some events are expected in every bin, unless none are in the whole region."""
+    """Check that events are expected in every bin but holes without data, unless none are in the whole region."""
     total = np.sum([content(histogram, process).values for process in settings.processes], axis=0)
-    if np.any(total) and len(bad := np.flatnonzero(total <= 0)):
+    observed = settings.fit.unblind and DATA in histogram.axes["process"]
+    seen = content(histogram, DATA).values if observed else np.zeros_like(total)
+    fine = (total > 0) | (holes(histogram, settings.processes) & (seen == 0))
+    if np.any(total) and len(bad := np.flatnonzero(~fine)):
+        data = f", but {seen[bad[0]]:g} are in the data" if seen[bad[0]] else ""
         raise WorkspaceError(
-            f"region {region!r}, bin {bad[0]}: {total[bad[0]]:g} events are expected in total; "
+            f"region {region!r}, bin {bad[0]}: {total[bad[0]]:g} events are expected in total{data}; "
             "raise binning.minimum_events or use fewer bins"
         )
 
@@ -197,10 +238,12 @@ def _process_modifiers(place: _Place, settings: WorkspaceSettings, notes: list[N
             continue
         if variation.regions is not None and place.region not in variation.regions:
             continue
-        parameter = names.parameter(name, variation.kind, variation.decorrelate, place.process, place.region)
+        owner = _owner(variation, place.process, settings)
+        parameter = names.parameter(name, variation.kind, variation.decorrelate, owner, place.region)
         match variation:
-            case systematics.Rate(size=size):
-                modifiers.append(_modifier(parameter, "normsys", {"hi": 1 + size, "lo": 1 / (1 + size)}))
+            case systematics.Rate():
+                up, down = variation.sides
+                modifiers.append(_modifier(parameter, "normsys", {"hi": up, "lo": down}))
             case systematics.FreeRate():
                 modifiers.append(_modifier(parameter, "normfactor", None))
             case systematics.Luminosity():
@@ -215,6 +258,9 @@ def _process_modifiers(place: _Place, settings: WorkspaceSettings, notes: list[N
 def _sides(place: _Place, name: str, settings: configuration.Templates, notes: list[Note]) -> Sides | None:
     """Return the up and down templates of a variation, symmetrised, smoothed and positive; None if neither is."""
     nominal = place.nominal
+    if nominal.sum() <= 0:
+        notes.append(place.note("dropped", f"its total here is {nominal.sum():.3g}: its shape does not vary", name))
+        return None
     sides = _settled(place, name, _varied(place, f"{name}_up"), _varied(place, f"{name}_down"), notes)
     if sides is None:
         return None
@@ -224,6 +270,10 @@ def _sides(place: _Place, name: str, settings: configuration.Templates, notes: l
         sides = smoothing.symmetrise(nominal, sides[0], sides[1] if how == "two_sided" else None)
     if (smoother := settings.smooth.get(name)) is not None:
         sides = smoothing.smooth(nominal, sides[0], smoother), smoothing.smooth(nominal, sides[1], smoother)
+        there = np.max(sides, axis=0) > 2 * smoothing.floor(nominal)
+        if len(empty := np.flatnonzero(there & ~smoothing.filled(nominal))):
+            text = "bins without nominal events are not smoothed: they have no ratio to nominal"
+            notes.append(place.note("not_smoothed", text, name, empty))
     return _settled(place, name, *sides, notes)
 
 
@@ -231,7 +281,7 @@ def _varied(place: _Place, variation: str) -> np.ndarray | None:
     """Return the bin contents of *variation*, or None if the templates do not have it."""
     if variation not in place.histogram.axes["variation"]:
         return None
-    return content(place.histogram, place.process, variation).values
+    return place.sign * content(place.histogram, place.process, variation).values
 
 
 def _settled(
@@ -246,12 +296,13 @@ def _settled(
         up = _mirrored(place, name, "up", down, notes)
     elif down is None:
         down = _mirrored(place, name, "down", up, notes)
-    tiny = smoothing.floor(place.nominal)
-    (up, bad_up), (down, bad_down) = smoothing.fill_up(up, tiny), smoothing.fill_up(down, tiny)
-    bins = [index for index in np.union1d(bad_up, bad_down) if place.nominal[index] > tiny]
-    if bins:
-        notes.append(place.note("filled_up", f"empty or negative bins of up or down set to {tiny:.3g}", name, bins))
-    return up, down
+    tiny, there = smoothing.floor(place.nominal), smoothing.filled(place.nominal)
+    sides = {"up": smoothing.fill_up(up, tiny), "down": smoothing.fill_up(down, tiny)}
+    for side, filled in sides.items():
+        if bins := [index for index in filled.bins if there[index]]:
+            text = f"empty or negative bins of {side} set to {tiny:.3g}, {filled.text}"
+            notes.append(place.note("filled_up", text, name, bins))
+    return sides["up"].values, sides["down"].values
 
 
 def _mirrored(place: _Place, name: str, missing: str, given: np.ndarray, notes: list[Note]) -> np.ndarray:
@@ -266,7 +317,7 @@ def _split(place: _Place, name: str, sides: Sides, prune: configuration.Pruning,
     rates = [float(side.sum() / place.nominal.sum()) for side in sides]
     shapes = [side / rate for side, rate in zip(sides, rates, strict=True)]
     rate_size = max(abs(rate - 1) for rate in rates)
-    filled = place.nominal > smoothing.floor(place.nominal)
+    filled = smoothing.filled(place.nominal)
     shape_size = max(float(np.max(np.abs(shape / place.nominal - 1)[filled])) for shape in shapes)
     modifiers = []
     if rate_size > max(prune.rate, NO_EFFECT):
@@ -274,7 +325,7 @@ def _split(place: _Place, name: str, sides: Sides, prune: configuration.Pruning,
     elif rate_size > NO_EFFECT:
         notes.append(place.note("pruned", f"the rate changes by at most {rate_size:.2g}: dropped", name))
     if shape_size > max(prune.shape, NO_EFFECT):
-        data = {"hi_data": shapes[0].tolist(), "lo_data": shapes[1].tolist()}
+        data = {"hi_data": (place.sign * shapes[0]).tolist(), "lo_data": (place.sign * shapes[1]).tolist()}
         modifiers.append(_modifier(name, "histosys", data))
     elif shape_size > NO_EFFECT:
         notes.append(place.note("pruned", f"the shape changes by at most {shape_size:.2g}: dropped", name))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow.inference.conditional.model import EDGE, FAILED, NOTHING, Data, Fits, GridModel, Held
-from nuisflow.likelihood import fits, limits, uncertainties
+from nuisflow.likelihood import fits, limits, sums, uncertainties
 from nuisflow.likelihood import model as likelihood
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.measurements import SCAN_POINTS, SCAN_SIGMAS, finite
@@ -336,12 +336,14 @@ def _yields(
     for name, first, last in model.nominal.channels:
         main = np.maximum(weights @ data.main[0, :, first:last], 0.0)
         channels[name] = {"edges": list(edges[name]), "samples": {}, "data": main}
-        total, change = np.zeros(last - first), np.zeros((last - first, len(model.names)))
+        total, change, pieces = np.zeros(last - first), np.zeros((last - first, len(model.names))), {}
         places = zip(model.nominal.structure.cells, model.nominal.plan.cells[:-1, 2], strict=True)
         for cell, start in ((cell, start) for cell, start in places if cell.channel == name):
             part = slice(start, start + last - first)
             channels[name]["samples"][cell.sample] = rates[part].tolist()
             total, change = total + rates[part], change + slopes[part]
+            pieces[cell.sample] = (float(rates[part].sum()), slopes[part].sum(axis=0))
         errors = np.sqrt(np.maximum(np.einsum("bi,ij,bj->b", change, covariance, change), 0.0))
-        channels[name] |= {"total": total.tolist(), "error": errors.tolist()}
+        whole = sums.summed(pieces, covariance)
+        channels[name] |= {"total": total.tolist(), "error": errors.tolist(), "sums": whole}
     return channels

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nuisflow.inference import interval_scores
+from nuisflow.report import colours
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
@@ -13,8 +14,9 @@ _IDEAL = {"coverage": interval_scores.LEVEL, "bias": 0.0}
 
 
 def figure(table: pd.DataFrame, settings: PlotSettings) -> Figure:
-    """Return one row per training and one point per seed; *table* as of `bootstrap_tables.table`."""
-    names = list(dict.fromkeys(table["training"]))
+    """Return one row per training and one point per seed; *table* as of `report.bootstrap.table`."""
+    names = [name for name in settings.trainings if name in set(table["training"])]
+    looks = colours.of_trainings(settings)
     drawn = Figure(figsize=(9.2, 0.42 * len(names) + 1.15), layout="constrained")
     panels = drawn.subplots(1, len(_PANELS), sharey=True, width_ratios=[1.5, 1, 1])
     poi = style.parameter_name(settings.poi, settings)
@@ -25,7 +27,7 @@ def figure(table: pd.DataFrame, settings: PlotSettings) -> Figure:
             seeds = table[table["training"] == name]
             places = row + (np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else np.zeros(1))
             axes.errorbar(
-                seeds[column], places, xerr=_errors(seeds, column), fmt="o", ms=3.5, lw=1, color=style.PALETTE[0]
+                seeds[column], places, xerr=_errors(seeds, column), fmt="o", ms=3.5, lw=1, color=looks[name].colour
             )
         axes.set_xlabel(words if column == "coverage" else f"{words} of {poi}", fontsize=9.5)
         axes.grid(axis="x", color=style.FAINT, alpha=0.35, lw=0.6)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from nuisflow.report.findings import decimals, number
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
@@ -63,8 +64,7 @@ def pulls(fit: Mapping[str, Any], settings: PlotSettings) -> Figure:
     for kind in kinds:
         _pull_points(axes, [tables[kind][name] for name in constrained], kind, kinds)
     for row, name in enumerate(free, start=len(constrained)):
-        value = f"{first[name]['value']:.3f} ± {first[name]['error']:.3f}"
-        axes.text(0, row, value, ha="center", va="center", fontsize=8)
+        axes.text(0, row, _with_error(first[name]["value"], first[name]["error"]), ha="center", va="center", fontsize=8)
     axes.set_yticks(range(rows), [style.parameter_name(name, settings) for name in (*constrained, *free)])
     axes.set_ylim(rows - 0.4, -0.6)
     reaches = [abs(p["pull"]) + (p["constraint"] or 0) for k in kinds for n in constrained if (p := tables[k].get(n))]
@@ -79,6 +79,12 @@ def pulls(fit: Mapping[str, Any], settings: PlotSettings) -> Figure:
         handles = [Line2D([], [], marker="o", ms=4, color=_colour(k, kinds), label=WORDS[k]) for k in kinds]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
+
+
+def _with_error(value: float, error: float) -> str:
+    """Return a value and its error, to two digits of the error."""
+    places = decimals(error, 2)
+    return f"{number(value, places)} ± {number(error, places)}"
 
 
 def _pull_points(axes: Axes, parameters: Sequence[Mapping[str, Any]], kind: str, kinds: Sequence[str]) -> None:
@@ -157,8 +163,8 @@ def ranking(impacts: pd.DataFrame, settings: PlotSettings) -> Figure:
     left.tick_params(axis="y", length=0)
     right.tick_params(axis="y", length=0)
     style.heading(left, settings)
-    number = int((impacts["data"] == kind).sum())
-    style.remark(right, WORDS[kind] + (f", first {len(rows)} of {number}" if number > len(rows) else ""))
+    every = int((impacts["data"] == kind).sum())
+    style.remark(right, WORDS[kind] + (f", first {len(rows)} of {every}" if every > len(rows) else ""))
     figure.legend(handles=_ranking_legend(), loc="outside lower center", ncols=4)
     return figure
 

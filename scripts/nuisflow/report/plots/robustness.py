@@ -7,14 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nuisflow.comparison import robustness
+from nuisflow.report import colours
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
 MOST = 6
 """Variations that are shown: shifts and weights first, then those with the largest bias."""
-_COLOURS = [colour for colour in style.PALETTE if colour not in ("#94a4a2", "#717581")]
-"""Not those that look like the grid."""
-_LINES = ("-", "--", ":")
 _ROWS = (("asimov_bias", "bias of {}"), ("asimov_sigma", "uncertainty of {}"))
 
 
@@ -27,15 +25,16 @@ def figure(coverage: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSettin
     if not len(points):
         return style.empty("There are no true points away from nominal (toys.displacements).")
     names = chosen(points)
-    ranked = [name for name in trainings.loc[trainings["data"] == "asimov", "training"] if name in settings.trainings]
-    legend = _legend(ranked, settings)
+    there = set(trainings.loc[trainings["data"] == "asimov", "training"])
+    shown = [name for name in settings.trainings if name in there]
+    legend = _legend(shown, settings)
     drawn = Figure(figsize=(max(5.6, 1.0 + 1.65 * len(names)), 4.3 + 0.2 * -(-len(legend) // 3)), layout="constrained")
     panels = drawn.subplots(len(_ROWS), len(names), sharex=True, sharey="row", squeeze=False)
     poi = style.parameter_name(settings.poi, settings)
     for row, (column, words) in zip(panels, _ROWS, strict=True):
         for axes, name in zip(row, names, strict=True):
             mine = points[points["variation"] == name]
-            for handle, training in reversed(list(zip(legend, ranked, strict=True))):
+            for handle, training in reversed(list(zip(legend, shown, strict=True))):
                 _line(axes, mine[mine["training"] == training], column, handle)
             axes.grid(color=style.FAINT, alpha=0.3, lw=0.6)
             axes.margins(x=0.06)
@@ -70,12 +69,11 @@ def _line(axes: Axes, points: pd.DataFrame, column: str, handle: Line2D) -> None
 
 
 def _legend(trainings: list[str], settings: PlotSettings) -> list[Line2D]:
-    number = len(_COLOURS)
-    handles = []
-    for index, name in enumerate(trainings):
-        colour, line = _COLOURS[index % number], _LINES[index // number % len(_LINES)]
-        handles.append(Line2D([], [], color=colour, ls=line, marker="o", ms=3, label=settings.trainings[name]))
-    return handles
+    looks = colours.of_trainings(settings)
+    return [
+        Line2D([], [], color=looks[name].colour, ls=looks[name].line, marker="o", ms=3, label=settings.trainings[name])
+        for name in trainings
+    ]
 
 
 def _ticks(values: np.ndarray) -> list[float]:

@@ -12,17 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from nuisflow.report.colours import PALETTE
 from nuisflow.slices.report import PlotSettings
 from nuisflow.storage import files
 
 INK, PAPER, FAINT = "#1b1e23", "#ffffff", "#8b929c"
 """Colours of lines and text, of the background, and of what should not stand out; the report maps them to its theme."""
 BLUE, ORANGE, RED, VIOLET = "#3f90da", "#e76300", "#bd1f01", "#832db6"
-PALETTE = (
-    *("#3f90da", "#ffa90e", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
-    *("#5790fc", "#964a8b", "#7a21dd"),
-)
-"""For processes without a colour: distinguishable with colour-vision deficiency (Petroff, arXiv:2107.02270)."""
 PARAMETERS: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.labelsize": 10.0,

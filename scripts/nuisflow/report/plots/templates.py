@@ -19,6 +19,8 @@ STAGES = ("prefit", "postfit")
 _MOST_ROWS, _MOST_COLUMNS = 10, 6
 _DASHES = (0, (3, 1.5))
 _SIGNAL = "signal alone;\nbelow: total\nwithout signal"
+_REACH = 1.05
+"""A ratio panel reaches from 0 to 2 at most, and a little beyond, so that a point at 0 is seen."""
 _LOGARITHMIC = 50.0
 """Yields spanning more than this factor are shown on a logarithmic axis, as is a signal that is relatively smaller."""
 
@@ -46,7 +48,9 @@ def stacked(fit: Mapping[str, Any], region: str, settings: PlotSettings) -> Figu
         style.remark(panels[0, column], "before the fit" if stage == "prefit" else "after the fit")
     style.heading(panels[0, 0], settings, "" if shown else "blinded" if settings.blinded else "expected")
     _limits(panels[0], [yields for _, yields in stages], settings)
-    panels[1, 0].set_ylim(1 - min(1.2 * spread, 1), 1 + min(1.2 * spread, 1))
+    panels[1, 0].set_ylim(1 - min(1.2 * spread, _REACH), 1 + min(1.2 * spread, _REACH))
+    for column, (_, yields) in enumerate(stages if shown else ()):
+        _arrows(panels[1, column], style.bins(yields["edges"]), yields)
     panels[0, 0].set_ylabel("Events / bin")
     panels[1, 0].set_ylabel("ratio to total")
     figure.align_ylabels(panels[:, 0])
@@ -162,6 +166,20 @@ def _ratio(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: Pl
         _points(axes, bins, data, total)
         distances.append(((np.abs(data - total) + np.sqrt(np.maximum(data, 1))) / safe)[filled])
     return float(max(np.max(values, initial=0.0) for values in distances))
+
+
+def _arrows(axes: Axes, bins: style.Bins, yields: Mapping[str, Any]) -> None:
+    """Mark data beyond the range of a ratio panel by an arrow at its edge, and those where nothing is expected."""
+    total, data = np.asarray(yields["total"], float), np.asarray(yields["data"], float)
+    low, high = axes.get_ylim()
+    ratio = np.divide(data, total, out=np.where(data > 0, np.inf, 1.0), where=total > 0)
+    centres = (bins.edges[1:] + bins.edges[:-1]) / 2
+    look: dict[str, Any] = {"ls": "none", "ms": 7, "color": style.INK, "clip_on": False, "zorder": 6}
+    up, down = 6, 7  # markers of matplotlib whose tips are at the point
+    for edge, marker, beyond in ((high, up, ratio > high), (low, down, ratio < low)):
+        if beyond.any():  # a line without points and clipping would make the layout collapse
+            (line,) = axes.plot(centres[beyond], np.full(np.count_nonzero(beyond), edge), marker=marker, **look)
+            line.set_in_layout(False)
 
 
 def _signal_colour(settings: PlotSettings) -> str:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nuisflow.report import colours
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
@@ -20,29 +21,27 @@ _ROW = 0.42
 
 
 class Part(NamedTuple):
-    """One source of uncertainty: its column and how it is shown."""
+    """One source of uncertainty: its column and its title."""
 
     column: str
     label: str
-    colour: str
-    marker: str
 
 
 PARTS = (
-    Part("sigma", "total", style.BLUE, "o"),
-    Part("sigma_stat", "statistical", style.FAINT, "s"),
-    Part("sigma_syst", "systematic", style.ORANGE, "D"),
-    Part("sigma_mcstat", "MC statistics", style.VIOLET, "^"),
+    Part("sigma", "total"),
+    Part("sigma_stat", "statistical"),
+    Part("sigma_syst", "systematic"),
+    Part("sigma_mcstat", "MC statistics"),
 )
 
 
 def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSettings) -> Figure:
-    """Return the uncertainty of every training, total and by source, on Asimov data, the best on top.
+    """Return the uncertainty of every training, total and by source, on Asimov data, in the order of the configuration.
 
     Every seed is a point, the median a line; open diamonds are the medians on observed data. All panels have the same
     scale, so that lengths compare.
     """
-    medians = _of(trainings, "asimov")
+    medians = _configured(trainings, settings)
     seeds = _of(summary[summary["converged"]], "asimov")
     observed = _of(trainings, "observed").set_index("training")
     if not len(seeds):
@@ -54,18 +53,18 @@ def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: Plot
     spread = max(_range(seeds, part, observed if part is PARTS[0] else None)[1] for part in PARTS)
     for axes, part in zip(panels, PARTS, strict=True):
         low, width = _range(seeds, part, observed if part is PARTS[0] else None)
-        _uncertainty_panel(axes, part, seeds, medians)
+        _uncertainty_panel(axes, part, seeds, medians, settings)
         span = 1.3 * spread * (1.5 if part is PARTS[0] else 1)
         axes.set_xlim(start := max(low + width / 2 - span / 2, -0.08 * span), start + span)
         axes.xaxis.set_major_locator(style.ticks(6 if part is PARTS[0] else 3))
     if len(observed):
         rows = [observed["sigma"].get(name, np.nan) for name in names]
         panels[0].plot(rows, range(len(names)), "D", ms=6, mfc="none", mec=style.INK, ls="none", zorder=4)
-    best = medians["sigma"].iloc[0]
-    panels[0].axvline(best, color=style.BLUE, lw=1, ls=":", zorder=1)
+    panels[0].axvline(medians["sigma"].min(), color=style.FAINT, lw=1, ls=":", zorder=1)
     _training_rows(panels[0], medians, settings)
     for row, (_, training) in enumerate(medians.iterrows()):
-        compared = "best" if row == 0 else f"{100 * training['relative']:+.1f} %".replace("-", "−")
+        best = training["sigma"] == medians["sigma"].min()
+        compared = "best" if best else f"{100 * training['relative']:+.1f} %".replace("-", "−")
         style.beside(panels[-1], row, f"{training['sigma']:#.3g}   {compared}")
     style.heading(panels[0], settings, "expected uncertainties", lift=20)
     style.remark(panels[-1], style.luminosity(settings), lift=20)
@@ -78,6 +77,12 @@ def _of(table: pd.DataFrame, data: str) -> pd.DataFrame:
     return table[table["data"] == data]
 
 
+def _configured(trainings: pd.DataFrame, settings: PlotSettings) -> pd.DataFrame:
+    """Return the rows of the fits to Asimov data in the order of the configuration."""
+    order = {name: place for place, name in enumerate(settings.trainings)}
+    return _of(trainings, "asimov").sort_values("training", key=lambda names: names.map(order), kind="stable")
+
+
 def _range(seeds: pd.DataFrame, part: Part, observed: pd.DataFrame | None) -> tuple[float, float]:
     """Return the smallest value of a panel and the distance to the largest."""
     values = np.concatenate([seeds[part.column], observed[part.column] if observed is not None else []])
@@ -87,11 +92,16 @@ def _range(seeds: pd.DataFrame, part: Part, observed: pd.DataFrame | None) -> tu
     return float(values.min()), float(np.ptp(values)) or 0.02 * abs(float(values[0]))
 
 
-def _uncertainty_panel(axes: Axes, part: Part, seeds: pd.DataFrame, medians: pd.DataFrame) -> None:
+def _uncertainty_panel(
+    axes: Axes, part: Part, seeds: pd.DataFrame, medians: pd.DataFrame, settings: PlotSettings
+) -> None:
+    looks = colours.of_trainings(settings)
     for row, (_, training) in enumerate(medians.iterrows()):
         values = seeds.loc[seeds["training"] == training["training"], part.column].to_numpy()
         offsets = np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))
-        axes.plot(values, row + offsets, part.marker, ms=4, color=part.colour, alpha=0.8, mew=0, zorder=3)
+        axes.plot(
+            values, row + offsets, "o", ms=4.5, color=looks[training["training"]].colour, alpha=0.85, mew=0, zorder=3
+        )
         axes.plot([training[part.column]] * 2, [row - 0.28, row + 0.28], color=style.INK, lw=1.6, zorder=2)
     axes.set_title(part.label, fontsize=9.5, pad=5)
     axes.grid(axis="x", color=style.FAINT, alpha=0.35, lw=0.6)
@@ -99,7 +109,7 @@ def _uncertainty_panel(axes: Axes, part: Part, seeds: pd.DataFrame, medians: pd.
 
 
 def _training_rows(axes: Axes, medians: pd.DataFrame, settings: PlotSettings) -> None:
-    """Name the rows of *axes* after the trainings, the first on top."""
+    """Name the rows of *axes* after the trainings, the first of the configuration on top."""
     names = [style.wrapped(settings.trainings.get(name, name)) for name in medians["training"]]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -119,15 +129,16 @@ def _seed_legend(observed: bool) -> list[Line2D]:
 
 def signal_strength(summary: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSettings) -> Figure:
     """Return best fit and profile-likelihood interval of every training and seed, expected and observed."""
-    medians = _of(trainings, "asimov")
+    medians, looks = _configured(trainings, settings), colours.of_trainings(settings)
     good = summary[summary["converged"]]
     if not len(good):
         return style.empty("No fit converged.")
     kinds = [kind for kind in ("asimov", "observed") if (good["data"] == kind).any()]
     figure = Figure(figsize=(8.4, _ROW * len(medians) * (1 + 0.35 * (len(kinds) - 1)) + 1.15), layout="constrained")
     axes = figure.subplots()
-    for kind, colour in zip(kinds, (style.FAINT, style.INK), strict=False):
+    for kind in kinds:
         for row, name in enumerate(medians["training"]):
+            colour = looks[name].colour if kind == kinds[-1] else style.FAINT
             mine = good[(good["data"] == kind) & (good["training"] == name)]
             _intervals(axes, mine, row + (0 if len(kinds) == 1 else 0.2 * (1 if kind == "asimov" else -1)), colour)
     axes.axvline(1, color=style.FAINT, lw=1, ls=":", zorder=1)
@@ -137,8 +148,8 @@ def signal_strength(summary: pd.DataFrame, trainings: pd.DataFrame, settings: Pl
     axes.set_xlabel(f"{style.parameter_name(settings.poi, settings)} (best fit and 68 % profile-likelihood interval)")
     words = {"asimov": "expected (Asimov data)", "observed": "observed data"}
     handles = [
-        Line2D([], [], marker="o", ms=4, color=colour, label=words[kind])
-        for kind, colour in zip(kinds, (style.FAINT, style.INK), strict=False)
+        Line2D([], [], marker="o", ms=4, color=style.INK if kind == kinds[-1] else style.FAINT, label=words[kind])
+        for kind in kinds
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     style.heading(axes, settings, "one interval per seed")
@@ -159,7 +170,7 @@ def coverage(table: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSetting
     """Return coverage, mean and width of the pulls of every training and seed, at every true value of the parameter."""
     if not len(table):
         return style.empty("No pseudo-experiments were thrown.")
-    medians = _of(trainings, "asimov")
+    medians, looks = _configured(trainings, settings), colours.of_trainings(settings)
     truths = sorted(table["mu_true"].unique())
     height = max(_ROW, 0.2 * len(truths) + 0.2) * len(medians) + 1.15
     figure = Figure(figsize=(9.2, height), layout="constrained")
@@ -172,11 +183,11 @@ def coverage(table: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSetting
         axes.grid(axis="x", color=style.FAINT, alpha=0.35, lw=0.6)
         axes.tick_params(axis="y", length=0)
     for index, truth in enumerate(truths):
-        colour = _colour(index)
         place = (index - (len(truths) - 1) / 2) * 0.7 / len(truths)
         for row, name in enumerate(medians["training"]):
             mine = table[(table["mu_true"] == truth) & (table["training"] == name)]
-            _coverage_row(panels, mine, row + place, 0.2 / len(truths), colour)
+            look = {"color": looks[name].colour, "marker": _MARKERS[index % len(_MARKERS)]}
+            _coverage_row(panels, mine, row + place, 0.2 / len(truths), look)
     for axes, expected, most in zip(panels, (TARGET, 0.0, 1.0), (6, 4, 4), strict=True):
         low, high = axes.get_xlim()
         width = max(high - expected, expected - low, 1e-3) * 1.1
@@ -184,22 +195,32 @@ def coverage(table: pd.DataFrame, trainings: pd.DataFrame, settings: PlotSetting
         axes.xaxis.set_major_locator(style.ticks(most))
     _training_rows(panels[0], medians, settings)
     handles = [
-        Line2D([], [], marker="o", ls="none", ms=4, color=_colour(index), label=f"true {poi} = {truth:g}")
+        Line2D(
+            [],
+            [],
+            ls="none",
+            ms=4,
+            color=style.INK,
+            marker=_MARKERS[index % len(_MARKERS)],
+            label=f"true {poi} = {truth:g}",
+        )
         for index, truth in enumerate(truths)
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=min(len(handles), 5))
     return figure
 
 
-def _colour(index: int) -> str:
-    return style.PALETTE[index % len(style.PALETTE)]
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+"""One for every true value."""
 
 
-def _coverage_row(panels: Sequence[Axes], seeds: pd.DataFrame, row: float, spread: float, colour: str) -> None:
+def _coverage_row(
+    panels: Sequence[Axes], seeds: pd.DataFrame, row: float, spread: float, look: Mapping[str, str]
+) -> None:
     places = row + (np.linspace(-spread, spread, len(seeds)) if len(seeds) > 1 else np.zeros(len(seeds)))
     value = seeds["coverage"]
     errors = np.array([value - seeds["coverage_low"], seeds["coverage_high"] - value])
-    options: dict[str, Any] = {"fmt": "o", "ms": 3.5, "lw": 1, "color": colour}
+    options: dict[str, Any] = {"ls": "none", "ms": 3.5, "lw": 0, "elinewidth": 1} | dict(look)
     panels[0].errorbar(value, places, xerr=errors, **options)
     root = np.sqrt(seeds["toys"] - seeds["failed"])
     width = seeds["pull_width"]

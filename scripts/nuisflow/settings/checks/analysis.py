@@ -9,7 +9,7 @@ import pydantic
 
 from nuisflow import datasets, names
 from nuisflow.settings import conditional, known_answers, points, tuning
-from nuisflow.settings.checks import dask, published, variations
+from nuisflow.settings.checks import dask, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
 suggest = names.suggest
@@ -19,6 +19,7 @@ MAXIMUM_BINS = 1000
 def _problems(settings: Configuration) -> Iterator[str]:
     yield from getattr(datasets.of(settings.dataset), "problems", tuple)()
     yield from _process_problems(settings)
+    yield from reserved.problems(settings)
     for name, sample in settings.samples.items():
         yield from _sample_problems(settings, name, sample)
         yield from _format_problems(settings, name)
@@ -45,8 +46,6 @@ def _process_problems(settings: Configuration) -> Iterator[str]:
         yield f"processes: exactly one has role signal; here: {', '.join(signals) or 'none'}"
     if len(signals) == len(settings.processes):
         yield "processes: at least one must be a background"
-    if "data" in settings.processes:
-        yield "processes.data: 'data' is reserved for collision data; give it as the process of a sample only"
     used = {settings.samples[name].process for name in settings.nominal}
     for name in settings.processes:
         if name not in used:
@@ -83,7 +82,7 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
         yield f"{place}.weight: collision data have no weight"
     yield from variations.expression_problems(sample.weight, available, f"{place}.weight")
     raw = datasets.raw_columns(settings.dataset)
-    yield from variations.expression_problems(sample.selection, raw, f"{place}.selection")
+    yield from variations.expression_problems(sample.selection, raw, f"{place}.selection", selection=True)
 
 
 def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
@@ -93,13 +92,14 @@ def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
 
 
 def _column_problems(settings: Configuration) -> Iterator[str]:
-    available = variations.columns(settings)
+    kinds, available = variations.all_columns(settings), variations.columns(settings)
     for name, expression in settings.derived.items():
         if name in available:
             yield f"derived.{name}: there is such a column already; choose another name"
-        yield from variations.expression_problems(expression, available, f"derived.{name}")
+        known = {column: kinds[column] for column in available}
+        yield from variations.expression_problems(expression, known, f"derived.{name}")
         available.append(name)
-    yield from variations.expression_problems(settings.selection, available, "selection")
+    yield from variations.expression_problems(settings.selection, kinds, "selection", selection=True)
     for index, feature in enumerate(settings.features):
         if feature not in available:
             yield f"features.{index}: no column {feature!r}; {suggest(feature, available)}"
@@ -111,7 +111,7 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
 
 def _region_problems(settings: Configuration, name: str, region: Region) -> Iterator[str]:
     available = variations.all_columns(settings)
-    yield from variations.expression_problems(region.selection, available, f"regions.{name}.selection")
+    yield from variations.expression_problems(region.selection, available, f"regions.{name}.selection", selection=True)
     if region.observable != "score":
         yield from variations.expression_problems(region.observable, available, f"regions.{name}.observable")
     binnings = {f"regions.{name}.binning": region.binning, "templates.binning": settings.templates.binning}
@@ -141,6 +141,10 @@ def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
     if training.needs_variations and not training.variations:
         yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
     yield from names.duplicates(training.variations, f"{place}.variations")
+    for problem in variations.expression_problems(
+        getattr(training, "expression", None), settings.features, f"{place}.expression"
+    ):
+        yield f"{problem} (an observable is made of the section 'features')"
     if (training.classes or 0) * settings.learning.folds > MAXIMUM_BINS:
         folds = settings.learning.folds
         yield f"{place}.bins: {training.classes} bins in each of {folds} folds: at most {MAXIMUM_BINS}"

@@ -25,8 +25,9 @@ def matching(folder: str, name: str, downloads: Collection[str] = ()) -> list[st
 
     A pattern that no file matches stands for the files among *downloads* that it matches.
     """
-    if not glob.has_magic(name):
+    if not set(name) & set("*?"):
         return [str(Path(folder) / name)]
+    name = name.replace("[", "[[]")  # brackets mean themselves
     found = sorted(glob.glob(str(Path(glob.escape(folder)) / name)))  # noqa: PTH207 (a pattern may be absolute)
     return found or [str(Path(folder) / known) for known in sorted(downloads) if fnmatch.fnmatchcase(known, name)]
 

@@ -1,8 +1,11 @@
 """Which files of the user an analysis reads."""
 
+import itertools
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nuisflow import datasets
 from nuisflow.settings.checks import downloads
@@ -31,14 +34,88 @@ def folder(settings: Configuration) -> str:
 
 
 def raw_files(settings: Configuration, sample: str) -> list[str]:
-    """Return the paths of the files of *sample*, those to be fetched included; none for simulated data sets."""
+    """Return the paths of the files of *sample*, those to be fetched included; none for simulated data sets.
+
+    A file that is there twice, also by a link, is an error: its events would count twice.
+    """
     place, found = f"samples.{sample}.files", []
     for name in (expand(name, place) for name in settings.samples[sample].files):
         if not (paths := downloads.matching(folder(settings), name, getattr(settings.dataset, "download", {}))):
             remedy = "put the file there, or correct the pattern or dataset.path"
             raise ConfigurationError(f"{place}: no file matches {name!r} in {folder(settings)}; {remedy}")
         found += paths
-    return list(dict.fromkeys(found))
+    seen: dict[Any, str] = {}
+    for path in found:
+        if braces := set(path) & set("{}\n"):
+            odd = sorted(braces)[0]
+            raise ConfigurationError(
+                f"{place}: {path!r}: Snakemake cannot read a file with {odd!r} in its name; rename it"
+            )
+        if (other := seen.setdefault(identity(path), path)) != path or found.count(path) > 1:
+            twice = "is there twice" if other == path else f"is {other} once more, by a link"
+            raise ConfigurationError(
+                f"{place}: {path} {twice}: its events would count twice; correct the patterns, or leave one name out"
+            )
+    return found
+
+
+def identity(path: str) -> Any:
+    """Return what two names of the same file have in common, whether they are links or not."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (of many files)
+    except OSError:
+        return os.path.abspath(path)  # noqa: PTH100 (one that is to be fetched)
+    return status.st_dev, status.st_ino
+
+
+def sized(settings: Configuration, paths: Sequence[str]) -> list[str]:
+    """Return *paths* in their order, each with its size: a change that no date tells of.
+
+    Files that are fetched are known by their checksums, and have no size before.
+    """
+    known = {str(Path(folder(settings)) / name) for name in getattr(settings.dataset, "download", {})}
+    fixed = [path in known or not Path(path).exists() for path in paths]
+    return [
+        path if is_fixed else f"{path}: {Path(path).stat().st_size} bytes"
+        for path, is_fixed in zip(paths, fixed, strict=True)
+    ]
+
+
+def shared(settings: Configuration, files: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Return for every sample which others read some of its *files*, these files, and a selection of rows of both.
+
+    Samples that stand in for each other (two-point variations) and those of different published processes may do so.
+    Others need selections, which ingest_events finds to exclude each other, or not.
+    """
+    owners: dict[Any, list[tuple[str, str]]] = {}
+    for sample, paths in files.items():
+        for path in paths:
+            owners.setdefault(identity(path), []).append((sample, path))
+    found: dict[str, dict[str, Any]] = {sample: {} for sample in files}
+    for claims in owners.values():
+        for (sample, path), (other, _) in itertools.permutations(claims, 2):
+            if _count_together(settings, sample, other):
+                both = _both(settings, sample, other, path)
+                found[sample].setdefault(other, {"files": [], "both": both})["files"].append(path)
+    return found
+
+
+def _count_together(settings: Configuration, first: str, second: str) -> bool:
+    """Return whether two samples take part in the same templates, with the same rows of a file."""
+    published = bool(datasets.MODULES[settings.dataset.kind].PROCESSES)
+    same = settings.samples[first].process == settings.samples[second].process
+    places = [settings.alternatives.get(sample) for sample in (first, second)]
+    return places[0] == places[1] and (same or not published)
+
+
+def _both(settings: Configuration, first: str, second: str, path: str) -> str:
+    selections = {sample: settings.samples[sample].selection for sample in (first, second)}
+    if open_ := [sample for sample, selection in selections.items() if selection is None]:
+        raise ConfigurationError(
+            f"samples.{first}.files: {path} is a file of {second!r} too, so that its events count twice; correct the "
+            f"patterns, or give {' and '.join(open_)} a 'selection', so that no event belongs to both"
+        )
+    return " & ".join(f"({selection})" for selection in selections.values())
 
 
 def missing_files(settings: Configuration) -> list[str]:
@@ -48,9 +125,3 @@ def missing_files(settings: Configuration) -> list[str]:
     return [
         name for name in known if (path := Path(folder(settings)) / name) and str(path) in paths and not path.exists()
     ]
-
-
-def converted(settings: Configuration, sample: str) -> bool:
-    """Return whether the files of *sample* are read once and written anew, since reading pieces of them is slow."""
-    text = any(name.lower().endswith((".csv", ".csv.gz")) for name in settings.samples[sample].files)
-    return text or hasattr(datasets.MODULES[settings.dataset.kind], "convert")

@@ -12,6 +12,7 @@ from nuisflow import datasets, strategies
 from nuisflow.settings import expansions
 from nuisflow.settings.checks.analysis import _problems, suggest
 from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.systematics import SIZES
 
 
 class ConfigurationError(ValueError):
@@ -19,26 +20,65 @@ class ConfigurationError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses a key that stands twice, which YAML readers otherwise drop without a word."""
+    """Reads YAML and refuses two kinds of keys that YAML readers take without a word.
+
+    One that stands twice, of which they keep the last; and ``no``, ``off``, ``yes``, ``on``, which are truth values.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen and key_node.value != "<<":
-                mark = key_node.start_mark
-                raise ConfigurationError(f"{mark.name}: line {mark.line + 1}: {key!r} is there twice; remove one")
+                raise ConfigurationError(f"{_at(key_node.start_mark)}: {key!r} is there twice; remove one")
+            if isinstance(key, bool):
+                word = key_node.value
+                raise ConfigurationError(
+                    f"{_at(key_node.start_mark)}: the name {word} means {str(key).lower()} in YAML; "
+                    f'put it in quotes, "{word}", here and wherever else it stands'
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _at(mark: yaml.Mark) -> str:
+    return f"{mark.name}: line {mark.line + 1}, column {mark.column + 1}"
+
+
+_HINTS = {
+    "found character '\\t' that cannot start any token": "a tab: indent with spaces",
+    "found character '%' that cannot start any token": "a text that begins with % needs quotes",
+    "found character '@' that cannot start any token": "a text that begins with @ needs quotes",
+    "found character '`' that cannot start any token": "a text that begins with ` needs quotes",
+    "mapping values are not allowed here": "a second ': ' in one entry (put the text in quotes), or wrong indentation",
+}
+
+
+def _invalid(path: Path | str, error: yaml.YAMLError) -> str:
+    """Return what is wrong with a file that is not YAML: the place, the reason, and the line with a mark below it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{path}: not valid YAML: {error}"
+    mark, context = error.problem_mark, error.context_mark
+    since = f", {error.context} from line {context.line + 1} on" if context and context.line != mark.line else ""
+    reason = _HINTS.get(str(error.problem), error.problem)
+    return f"{_at(mark)}: not valid YAML: {reason}{since}\n{mark.get_snippet(indent=4, max_length=100)}"
 
 
 def read(path: Path | str) -> Any:
     """Return the content of the YAML file *path*; a key that stands twice is an error."""
     try:
-        with Path(path).open(encoding="utf-8") as handle:
-            return yaml.load(handle, _Loader)  # a safe loader
+        loader = _Loader(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not text in UTF-8 ({error}); save it with this encoding") from None
+    except yaml.YAMLError as error:  # characters that no YAML has
+        raise ConfigurationError(_invalid(path, error)) from None
+    loader.name = str(path)
+    try:
+        return loader.get_single_data()
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {error}") from None
+        raise ConfigurationError(_invalid(path, error)) from None
+    finally:
+        loader.dispose()
 
 
 def load(path: Path) -> Configuration:
@@ -84,7 +124,22 @@ def _explain(detail: Any) -> str:
     if kind == "string_pattern_mismatch" and location[-1] == "[key]":
         rule = "a name has lower-case letters, digits and underscores, and starts with a letter"
         return f"{'.'.join(location[:-1])}: {rule}"
+    if kind == "string_type":
+        return _not_text(_spoken(location), detail["input"])
     return f"{'.'.join(_spoken(location))}: {detail['msg']} (got {detail['input']!r})"
+
+
+def _not_text(location: list[str], value: Any) -> str:
+    """Return what to do about a value, or a name, that YAML does not read as text."""
+    if location[-1] == "[key]":
+        location = location[:-2]
+    place = ".".join(location)
+    if isinstance(value, bool):
+        words = "no, off and false" if value is False else "yes, on and true"
+        return f"{place}: must be text, but {words} mean {str(value).lower()} in YAML; put the word in quotes"
+    if isinstance(value, int | float):
+        return f'{place}: must be text; put the number in quotes: "{value}"'
+    return f"{place}: must be text (got {value!r})"
 
 
 _TAGS = {
@@ -102,6 +157,7 @@ _TAGS = {
 
 def _spoken(location: list[str]) -> list[str]:
     """Return a path as it stands in the file: pydantic adds the tag of a union after the entry's name."""
+    location = [part for part in location if part not in SIZES]
     depth = {"dataset": 1, "variations": 2, "trainings": 2}.get(location[0])
     if depth is not None and len(location) > depth and location[depth] in _TAGS:
         return location[:depth] + location[depth + 1 :]

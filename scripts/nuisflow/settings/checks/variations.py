@@ -8,8 +8,12 @@ from typing import Any
 from nuisflow import datasets, names
 from nuisflow.names import suggest
 from nuisflow.settings import expressions, points
+from nuisflow.settings.checks import factors
 from nuisflow.settings.configuration import Configuration
-from nuisflow.settings.systematics import FreeRate, Luminosity, Shift, TwoPoint, Weight, WeightSet
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, TwoPoint, Weight, WeightSet
+
+STATISTICS = "staterror"
+"""What the names of the parameters of MC statistics begin with, before the region."""
 
 
 def columns(settings: Configuration) -> list[str]:
@@ -21,19 +25,27 @@ def columns(settings: Configuration) -> list[str]:
     return [*declared, *module.COLUMNS, *weight, *module.DERIVED, *ratios]
 
 
-def expression_problems(expression: str | None, available: Collection[str], place: str) -> Iterator[str]:
-    """Yield what is wrong with an expression over the *available* columns."""
+def expression_problems(
+    expression: str | None, available: Collection[str], place: str, *, selection: bool = False
+) -> Iterator[str]:
+    """Yield what is wrong with an expression, or a *selection*, over *available* columns (with kinds, if a mapping)."""
     if expression is None:
         return
     try:
-        expressions.check(expression, available, place)
+        expressions.check(expression, available, place, selection=selection)
     except expressions.ExpressionError as error:
         yield str(error)
 
 
-def all_columns(settings: Configuration) -> list[str]:
-    """Return every column that selections, features and observables may use."""
-    return [*columns(settings), *settings.derived]
+def all_columns(settings: Configuration) -> dict[str, str]:
+    """Return every column that selections, features and observables may use, with its kind where that is known."""
+    found = dict.fromkeys(columns(settings), expressions.UNKNOWN)
+    for name, expression in settings.derived.items():
+        try:
+            found[name] = expressions.check(expression, found, f"derived.{name}")
+        except expressions.ExpressionError:  # reported where derived columns are checked
+            found[name] = expressions.UNKNOWN
+    return found
 
 
 def problems(settings: Configuration, name: str) -> Iterator[str]:
@@ -44,8 +56,6 @@ def problems(settings: Configuration, name: str) -> Iterator[str]:
     for other in settings.variations:
         if name in (f"{other}_up", f"{other}_down"):
             yield f"{place}: the name is taken by a direction of {other!r}; choose another"
-    if variation.group == "epistemic":
-        yield f"{place}.group: 'epistemic' is reserved for the spread between members of a training; choose another"
     for process in variation.processes or ():
         if process not in settings.processes:
             yield f"{place}.processes: no process {process!r}; {suggest(process, settings.processes)}"
@@ -57,8 +67,13 @@ def problems(settings: Configuration, name: str) -> Iterator[str]:
 
 
 def _nothing(settings: Configuration, place: str, variation: Any) -> Iterator[str]:  # noqa: ARG001
-    """Yield nothing: a rate is right by itself."""
+    """Yield nothing: such a variation is right by itself."""
     yield from ()
+
+
+def _rate(settings: Configuration, place: str, rate: Rate) -> Iterator[str]:  # noqa: ARG001
+    if rate.size == (0, 0):
+        yield f"{place}.size: neither side changes anything; give relative changes such as [0.05, -0.07], or remove it"
 
 
 def _luminosity(settings: Configuration, place: str, luminosity: Luminosity) -> Iterator[str]:
@@ -81,9 +96,10 @@ def _weight(settings: Configuration, place: str, weight: Weight) -> Iterator[str
     if (weight.factor is None) == (weight.up is None):
         yield f"{place}: give either 'factor' (over columns and z) or 'up' (and 'down')"
     available = all_columns(settings)
-    yield from expression_problems(weight.factor, [*available, "z"], f"{place}.factor")
+    yield from expression_problems(weight.factor, available | {"z": expressions.UNKNOWN}, f"{place}.factor")
     yield from expression_problems(weight.up, available, f"{place}.up")
     yield from expression_problems(weight.down, available, f"{place}.down")
+    yield from factors.problems(weight, place)
     for side in weight.sides:
         for sample in getattr(weight, side):
             if sample not in settings.samples:
@@ -104,7 +120,7 @@ def _weight_set(settings: Configuration, place: str, chosen: WeightSet) -> Itera
     yield from expression_problems(chosen.central, available, f"{place}.central")
     for index, expression in enumerate(chosen.expressions):
         yield from expression_problems(expression, available, f"{place}.members.{index}")
-        if not _uses_any(expression, available):
+        if not any(factors.uses(expression, column) for column in available):
             yield f"{place}.members.{index}: {expression!r} uses no column, so that it is the same for all events"
 
 
@@ -147,8 +163,21 @@ def _two_point(settings: Configuration, place: str, chosen: TwoPoint) -> Iterato
         yield f"{place}.processes: they are those of the samples, {', '.join(sorted(acting))}; leave it out"
 
 
+def template_problems(settings: Configuration) -> Iterator[str]:
+    """Yield variations without a shape that ``templates`` would smooth or symmetrise."""
+    for section in ("symmetrise", "smooth"):
+        for name in getattr(settings.templates, section):
+            chosen = settings.variations.get(name)
+            if chosen is not None and chosen.kind in ("rate", "free_rate", "luminosity"):
+                yield (
+                    f"templates.{section}: {name!r} is of kind {chosen.kind!r}, which has no template that could be "
+                    "changed; remove it"
+                )
+
+
 def combination_problems(settings: Configuration) -> Iterator[str]:
     """Yield variations that other parts of the configuration would leave out, or get wrong, without a word."""
+    yield from template_problems(settings)
     conditional = [name for name, training in settings.trainings.items() if training.strategy == "conditional"]
     for name, variation in settings.variations.items():
         of_sets = variation.kind in ("two_point", "weight_set")
@@ -170,12 +199,16 @@ def combination_problems(settings: Configuration) -> Iterator[str]:
 
 
 def parameter_problems(settings: Configuration) -> Iterator[str]:
-    """Yield nuisance parameters that two variations have: they would be one in the fit."""
-    owners: dict[str, str] = {}
+    """Yield nuisance parameters that two variations, or others in the fit, have: they would be one in the fit."""
+    owners = {settings.fit.poi: "the parameters of interest (fit.poi)"}
+    if settings.fit.mc_statistics:
+        owners |= {f"{STATISTICS}_{region}": f"the MC statistics in region {region!r}" for region in settings.regions}
+    if settings.fit.poi in (name for name in owners if name.startswith(f"{STATISTICS}_")):
+        yield f"fit.poi: {settings.fit.poi!r} is the name of {owners[settings.fit.poi]}; choose another"
     for name in settings.variations:
         for parameter in points.parameters(settings, name):
-            if (other := owners.setdefault(parameter, name)) != name:
-                yield f"variations.{name}: its nuisance parameter {parameter!r} is one of {other!r} too; rename one"
+            if (other := owners.setdefault(parameter, repr(name))) != repr(name) and name != settings.fit.poi:
+                yield f"variations.{name}: its nuisance parameter {parameter!r} is one of {other} too; rename one"
 
 
 def _shift(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
@@ -197,20 +230,9 @@ def _shift(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
             hint = suggest(column, raw)
             yield f"{place}.columns.{column}: no such raw column; {hint} (derived ones follow by themselves)"
         yield from expression_problems(expression, [*available, "z"], f"{place}.columns.{column}")
-        if not _uses(expression, "z"):
+        if not factors.uses(expression, "z"):
             remedy = f"write e.g. '{column} * (1 + 0.03 * z)'"
             yield f"{place}.columns.{column}: {expression!r} does not depend on z; {remedy}"
-
-
-def _uses(expression: str, name: str) -> bool:
-    try:
-        return name in expressions.names(expression)
-    except expressions.ExpressionError:
-        return True
-
-
-def _uses_any(expression: str, available: Collection[str]) -> bool:
-    return any(_uses(expression, name) for name in available)
 
 
 _OF_KIND: dict[str, Callable[[Configuration, str, Any], Iterator[str]]] = {
@@ -218,6 +240,7 @@ _OF_KIND: dict[str, Callable[[Configuration, str, Any], Iterator[str]]] = {
     "weight": _weight,
     "weight_set": _weight_set,
     "two_point": _two_point,
+    "rate": _rate,
     "free_rate": _free_rate,
     "luminosity": _luminosity,
 }

@@ -1,0 +1,39 @@
+"""Expected events of whole channels, per sample and in total, with errors that know how bins move together."""
+
+import math
+
+import numpy as np
+
+from nuisflow.likelihood.fits import FitResult, prefit_widths
+from nuisflow.likelihood.histfactory import Floats
+from nuisflow.likelihood.model import Model
+
+Sums = dict[str, dict[str, tuple[float, float]]]
+"""By channel and sample (or ``total``): events and their error."""
+TOTAL = "total"
+
+
+def sums(model: Model, result: FitResult | None = None) -> Sums:
+    """Return the expected events of every sample and their total in every channel: prefit, or of a fit.
+
+    Errors are propagated linearly with the exact derivatives; prefit ones from the constraints only, so that a rate
+    without a prior adds nothing.
+    """
+    values = model.inits if result is None else result.values
+    prefit = np.where(model.fixed, 0.0, np.nan_to_num(prefit_widths(model)))
+    covariance = np.diag(prefit**2) if result is None else result.covariance
+    rates, slopes = model.cells(values)
+    pieces: dict[str, dict[str, tuple[float, Floats]]] = {name: {} for name, _, _ in model.channels}
+    for cell, (first, last, start) in zip(model.structure.cells, model.plan.cells[:-1, :3], strict=True):
+        part = slice(start, start + last - first)
+        pieces[cell.channel][cell.sample] = (float(rates[part].sum()), slopes[part].sum(axis=0))
+    return {channel: summed(samples, covariance) for channel, samples in pieces.items()}
+
+
+def summed(samples: dict[str, tuple[float, Floats]], covariance: Floats) -> dict[str, tuple[float, float]]:
+    """Return events and error of each of *samples*, given as events and their derivatives, and of their sum."""
+    whole = (sum(value for value, _ in samples.values()), sum(slope for _, slope in samples.values()))
+    return {
+        name: (value, math.sqrt(max(float(slope @ covariance @ slope), 0.0)))
+        for name, (value, slope) in (samples | {TOTAL: whole}).items()
+    }

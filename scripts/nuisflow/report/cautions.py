@@ -1,0 +1,253 @@
+"""What makes numbers less trustworthy than they look: one line per kind, with names, cause and remedy."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from nuisflow.comparison import agreement
+from nuisflow.comparison.trainings import DATA, Run, fewest_events
+from nuisflow.report import findings
+from nuisflow.report.findings import TARGET, listed, named, number, percent
+from nuisflow.slices.report import PlotSettings, ReportSettings
+
+_BIAS_ERRORS = 4.0
+_BIAS = 0.1
+_MC_SHARE = 1 / 3
+# ASSUME: where intervals cover too rarely by 3 % or more in tests/studies/shrinking_simulation.py (arXiv:2401.10542): a
+# simulation of few events that dominates, or one that matters while other parameters act almost like the signal.
+SCARCE, _SCARCE_SHARE = 100, 0.75
+_ALIKE, _ALIKE_SHARE = 2.0, 0.5
+_PARABOLIC = 0.10
+_FAILED_TOYS = 0.01
+_POOR_FIT = 0.01
+_LARGE_PULL = 2.0
+_MOST_NAMES = 5
+_SIMULATE = "Simulate more events or use fewer bins."
+
+
+class Caution(NamedTuple):
+    """One kind of trouble: what, for whom and why; what to do about it; and every single case."""
+
+    text: str
+    remedy: str = ""
+    details: tuple[str, ...] = ()
+
+
+def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settings: ReportSettings) -> list[Caution]:
+    """Return what to be careful about at nominal: fits, coverage, simulation, agreement with the data."""
+    return [
+        *_failed(fits, settings.trainings),
+        *_remarked(fits, settings.trainings),
+        *_coverage(tables["coverage"], settings.trainings),
+        *_single_bins(fits, settings),
+        *_simulation(tables["trainings"], fits),
+        *_parabolic(tables["trainings"]),
+        *_poor(tables["trainings"], fits, settings),
+        *_pulls(fits, settings),
+    ]
+
+
+def few(names: Iterable[str]) -> str:
+    """Return *names*, each once, as 'a, b and c', and how many more there are."""
+    unique = list(dict.fromkeys(names))
+    more = [f"{len(unique) - _MOST_NAMES} more"] if len(unique) > _MOST_NAMES else []
+    return listed([*unique[:_MOST_NAMES], *more])
+
+
+def _failed(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
+    """Count fits that did not converge."""
+    found = [(run, data, fit[data]) for run, fit in fits.items() for data in DATA if fit.get(data)]
+    lost = [(run, data, result) for run, data, result in found if not result["converged"]]
+    if lost:
+        yield Caution(
+            f"{len(lost)} of {len(found)} fits did not converge and are left out: "
+            f"{few(f'{named(run, names)}, {data} data' for run, data, _ in lost)}.",
+            "Mostly a parameter that nothing determines, or a bin without background: see the messages; use fewer "
+            "bins, or narrower fit.bounds.",
+            tuple(f"{named(run, names)}, {data} data: {result.get('message') or '–'}" for run, data, result in lost),
+        )
+
+
+def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
+    """Count fits that converged with a remark."""
+    found = [
+        (named(run, names), f"{named(run, names)}, {data} data: {fit[data]['message']}")
+        for run, fit in fits.items()
+        for data in DATA
+        if fit.get(data) and fit[data]["converged"] and fit[data].get("message")
+    ]
+    if found:
+        yield Caution(
+            f"{len(found)} fits converged with a remark: {few(name for name, _ in found)}.",
+            "Such an interval may end at a bound, or differ from what the curvature of the likelihood says.",
+            tuple(text for _, text in found),
+        )
+
+
+def _coverage(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caution]:
+    """Say where intervals cover too often or too rarely, best fits are biased, or many fits failed."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for place, table in coverage.groupby(["training", "mu_true"], sort=False):
+        label, where = names.get(str(place[0]), str(place[0])), f"at a true value of {place[1]:g}"
+        value, error = findings.pooled_coverage(table)
+        failed, toys, bias = table["failed"].sum(), table["toys"].sum(), float(table["pull_mean"].mean())
+        share = f"{100 * value:.1f} ± {100 * error:.1f} %"
+        if findings.is_off(value, error):
+            kinds.setdefault("wide" if value > TARGET else "narrow", []).append(
+                (f"{label} ({share})", f"{label}: {share} {where}")
+            )
+        if abs(bias) > max(_BIAS, _BIAS_ERRORS / math.sqrt(toys)):
+            kinds.setdefault("bias", []).append((f"{label} ({number(bias, 2)})", f"{label}: {number(bias, 2)} {where}"))
+        if failed > _FAILED_TOYS * toys:
+            text = f"{label} ({failed:.0f} of {toys:.0f})"
+            kinds.setdefault("failed", []).append((text, f"{text} {where}"))
+    for kind, (text, remedy) in _TOYS.items():
+        if found := kinds.get(kind):
+            yield Caution(text.format(few(name for name, _ in found)), remedy, tuple(words for _, words in found))
+
+
+_HONEST = f"instead of {100 * TARGET:.1f} %"
+_TOYS = {
+    "narrow": (
+        f"Intervals contain the true value too rarely, so they are too narrow: {{}} {_HONEST}.",
+        "Do not quote such an interval: simulate more events, use fewer bins, or widen the priors.",
+    ),
+    "wide": (
+        f"Intervals contain the true value too often, so they are too wide: {{}} {_HONEST}.",
+        "Few expected events do that; the interval is safe, not sharp.",
+    ),
+    "bias": (
+        "Best fits are biased, in units of their uncertainty on average: {}.",
+        "Few events in the most sensitive bins do that: use fewer bins, or larger templates.minimum_events.",
+    ),
+    "failed": (
+        "More than one in a hundred fits to pseudo-experiments failed: {}.",
+        "Coverage is that of the others only. Bins without background do that: use fewer bins, or fit.bounds from 0.",
+    ),
+}
+
+
+def _asked(settings: ReportSettings, region: str) -> int:
+    """Return how many bins the configuration asks for in a region."""
+    content = settings.configuration
+    binning = (content.get("regions", {}).get(region) or {}).get("binning") or content["templates"]["binning"]
+    return len(binning["edges"]) - 1 if binning.get("edges") else int(binning.get("number") or 1)
+
+
+def _single_bins(fits: Mapping[Run, Any], settings: ReportSettings) -> Iterator[Caution]:
+    """Name regions of which one bin is left, though more were asked for."""
+    single: dict[str, list[str]] = {}
+    for run, fit in fits.items():
+        for region, yields in fit.get("asimov", {}).get("yields", {}).get("prefit", {}).items():
+            if len(yields["total"]) == 1 and _asked(settings, region) > 1:
+                single.setdefault(region, []).append(named(run, settings.trainings))
+    for region, runs in single.items():
+        yield Caution(
+            f"One bin is left of {settings.regions.get(region, (region, ''))[0]} for {few(runs)}: it is a counting "
+            "experiment there, whatever the training has learned.",
+            "Bins were merged for templates.binning.minimum_events: simulate more events or lower it.",
+        )
+
+
+def _parabolic(trainings: pd.DataFrame) -> Iterator[Caution]:
+    table = trainings.assign(excess=trainings["sigma"] / trainings["sigma_hessian"] - 1)
+    found = table[table["excess"].abs() > _PARABOLIC]
+    if len(found):
+        words = [f"{row['label']} ({row['data']} data, {percent(row['excess'], 0)})" for _, row in found.iterrows()]
+        yield Caution(
+            f"The profile-likelihood interval differs from the parabolic error of the Hessian: {few(words)}.",
+            "All numbers here are of the former; do not use the covariance matrix alone.",
+            tuple(words) if len(words) > _MOST_NAMES else (),
+        )
+
+
+def _poor(trainings: pd.DataFrame, fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]:
+    """Say which models describe the data poorly, and where."""
+    found = trainings[trainings["p_value"] < _POOR_FIT]
+    if len(found):
+        words = [f"{row['label']} (p-value {row['p_value']:.2g})" for _, row in found.iterrows()]
+        poor = [run for run in fits if run.training in set(found["training"]) and fits[run].get("observed")]
+        where = {run: disagreement(fits[run]["observed"], settings) for run in poor}
+        first = f" {named(poor[0], settings.trainings)}: {where[poor[0]]}" if poor else ""
+        yield Caution(
+            f"The model describes the observed data poorly: {few(words)}.{first}",
+            "Look at the figures of these regions: a shape that no variation has, a missing process, a wrong weight.",
+            tuple(f"{named(run, settings.trainings)}: {text}" for run, text in where.items()),
+        )
+
+
+def disagreement(result: Mapping[str, Any], settings: PlotSettings) -> str:
+    """Return the chi-squared of every region and the bins with the largest pulls of the worst, in words."""
+    if not result["yields"].get("postfit"):
+        return ""
+    found = agreement.of(result)
+    parts = [
+        f"{settings.regions.get(region.name, (region.name, ''))[0]} {region.chi2:.1f} in {len(region.pulls)} bins"
+        for region in found.regions
+    ]
+    rest = [] if math.isnan(found.auxiliary) else [f"nuisance parameters {found.auxiliary:.1f}"]
+    worst = found.regions[0]
+    bins = [f"bin {place} ({pull:+.1f})".replace("-", "−") for place, pull in agreement.largest(worst, 3)]
+    label = settings.regions.get(worst.name, (worst.name, ""))[0]
+    return f"χ² by region: {listed([*parts, *rest])}; largest pulls in {label}: {listed(bins)}."
+
+
+def _simulation(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[Caution]:
+    """Say where the simulation is too small, and whether that makes intervals too narrow or only wide."""
+    scarce, alike, large = [], [], []
+    for _, row in trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()].iterrows():
+        share = row["sigma_mcstat"] / row["sigma"]
+        own = {run: fit for run, fit in fits.items() if run.training == row["training"]}
+        events = min((fewest_events(fit) for fit in own.values()), default=math.nan)
+        name = f"{row['label']} ({100 * share:.0f} %)"
+        if share > _SCARCE_SHARE and events < SCARCE:
+            scarce.append(f"{row['label']} ({100 * share:.0f} % of σ, {events:.0f} events)")
+        elif share > _ALIKE_SHARE and _without_simulation(row) > _ALIKE * row["sigma_stat"]:
+            alike.append(name)
+        elif share > _MC_SHARE:
+            large.append(name)
+    if scarce:
+        yield Caution(
+            f"The simulation is too small for {listed(scarce)}: intervals cover too rarely where it dominates the "
+            f"uncertainty and bins have fewer than about {SCARCE} effective simulated events (arXiv:2401.10542).",
+            _SIMULATE,
+        )
+    if alike:
+        yield Caution(
+            f"The finite simulation makes up more than half of the total uncertainty of {listed(alike)}, and nuisance "
+            "parameters act almost like the signal strength: intervals then cover too rarely even with hundreds of "
+            "simulated events per bin (arXiv:2401.10542).",
+            _SIMULATE,
+        )
+    if large:
+        yield Caution(
+            f"The finite simulation makes up more than a third of the total uncertainty of {listed(large)}.",
+            "A larger one would measure better.",
+        )
+
+
+def _without_simulation(row: "pd.Series[Any]") -> float:
+    """Return the uncertainty if the simulation had no statistical uncertainty."""
+    return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
+
+
+def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]:
+    """Name parameters that observed data pull far, once for all trainings, the farthest first."""
+    found: dict[str, float] = {}
+    for fit in fits.values():
+        for parameter in (fit.get("observed") or {}).get("parameters", []):
+            pull, name = parameter["pull"], parameter["name"]
+            if pull is not None and not name.endswith("]") and abs(pull) > max(_LARGE_PULL, abs(found.get(name, 0))):
+                found[name] = pull
+    if found:
+        words = [
+            f"{settings.variations.get(name, name)} ({number(pull, 1)})"
+            for name, pull in sorted(found.items(), key=lambda item: -abs(item[1]))
+        ]
+        yield Caution(
+            f"The observed data pull nuisance parameters far, in prior standard deviations: {few(words)}.",
+            "Ask whether the data can know this parameter so well, or whether it stands for something that is missing.",
+            tuple(words) if len(words) > _MOST_NAMES else (),
+        )

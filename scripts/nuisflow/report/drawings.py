@@ -1,0 +1,105 @@
+"""Figures as elements of one page: SVG of matplotlib with unique ids, shared styles and the page's theme."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+from xml.sax import saxutils
+
+# The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
+_THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
+_LARGEST, _SMALLEST = 1.34, 0.8
+"""Widths of a figure in its own points: letters are at most as large as the text, and can be read on a telephone."""
+
+
+def figure_key(path: Path) -> tuple[str, str]:
+    """Return owner and name of a figure ``comparison/{name}.svg`` or ``trainings/{owner}/figures/{name}.svg``."""
+    return (path.parent.parent.name if path.parent.name == "figures" else path.parent.name), path.stem
+
+
+def document(owner: str, name: str) -> str:
+    """Return where the PDF of a figure is, relative to the report."""
+    return f"comparison/{name}.pdf" if owner == "comparison" else f"trainings/{owner}/figures/{name}.pdf"
+
+
+class Drawings(NamedTuple):
+    """Figures as elements of a page, by (owner, name), and the style sheet that they share."""
+
+    elements: dict[tuple[str, str], str]
+    styles: str
+
+
+def drawings(figures: Mapping[tuple[str, str], str]) -> Drawings:
+    """Turn SVG files into elements of one page; equal styles become one class, so that the page stays small."""
+    classes: dict[str, str] = {}
+    elements = {key: inline(svg, f"{'-'.join(key)}-", classes) for key, svg in figures.items()}
+    rules = [f"svg.figure .{name}{{{style}}}" for style, name in classes.items()]
+    return Drawings(elements, "\n".join(rules))
+
+
+def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
+    """Return an SVG file of matplotlib as an element of a page: unique ids, colours and font of the page's theme.
+
+    New styles are added to *classes* (style to the name of its class).
+    """
+    root = ElementTree.fromstring(svg)
+    text = ElementTree.tostring(root, encoding="unicode")
+    used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
+    width = float(root.get("viewBox", "0 0 700 0").split()[2])
+    sizes = f"max-width:{_LARGEST * width:.0f}pt;min-width:{_SMALLEST * width:.0f}pt"
+    parts = [f'<svg class="figure" viewBox="{root.get("viewBox")}" style="{sizes}">']
+    for child in root:
+        _serialise(child, parts, prefix, used, classes)
+    return "".join([*parts, "</svg>"])
+
+
+def _serialise(
+    element: ElementTree.Element, parts: list[str], prefix: str, used: set[str], classes: dict[str, str]
+) -> None:
+    """Append *element* to *parts*, without what a page does not need."""
+    tag = element.tag.rpartition("}")[2]
+    if tag in ("metadata", "style"):
+        return
+    attributes = dict(_attributes(element, prefix, used, classes))
+    bare = tag == "g" and not attributes
+    if not bare:
+        parts.append(f"<{tag}{''.join(f' {name}={saxutils.quoteattr(value)}' for name, value in attributes.items())}>")
+    if element.text and element.text.strip():
+        parts.append(saxutils.escape(element.text))
+    for child in element:
+        _serialise(child, parts, prefix, used, classes)
+        if child.tail and child.tail.strip():
+            parts.append(saxutils.escape(child.tail))
+    if not bare:
+        parts.append(f"</{tag}>")
+
+
+def _attributes(
+    element: ElementTree.Element, prefix: str, used: set[str], classes: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that an element keeps: references made unique, numbers to a hundredth of a point."""
+    for name, value in element.items():
+        name = name.rpartition("}")[2]
+        if name == "id":
+            if value in used:
+                yield name, prefix + value
+        elif name == "style":
+            style = _themed(value).replace("url(#", f"url(#{prefix}")
+            yield "class", classes.setdefault(style, f"f{len(classes)}")
+        elif name == "href":
+            yield name, f"#{prefix}{value[1:]}" if value.startswith("#") else value
+        elif name == "clip-path":
+            yield name, value.replace("url(#", f"url(#{prefix}")
+        elif name in ("d", "x", "y", "points") or (name == "transform" and "scale" not in value):
+            yield name, re.sub(r"\s+", " ", re.sub(r"(\.\d\d)\d+", r"\1", value)).strip()
+        else:
+            yield name, value
+
+
+def _themed(style: str) -> str:
+    """Return a style with the colours and the font of the page."""
+    style = re.sub(r"font-family: [^;]*", "font-family: var(--figure-font)", style)
+    for colour, themed in _THEME.items():
+        style = style.replace(colour, themed)
+    return style

@@ -1,0 +1,13 @@
+"""Arithmetic over columns, as written in the configuration: checked before anything runs, evaluated column by column.
+
+Knows what an expression may say (`grammar`), the type of every part of it (`kinds`), its values (`evaluation`, whole
+numbers in `whole`) and which events a selection keeps (`decisions`). An expression is data, never code. Start with
+`grammar`.
+"""
+
+from nuisflow.settings.expressions.decisions import decide
+from nuisflow.settings.expressions.evaluation import evaluate
+from nuisflow.settings.expressions.grammar import CONSTANTS, FUNCTIONS, ExpressionError, names
+from nuisflow.settings.expressions.kinds import BOOL, UNKNOWN, check
+
+__all__ = ["BOOL", "CONSTANTS", "FUNCTIONS", "UNKNOWN", "ExpressionError", "check", "decide", "evaluate", "names"]

@@ -1,0 +1,108 @@
+"""An observable as it is, without any training: the line 'no machine learning' of a comparison."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nuisflow.strategies.binning import Binning
+from nuisflow.strategies.strategy import History, Networks, Strategy, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from nuisflow.strategies.networks import Architecture
+
+_PREFIX = "column_"
+
+
+class Observable(Strategy):
+    """An expression over the features, in bins of its own; nothing is learnt.
+
+    The score is the position of the value between the lowest and the highest edge, so that bins of the score are bins
+    of the value. Values beyond are at the ends.
+    """
+
+    scales: ClassVar[bool] = False
+
+    strategy: Literal["observable"] = "observable"
+    expression: Annotated[str, Field(min_length=1)] = Field(description="the observable, over the features")
+    binning: Binning = Field(description="its bins, as those of a region; quantile: between low and high")
+    axis: str | None = Field(None, description="label of the observable's axis, with units; default: the expression")
+    inputs: tuple[str, ...] = Field((), description="the features, in order (filled in; not to be written)")
+
+    @model_validator(mode="after")
+    def _check_bins(self) -> Self:
+        chosen = self.binning
+        if chosen.rule == "edges" and (len(chosen.edges) < 2 or list(chosen.edges) != sorted(set(chosen.edges))):
+            raise ValueError("binning.edges: needs at least two increasing edges")
+        if chosen.rule == "quantile" and not {"low", "high"} <= chosen.model_fields_set:
+            raise ValueError("binning: give 'low' and 'high', between which the quantiles of the observable are")
+        if chosen.rule != "edges" and chosen.low >= chosen.high:
+            raise ValueError(f"binning: low ({chosen.low:g}) must be below high ({chosen.high:g})")
+        return self
+
+    @property
+    def own_binning(self) -> Binning:
+        """The bins of the score: those of the observable in units of their range."""
+        low, high = self.binning.reach
+        edges = tuple((edge - low) / (high - low) for edge in self.binning.edges)
+        return self.binning.model_copy(update={"low": 0.0, "high": 1.0, "edges": edges})
+
+    def changes(self) -> dict[str, Any]:
+        """Return fixed values for everything in ``learning`` that acts on a training: there is none."""
+        return {"hidden": (1,), "activation": "relu", "batch_size": 1, "learning_rate": 1.0, "events_seen": 1}
+
+    def ignored(self) -> dict[str, Any]:
+        """Return the options that scores do not depend on: words, and bins but for their range."""
+        low, high = self.binning.reach
+        return super().ignored() | {"axis": None, "binning": Binning(rule="uniform", low=low, high=high)}
+
+    def networks(self, architecture: "Architecture") -> Networks:  # noqa: ARG002
+        """Return no network."""
+        return {}
+
+    def score(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
+        """Return the position of the value of every event between the ends of the bins, shape (events,)."""
+        import torch
+
+        low, high = self.binning.reach
+        position = (self.values(features.cpu().numpy()) - low) / (high - low)
+        return torch.from_numpy(position.clip(0, 1).astype("float32")).to(features.device)
+
+    def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
+        """Return the logit of the score."""
+        return self.score(networks, features, z).logit(eps=1e-6)
+
+    def values(self, features: "np.ndarray") -> "np.ndarray":
+        """Return the observable of events, shape (events,), in float64; *features* is of shape (events, features)."""
+        import numexpr
+        import numpy as np
+
+        numexpr.set_num_threads(1)  # jobs run side by side
+        columns = {
+            _PREFIX + name: column.astype(np.float64) for name, column in zip(self.inputs, features.T, strict=True)
+        }
+        found = numexpr.evaluate(self._renamed(), local_dict=columns | {"pi": np.float64(np.pi)}, global_dict={})
+        return np.broadcast_to(np.asarray(found, dtype=np.float64), (len(features),))
+
+    def _renamed(self) -> str:
+        """Return the expression with names of features that no function of numexpr has."""
+
+        def name(match: re.Match[str]) -> str:
+            return _PREFIX + match[0] if match[0] in self.inputs else match[0]
+
+        return re.sub(r"\b[A-Za-z_]\w*\b(?!\s*\()", name, self.expression.strip())
+
+    def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:  # noqa: ARG002
+        """Return no network, and one row of history without loss and cost; the AUC is that of the better direction."""
+        import math
+
+        from nuisflow.strategies import metrics
+
+        events = task.fold.validation()
+        area = metrics.area_under_curve(self.values(events.features), events.labels, events.weights)
+        row = {"epoch": 1, "events_seen": 0, "seconds": 0.0, "train_loss": math.nan, "validation_loss": math.nan}
+        return {}, [row | {"auc": max(area, 1 - area), "kept": 1.0}]
