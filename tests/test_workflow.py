@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import changes as changes_of_toy
+import numpy as np
 import pandas as pd
 import pyhf
 import pytest
@@ -347,7 +348,7 @@ def test_bad_events_stop_the_job_with_one_clear_line_and_leave_nothing(tmp_path,
     (folder / "data" / "b.csv").write_text("x,w\n1.0,1.0\n")
     done = snakemake(folder, FLAT, "--", "results/flat/events/nominal/s.parquet")
     assert done.returncode != 0
-    assert re.search(rf"ERROR in (convert|process)_events: {re.escape(message)}", done.stdout)
+    assert re.search(rf"ERROR in (ingest|process)_events: {re.escape(message)}", done.stdout)
     assert not list((folder / "results" / "flat").glob("events/nominal/*"))
 
 
@@ -359,3 +360,58 @@ def test_a_missing_input_file_is_named_before_any_work(tmp_path):
     assert done.returncode != 0
     assert "data/s.csv" in done.stdout
     assert not Path(folder / "results").exists()
+
+
+# Files of the user
+
+
+@pytest.fixture(scope="module")
+def of_files(tmp_path_factory):
+    """A copy of the project in which events of CSV files are scored; and its configuration."""
+    folder, random = copy_project(tmp_path_factory.mktemp("files")), np.random.default_rng(1)
+    (folder / "data").mkdir()
+    for name, mean in (("s1", 1), ("s2", 1), ("b", 0)):
+        numbers = {column: random.normal(mean, 1, 1000) for column in "xyu"} | {"w": np.full(1000, 0.1)}
+        pd.DataFrame(numbers).to_csv(folder / "data" / f"{name}.csv", index=False)
+    control = {"selection": "y <= 0", "observable": "x", "binning": {"rule": "uniform", "number": 2}}
+    content = changed(
+        FLAT, ("dataset.columns", ["x", "y", "u", "w"]), ("samples.s.files", ["s1.csv", "s2.csv"]),
+        ("regions", {"signal": {"selection": "y > 0"}, "control": control}),
+        ("variations", {"scale": {"kind": "shift", "columns": {"x": "x * (1 + 0.1 * z)"}}}),
+        ("learning", {"hidden": [8], "events_seen": 10_000, "seeds": 1}),
+    )  # fmt: skip
+    done = snakemake(folder, content, "--until", "fill_templates")
+    assert done.returncode == 0, done.stdout[-6000:]
+    return folder, content
+
+
+def again(of_files, *changes):
+    """Return which rules run again after *changes*, up to the templates, and for which samples events are ingested."""
+    folder, content = of_files
+    printed = dry_run(folder, changed(content, *changes), "--until", "fill_templates")
+    return dict(changes_of_toy.rules(printed))
+
+
+def test_a_column_for_the_observable_of_a_control_region_trains_nothing(of_files):
+    assert again(of_files) == {}
+    ran = again(of_files, ("regions.control.observable", "u"))
+    assert set(ran) == {"ingest_events", "process_events", "score_events", "fill_templates"}
+    assert ran["ingest_events"] == 2
+
+
+def test_another_order_of_files_runs_again_all_that_numbers_events(of_files):
+    ran = again(of_files, ("samples.s.files", ["s2.csv", "s1.csv"]))
+    assert ran == {"ingest_events": 1, "process_events": 3, "train_network": 1, "score_events": 1, "fill_templates": 1}
+
+
+def test_a_changed_file_runs_again_what_is_behind_it_whatever_its_date(of_files):
+    path = of_files[0] / "data" / "s1.csv"
+    before, date = path.read_text(), path.stat().st_mtime_ns
+    behind = {"ingest_events": 1, "process_events": 3, "train_network": 1, "score_events": 1, "fill_templates": 1}
+    path.write_text(before + "1,1,1,1\n")
+    assert again(of_files) == behind
+    os.utime(path, (1, 1))
+    assert again(of_files) == behind
+    path.write_text(before)
+    os.utime(path, ns=(date, date))
+    assert again(of_files) == {}

@@ -161,6 +161,14 @@ def test_a_sample_selection_keeps_the_entry_numbers_of_the_file(raw):
     assert np.array_equal(columns["entry"], np.flatnonzero(everything["x"] > 0.8))
 
 
+def test_columns_of_both_parts_of_a_sample_are_read_together(tmp_path, raw):
+    whole = ingesting.whole(raw)
+    main = ingesting.of_columns(tmp_path / "main" / "z.arrow", {"pt": whole["pt"]})
+    ingesting.of_columns(tmp_path / "further" / "z.arrow", {"x": whole["x"]})
+    found, expected = (together(selection.process(path, processing(), Dask(chunk_size=777))) for path in (main, raw))
+    assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in expected)
+
+
 def test_collision_data_weigh_one(raw):
     found = together(selection.process(raw, processing(sample=Sample(process="data", files=("z",))), Dask()))
     assert np.all(found["weight"] == 1)

@@ -5,7 +5,7 @@ import pickle
 import jsonschema
 import pytest
 import yaml
-from analyses import ROOT, changed, shipped
+from analyses import FLAT, ROOT, changed, shipped
 
 from nuisflow.settings import configuration
 from nuisflow.settings.checks import paths, reading
@@ -159,6 +159,16 @@ def test_a_missing_environment_variable_is_named(monkeypatch):
     monkeypatch.delenv("NUISFLOW_DATA", raising=False)
     with pytest.raises(ConfigurationError, match="dataset.path: the environment variable NUISFLOW_DATA is not set"):
         paths.raw_files(reading.check(CMS), "ggh")
+
+
+@pytest.mark.parametrize("name", ["entry", "z", "pi", "score"])
+def test_a_column_with_a_name_that_means_something_else_is_refused(name):
+    with pytest.raises(
+        ConfigurationError, match=rf"dataset.columns: '{name}' is the .*; rename the column in the files"
+    ):
+        reading.check(changed(FLAT, ("dataset.columns", ["x", "w", name])))
+    with pytest.raises(ConfigurationError, match=rf"derived.{name}: '{name}' is the .*; choose another name"):
+        reading.check(changed(FLAT, ("derived", {name: "x + 1"})))
 
 
 def test_a_configuration_is_frozen_and_survives_pickling():

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from analyses import changed, shipped
+from analyses import FLAT, changed, shipped
 
 from nuisflow.settings import points, sections
 from nuisflow.settings.checks import reading
@@ -117,6 +117,28 @@ def test_a_shift_that_skips_a_process_makes_no_events_for_it():
     settings = reading.check(changed(DITAU, ("variations.tes.processes", ["htautau"])))
     assert "tes_up" in events.shifted_names(settings, "htautau")
     assert "tes_up" not in events.shifted_names(settings, "ttbar")
+
+
+def test_a_column_for_the_observable_of_a_control_region_trains_nothing():
+    control = {"selection": "y > 0", "observable": "x"}
+    content = changed(
+        FLAT, ("dataset.columns", ["x", "y", "u", "w", "unused"]),
+        ("regions", {"signal": {"selection": "y <= 0"}, "control": control}),
+        ("variations", {"tilt": {"kind": "weight", "factor": "1 + z * u"}}),
+    )  # fmt: skip
+    plain, derived = (
+        reading.check(changed(content, *more))
+        for more in ([("variations", {})], [("derived", {"v": "2 * u"}), ("regions.control.observable", "v")])
+    )
+    assert events.ingestion(plain, "s").columns == ("x", "y", "w")
+    assert events.parts(plain, "s") == ["main"]
+    assert events.ingestion(derived, "s", "further").columns == ("u",)
+    assert events.parts(derived, "s") == ["main", "further"]
+    assert events.ingestion(plain, "s") == events.ingestion(derived, "s")
+    assert slices.training(plain, "nominal", 1) == slices.training(derived, "nominal", 1)
+    assert events.processing(plain, "s", "nominal") != events.processing(derived, "s", "nominal")
+    knows = [("trainings.nominal", {"strategy": "augmentation", "variations": ["tilt"]})]
+    assert events.ingestion(reading.check(changed(content, *knows)), "s").columns == ("x", "y", "u", "w")
 
 
 def test_up_and_down_are_one_prior_standard_deviation():

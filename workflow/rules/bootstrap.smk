@@ -5,6 +5,7 @@ rule bootstrap_experiments:
     input:
         raw=raw_files(settings.simulated),
         ingested=ingested_files(settings.simulated),
+        further=further_files(settings.simulated),
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
         workspace="<results>/trainings/{training}/seed{seed}/workspace.json",

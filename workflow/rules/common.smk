@@ -77,8 +77,17 @@ def raw_files(samples: list[str]) -> list[str]:
 
 
 def ingested_files(samples: list[str]) -> list[str]:
-    """Return the columnar files of *samples*: what jobs read. That one is made anew for a further column is no matter."""
-    return [ancient(f"<results>/ingested/{sample}.arrow") for sample in samples]
+    """Return the columnar files of *samples* with the columns that trainings may use."""
+    return [f"<results>/ingested/main/{sample}.arrow" for sample in samples]
+
+
+def further_files(samples: list[str]) -> list[str]:
+    """Return the columnar files of *samples* with columns that no training uses."""
+    return [
+        f"<results>/ingested/further/{sample}.arrow"
+        for sample in samples
+        if "further" in slices.events.parts(settings, sample)
+    ]
 
 
 def origins(samples: list[str]) -> dict:

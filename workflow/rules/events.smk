@@ -51,11 +51,13 @@ rule ingest_events:
     input:
         raw=lambda wildcards: raw_files([wildcards.sample]),
     output:
-        events="<results>/ingested/{sample}.arrow",
+        events="<results>/ingested/{part}/{sample}.arrow",
     log:
-        "<logs>/ingest_events/{sample}.log",
+        "<logs>/ingest_events/{part}_{sample}.log",
     benchmark:
-        "<benchmarks>/ingest_events/{sample}.tsv"
+        "<benchmarks>/ingest_events/{part}_{sample}.tsv"
+    wildcard_constraints:
+        part="main|further",
     conda:
         "../../envs/events.yaml"
     resources:
@@ -63,14 +65,16 @@ rule ingest_events:
         runtime="2h",
     params:
         settings=lambda wildcards: sections.plain(
-            slices.events.ingestion(settings, wildcards.sample)
+            slices.events.ingestion(settings, wildcards.sample, wildcards.part)
         ),
         # Snakemake sorts inputs, and rows are numbered in the order of files.
         files=lambda wildcards: paths.sized(settings, user_files[wildcards.sample]),
-        shared=lambda wildcards: shared_files[wildcards.sample],
+        shared=lambda wildcards: (
+            shared_files[wildcards.sample] if wildcards.part == "main" else {}
+        ),
         code=sources.digest("ingest_events"),
     message:
-        "Ingest {wildcards.sample}"
+        "Ingest {wildcards.sample} ({wildcards.part} columns)"
     script:
         "../../scripts/ingest_events.py"
 
@@ -79,6 +83,7 @@ rule process_events:
     input:
         raw=lambda wildcards: raw_files([wildcards.sample]),
         ingested=lambda wildcards: ingested_files([wildcards.sample])[0],
+        further=lambda wildcards: further_files([wildcards.sample]),
         ratios=lambda wildcards: ratio_files([wildcards.sample]),
     output:
         events="<results>/events/{variation}/{sample}.parquet",

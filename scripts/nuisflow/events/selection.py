@@ -14,7 +14,7 @@ from nuisflow.events.parts import EVERYTHING
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
-from nuisflow.slices.events import EventSelection, Processing
+from nuisflow.slices.events import FURTHER, EventSelection, Processing
 from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
@@ -62,8 +62,11 @@ def grouped(columns: Columns, selection: EventSelection) -> Columns:
 
 def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
-    table = ingested.open(chunk.path)
-    columns = grouped(table.read(columns_of(table, selection), chunk.start, chunk.stop), selection)
+    columns: Columns = {}
+    for path in _parts(chunk.path, datasets.raw_columns(selection.dataset)):
+        table = ingested.open(path)
+        columns |= table.read(columns_of(table, selection), chunk.start, chunk.stop)
+    columns = grouped(columns, selection)
     columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
         columns |= event_files.read_rows(path, [f"ratio_{path.parent.name}"], chunk.start, chunk.stop)
@@ -72,6 +75,19 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     if sample.selection is None:
         return columns
     return _rows(columns, np.flatnonzero(expressions.evaluate(sample.selection, columns)))
+
+
+def _parts(path: Path, wanted: Collection[str]) -> list[Path]:
+    """Return the files that have the *wanted* columns of the sample whose main ones are in *path*."""
+    further = path.parent.parent / FURTHER / path.name
+    complete = set(wanted) <= ingested.open(path).columns.keys()
+    return [path] if complete or not further.exists() else [path, further]
+
+
+def load(path: Path, selection: EventSelection, sample: Sample, size: int = 500_000) -> Columns:
+    """Return all raw columns of *sample* and ``entry``, in memory."""
+    loaded = [read(chunk, selection, sample) for chunk in chunks(path, size, part_of(selection, sample))]
+    return {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}
 
 
 def select(

@@ -15,6 +15,9 @@ from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.storage.event_files import TREE
 
+MAIN, FURTHER = "main", "further"
+"""The parts in which columns of a sample are ingested; rows are the same."""
+
 
 class RegionSelection(Section):
     """What decides which events are in a region, and the value that is histogrammed."""
@@ -168,24 +171,43 @@ def origin(settings: Configuration, sample: str) -> Origin:
     )
 
 
-def ingestion(settings: Configuration, sample: str) -> Ingestion:
-    """Return what ingest_events of *sample* depends on: of declared columns it keeps those that anything uses."""
+def ingestion(settings: Configuration, sample: str, part: str = MAIN) -> Ingestion:
+    """Return what ingest_events of a *part* of *sample* depends on: of declared columns it keeps those in use.
+
+    What trainings may use is `MAIN`: a column for the observable of a control region is `FURTHER`, and trains nothing.
+    """
     chosen, dataset = settings.samples[sample], settings.dataset
     raw = datasets.raw_columns(dataset) if chosen.process != "data" else datasets.measured_columns(dataset)
-    used: Collection[str] = raw
+    used: Collection[str] = raw if part == MAIN else ()
     if dataset.kind == "flat":
-        others = [text for other in settings.samples.values() for text in expressions_of(other)]
-        texts = [*others, *expressions_of(chosen, settings.variations.values()), settings.selection]
-        texts += [text for region in settings.regions.values() for text in (region.selection, region.observable)]
-        used = used_columns(settings, texts)
+        main = _used_by_trainings(settings)
+        observables = [region.observable for region in settings.regions.values()]
+        varied = expressions_of(chosen, settings.variations.values())
+        used = main if part == MAIN else used_columns(settings, [*varied, *observables]) - main
     weight = chosen.weight or ("weight" if "weight" in raw else None)
+    known = weight is not None and chosen.process != "data" and expressions.names(weight) <= set(raw)
     return Ingestion(
         origin=origin(settings, sample),
         sample=sample,
         columns=tuple(name for name in raw if name in used),
         declared=raw,
-        weight=weight if chosen.process != "data" and weight and expressions.names(weight) <= set(raw) else None,
+        weight=weight if known and part == MAIN else None,
     )
+
+
+def _used_by_trainings(settings: Configuration) -> set[str]:
+    """Return the columns that selections, samples, and variations that any training knows use."""
+    known = {name for training in settings.trainings.values() for name in training.variations}
+    varied = [settings.variations[name] for name in settings.variations if name in known]
+    texts = [text for sample in settings.samples.values() for text in expressions_of(sample, varied)]
+    return used_columns(
+        settings, [*texts, settings.selection, *(region.selection for region in settings.regions.values())]
+    )
+
+
+def parts(settings: Configuration, sample: str) -> list[str]:
+    """Return the parts in which the columns of *sample* are ingested: one, or two where only some serve trainings."""
+    return [MAIN, *([FURTHER] if ingestion(settings, sample, FURTHER).columns else [])]
 
 
 def shifted_names(settings: Configuration, sample: str) -> list[str]:

@@ -14,6 +14,13 @@ from nuisflow.settings.configuration import Configuration, FileDataset, Learning
 
 suggest = names.suggest
 MAXIMUM_BINS = 1000
+RESERVED = {
+    "entry": "the number of an event",
+    "z": "the nuisance parameter",
+    "pi": "the number",
+    "score": "the answer of the training",
+}
+"""Names that mean something else in expressions and selected events than a column of the user."""
 
 
 def _problems(settings: Configuration) -> Iterator[str]:
@@ -94,6 +101,11 @@ def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
 
 def _column_problems(settings: Configuration) -> Iterator[str]:
     available = variations.columns(settings)
+    for place in ("columns", "branches", "generated"):
+        for name in RESERVED.keys() & set(getattr(settings.dataset, place, ())):
+            yield f"dataset.{place}: {name!r} is {RESERVED[name]} in expressions; rename the column in the files"
+    for name in RESERVED.keys() & settings.derived.keys():
+        yield f"derived.{name}: {name!r} is {RESERVED[name]} in expressions; choose another name"
     for name, expression in settings.derived.items():
         if name in available:
             yield f"derived.{name}: there is such a column already; choose another name"
