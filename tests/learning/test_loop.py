@@ -69,6 +69,17 @@ def test_batches_cover_all_events_in_order_with_equal_sizes():
     assert torch.equal(torch.cat([part.features for part in parts]), events.features)
 
 
+@pytest.mark.parametrize("gathered", [1, 20_000, 10**9])
+def test_batches_in_random_order_are_the_same_however_many_are_copied_at_once(monkeypatch, gathered):
+    monkeypatch.setattr(loop, "GATHERED", gathered)
+    events = loop.to_device(batches.fold_events(gaussians.pool(number=500), 0).train(), "cpu")
+    order = torch.from_numpy(np.random.default_rng(1).permutation(len(events.labels))[:401])
+    wanted = loop.sliced(type(events)(*(values[order] for values in events)), 64)
+    for found, batch in zip(loop.shuffled(events, order, 64), wanted, strict=True):
+        for one, other in zip(found, batch, strict=True):
+            assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("budget", [100, 12_345])
 def test_a_training_sees_exactly_its_budget_and_every_event_once_per_epoch(seen, budget):
     pool = gaussians.pool(number=2000)
