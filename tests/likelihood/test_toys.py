@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from studies import low_counts
+from studies import low_counts, random_limits
 from workspace_strategies import build
 
 from nuisflow.likelihood import fits, limits, toys
@@ -181,6 +181,19 @@ def test_no_fit_of_few_events_fails_and_intervals_end_where_events_would_be_nega
     exact = low_counts.exact(events, 1.0)
     assert found.coverage == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 2000))
     assert found.bias == pytest.approx(0.0, abs=4 * found.bias_error)
+
+
+def test_an_end_along_the_edge_is_found_by_halving_where_the_quick_way_fails():
+    """Here MC statistics, a rate and a shape follow the signal strength so that an empty bin stays at no events."""
+    model = Model(low_counts.shapes(3))
+    data = np.array([0.0, 1.0, 0.0, 0.0408605760539111, -2.2369849756848494, 0.9259143142847245, 1.0707405152299077,
+                     0.9705051837607934])  # fmt: skip
+    best, found = fits.fit(model, data), fits.interval(model, data)
+    oracle = random_limits.Oracle(model, data)
+    starts = [best.values, *random_limits.starts(model)]
+    for end in (found.low, found.high):
+        rise = oracle.minimum({model.index("mu"): end}, starts)[0] - oracle.minimum({}, starts)[0]
+        assert rise == pytest.approx(1.0, abs=1e-4)
 
 
 def test_experiments_without_an_end_are_counted_apart_and_keep_their_value():

@@ -155,11 +155,51 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
     low, high, error, flags = (float(part[0]) for part in found)
     index = model.index(name)
     value = float(best.values[index])
+    if int(flags) & 4 and best.converged and (held == model.fixed).all():
+        (low, one), (high, two) = (
+            _searched(model, data, best, index=index, target=sign * sigmas, end=end, error=error)
+            for sign, end in ((-1.0, low), (1.0, high))
+        )
+        flags = int(flags) & 8 | one | two
     remarks = _warning(value, low, high, error * sigmas, int(flags))
     if int(flags) & AT_EDGE:
         ends = [end for end, bound in ((low, model.lower[index]), (high, model.upper[index])) if end != bound]
         remarks += _beyond(model, data, best, held, index=index, ends=ends)
     return Interval(name, value, low, high, error, "; ".join(remarks))
+
+
+def _searched(
+    model: Model, data: Values | None, best: FitResult, *, index: int, target: float, end: float, error: float
+) -> tuple[float, int]:
+    """Return an end of an interval that was not found (else *end*) by halving, every fit from many starts; and flags.
+
+    *target*: by how many standard deviations the profile rises there, negative for the lower end.
+    """
+    value, up = float(best.values[index]), target > 0.0
+    bound = float((model.upper if up else model.lower)[index])
+    if np.isfinite(end):
+        return end, (2 if up else 1) if end == bound else 0
+    profile = starts.Profile(model, data, index, best.values)
+    size = error if error > 0.0 else 0.1 * float(model.upper[index] - model.lower[index])
+    inside, outside, wall, here = value, np.nan, False, value + target * size
+    for _ in range(60):
+        here = float(np.clip(here, model.lower[index], model.upper[index]))
+        rise = profile.conditional(here, thorough=True).twice_nll - best.twice_nll
+        if np.isnan(rise) or rise < -1e-5:
+            break
+        height = np.sqrt(max(rise, 0.0))
+        if abs(height - abs(target)) < 1e-5:
+            return here, 0
+        if height > abs(target):
+            outside, wall = here, bool(np.isinf(height))
+        elif here == bound:
+            return bound, 2 if up else 1
+        else:
+            inside = here
+        if abs(outside - inside) < 1e-7 * size:
+            return (inside, AT_EDGE | (2 if up else 1)) if wall else (np.nan, 4)
+        here = 0.5 * (inside + outside) if np.isfinite(outside) else value + 2.0 * (here - value)
+    return np.nan, 4
 
 
 def _beyond(
