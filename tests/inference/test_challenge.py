@@ -15,7 +15,7 @@ import yaml
 from analyses import ROOT, changed
 
 from nuisflow.datasets import kinematics
-from nuisflow.events import selection
+from nuisflow.events import parts, selection
 from nuisflow.inference import challenge, interval_scores
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -109,9 +109,11 @@ def test_a_submission_counts_the_events_of_the_templates_as_the_workflow_does(sm
     """The same events, by the same networks: the templates come back."""
     histograms = files.read_histograms(small.of("templates.json"))
     for sample, raw in small.ingested().items():
-        columns = selection.load(raw, slices.selection(small.settings), small.settings.samples[sample])
-        assert columns.pop("entry")[0] % small.settings.learning.folds == 0  # so that the folds are the same
-        counted = submission.contents(pd.DataFrame(columns), 2.0 * columns["weight"])
+        chosen = slices.selection(small.settings)
+        everything = chosen.model_copy(update={"rows": parts.EVERYTHING})  # so that the folds are the same
+        columns = selection.load(raw, everything, small.settings.samples[sample])
+        used = parts.inside(0, len(columns.pop("entry")), chosen.rows)
+        counted = submission.contents(pd.DataFrame(columns), 2.0 * columns["weight"] * used)
         for region, first, last in submission.model.channels:
             expected = histograms[region][sample, "nominal", :].values()
             assert counted[first:last] == pytest.approx(expected, rel=1e-6)
