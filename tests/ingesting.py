@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from nuisflow import datasets
-from nuisflow.events import ingestion
+from nuisflow.events import ingestion, selection
 from nuisflow.slices.events import Ingestion, Origin
 from nuisflow.storage import ingested
 from nuisflow.storage.event_files import TREE
@@ -33,3 +35,10 @@ def whole(path, names=None):
     """Return all rows of a columnar file."""
     table = ingested.open(path)
     return table.read(names or list(table.columns))
+
+
+def load(path, chosen, sample):
+    """Return all columns of a sample in the file *path*, and ``entry``."""
+    chunks = selection.chunks(path, 500_000, selection.part_of(chosen, sample))
+    loaded = [selection.read(chunk, chosen, sample) for chunk in chunks]
+    return {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}

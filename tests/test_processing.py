@@ -45,7 +45,7 @@ def test_deciding_first_is_the_same_as_deriving_everything_for_all_events(raw, v
 
     z = {} if settings.variation is None else {settings.variation: settings.z}
     shifts = {name: shift for name, shift in settings.variations.items() if name in z}
-    everything = selection.load(raw, settings.events, settings.sample)
+    everything = ingesting.load(raw, settings.events, settings.sample)
     everything = ditau.reconstruct(variations.shifted(everything, settings.events.dataset, shifts, z))
     for name, expression in settings.events.derived.items():
         everything[name] = expressions.evaluate(expression, everything)

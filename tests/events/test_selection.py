@@ -93,7 +93,7 @@ def test_everything_derived_follows_a_shift_and_events_migrate_both_ways(raw):
 
 
 def test_a_random_z_per_event_is_the_same_as_each_event_at_its_z(raw):
-    columns = selection.load(raw, SELECTION, SAMPLE)
+    columns = ingesting.load(raw, SELECTION, SAMPLE)
     z = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], size=len(columns["pt"]))
     mixed = selection.select(columns, SELECTION, SAMPLE, {"s": SCALE}, {"s": z})
     for value in (-1.0, 0.0, 1.0):
@@ -157,8 +157,8 @@ def test_an_empty_sample_is_an_error(tmp_path):
 
 def test_a_sample_selection_keeps_the_entry_numbers_of_the_file(raw):
     chosen = SAMPLE.model_copy(update={"selection": "x > 0.8"})
-    columns = selection.load(raw, SELECTION, chosen)
-    everything = selection.load(raw, SELECTION, SAMPLE)
+    columns = ingesting.load(raw, SELECTION, chosen)
+    everything = ingesting.load(raw, SELECTION, SAMPLE)
     assert np.array_equal(columns["entry"], np.flatnonzero(everything["x"] > 0.8))
 
 
@@ -232,7 +232,7 @@ def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tm
     with pytest.raises(
         ExpressionError, match=r"holes\.parquet: selection of the sample: .* undecided in 2 of 5 events"
     ):
-        selection.load([path], OPEN, sample)
+        ingesting.load([path], OPEN, sample)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ import yaml
 from analyses import ROOT, changed
 
 from nuisflow.datasets import kinematics
-from nuisflow.events import parts, selection
+from nuisflow.events import parts
 from nuisflow.inference import challenge, interval_scores
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -49,7 +50,7 @@ def published(small):
     tables = []
     for sample, raw in small.ingested().items():
         chosen = slices.selection(small.settings).model_copy(update={"rows": (0.0, 0.5)})
-        columns = selection.load(raw, chosen, small.settings.samples[sample])
+        columns = ingesting.load(raw, chosen, small.settings.samples[sample])
         x, y = kinematics.components(columns["PRI_met"], columns["PRI_met_phi"])
         x, y = x - columns["soft_x"], y - columns["soft_y"]
         columns |= {"PRI_met": np.hypot(x, y), "PRI_met_phi": np.arctan2(y, x)}
@@ -111,7 +112,7 @@ def test_a_submission_counts_the_events_of_the_templates_as_the_workflow_does(sm
     for sample, raw in small.ingested().items():
         chosen = slices.selection(small.settings)
         everything = chosen.model_copy(update={"rows": parts.EVERYTHING})  # so that the folds are the same
-        columns = selection.load(raw, everything, small.settings.samples[sample])
+        columns = ingesting.load(raw, everything, small.settings.samples[sample])
         used = parts.inside(0, len(columns.pop("entry")), chosen.rows)
         counted = submission.contents(pd.DataFrame(columns), 2.0 * columns["weight"] * used)
         for region, first, last in submission.model.channels:

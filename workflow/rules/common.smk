@@ -84,6 +84,11 @@ def learned_samples(training: str) -> list[str]:
     return slices.training.training_samples(settings, training)
 
 
+def compared_samples(reweighting: str) -> list[str]:
+    """Return the samples that a reweighting compares."""
+    return slices.reweighting.reweighted_samples(settings, reweighting)
+
+
 def ratio_files(samples: list[str]) -> list[str]:
     """Return the files of the ratios that reweight *samples*."""
     return [path for sample in samples for path in settings.samples[sample].ratios]

@@ -31,7 +31,7 @@ if is_checkout and (found is None or not Path(found.origin).is_relative_to(besid
     sys.path.insert(0, str(beside))
     if found is not None:  # another one is installed, which jobs must not import
         others = filter(None, [os.environ.get("PYTHONPATH")])
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(beside), *others])
+        os.environ.update(PYTHONPATH=os.pathsep.join([str(beside), *others]))
 if not is_checkout and found is None:
     raise WorkflowError(
         f"The workflow comes from {source}, its library is not installed here: {remedy}"

@@ -1,11 +1,6 @@
 """Two-point variations that are made continuous: nominal events are reweighted to the alternative ones."""
 
 
-def compared_samples(reweighting: str) -> list[str]:
-    """Return the samples that a reweighting compares."""
-    return slices.reweighting.reweighted_samples(settings, reweighting)
-
-
 use rule train_network as train_reweighting with:
     input:
         raw=lambda wildcards: raw_files(compared_samples(wildcards.reweighting)),
