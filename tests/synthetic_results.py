@@ -382,6 +382,8 @@ def _coverage(fit: Mapping[str, Any], truth: float, generator: np.random.Generat
         "mu_true": truth,
         "toys": toys,
         "failed": 0,
+        "unbounded": 0,
+        "limited": 0,
         "coverage": found,
         "coverage_low": found - error,
         "coverage_high": found + error,
@@ -410,7 +412,9 @@ def _displaced(
         sigma, bias = float(np.sqrt(covariance[0, 0])), float(values[0])
         entry = _coverage({"sigma": sigma}, 1.0, generator)
         if point.factor is not None:
-            entry = dict.fromkeys(entry) | {"mu_true": 1.0, "toys": 0, "failed": 0}
+            entry = (
+                dict.fromkeys(entry) | {"mu_true": 1.0} | dict.fromkeys(("toys", "failed", "unbounded", "limited"), 0)
+            )
         place = {"variation": point.variation, "point": name, "z": point.z}
         fitted = {"asimov_mu": 1 + bias, "asimov_low": 1 + bias - sigma, "asimov_high": 1 + bias + sigma}
         entries.append(entry | place | fitted)

@@ -9,6 +9,7 @@ normal tails. A number may be missing (exit status 1, with a reason), but none m
 """
 
 import argparse
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -207,6 +208,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the first (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "studies", help="folder (%(default)s)")
     options = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("nuisflow").setLevel(logging.INFO)
     seeds = range(options.first, options.first + options.number)
     table = pd.DataFrame([check(seed) for seed in progress(seeds, "workspaces", options.number)])
     options.output.mkdir(parents=True, exist_ok=True)
