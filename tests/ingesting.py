@@ -37,8 +37,8 @@ def whole(path, names=None):
     return table.read(names or list(table.columns))
 
 
-def load(path, chosen, sample):
+def load(path, chosen, sample, size=500_000):
     """Return all columns of a sample in the file *path*, and ``entry``."""
-    chunks = selection.chunks(path, 500_000, selection.part_of(chosen, sample))
+    chunks = selection.chunks(path, size, selection.part_of(chosen, sample))
     loaded = [selection.read(chunk, chosen, sample) for chunk in chunks]
     return {name: np.concatenate([columns[name] for columns in loaded]) for name in loaded[0]}

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nuisflow import challenge
+from nuisflow.inference import challenge
 
 
 class Model:

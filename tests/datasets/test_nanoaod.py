@@ -15,7 +15,7 @@ import yaml
 from analyses import ROOT, changed
 
 from nuisflow import datasets
-from nuisflow.events.selection import load, select
+from nuisflow.events.selection import select
 from nuisflow.settings import configuration
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -263,7 +263,7 @@ def test_pieces_of_any_size_give_the_same_events(data, tmp_path, monkeypatch):
     settings = reading.check(CONTENT)
     selection, sample, shift = slices.selection(settings), settings.samples["ttbar"], settings.variations["jes"]
     path = ingesting.of_files([data / "nanoaod" / TTBAR], settings.dataset, tmp_path / "s.arrow")
-    whole, pieces = (load(path, selection, sample, size) for size in (1000, 77))
+    whole, pieces = (ingesting.load(path, selection, sample, size) for size in (1000, 77))
     assert len(whole["entry"]) == 174
     for z in (0.0, 1.0, np.linspace(-2, 2, 174)):
         one, two = (select(raw, selection, sample, {"jes": shift}, {"jes": z}) for raw in (whole, pieces))

@@ -226,13 +226,10 @@ def test_events_with_undefined_values_stay_where_the_selection_says_so():
 
 
 def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tmp_path):
-    path = tmp_path / "holes.parquet"
-    pd.DataFrame({"pt": HOLES["pt"], "x": HOLES["x"]}).to_parquet(path)
+    path = ingesting.of_columns(tmp_path / "holes.arrow", {"pt": HOLES["pt"], "x": HOLES["x"]})
     sample = SAMPLE.model_copy(update={"selection": "pt < 20"})
-    with pytest.raises(
-        ExpressionError, match=r"holes\.parquet: selection of the sample: .* undecided in 2 of 5 events"
-    ):
-        ingesting.load([path], OPEN, sample)
+    with pytest.raises(ExpressionError, match=r"holes\.arrow: selection of the sample: .* undecided in 2 of 5 events"):
+        ingesting.load(path, OPEN, sample)
 
 
 @pytest.mark.parametrize(
@@ -276,5 +273,5 @@ def test_there_may_be_more_regions_than_a_small_integer_counts(raw):
     found = together(
         selection.process(raw, processing(events=SELECTION.model_copy(update={"regions": regions})), Dask())
     )
-    x = np.concatenate([pd.read_parquet(path)["x"].to_numpy() for path in raw])[found["entry"]]
+    x = ingesting.load(raw, SELECTION, SAMPLE)["x"][found["entry"]]
     np.testing.assert_array_equal(found["region"], np.floor(x.astype(float) * 200))

@@ -188,7 +188,7 @@ def test_a_feature_without_spread_becomes_zero(values):
 
 def test_an_undefined_value_that_float32_rounds_is_left_out_of_the_scaling():
     features = np.array([[-99.9], [1.0], [3.0], [-99.9]], dtype=np.float32)
-    scaled = batches.measured(features, np.ones(4), -99.9)(features)
+    scaled = scaling.measured(features, np.ones(4), -99.9)(features)
     assert np.allclose(scaled.ravel(), [0, -1, 1, 0])
 
 

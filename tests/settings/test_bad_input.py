@@ -125,39 +125,53 @@ def counting(signal, background, observed, lower=-10.0):
     })  # fmt: skip
 
 
-def test_zero_data_with_a_negative_signal_are_not_a_measurement():
-    model = counting([10.0], [5.0], [0.0])
-    result = fits.fit(model)
-    assert not result.converged
-    assert "not converged: the minimum lies where a bin without data expects a negative number" in result.message
-    assert "channel c, bin 0: the expected rate -95.1 is negative (mostly by mu)" in result.message
-    assert "mu is at its lower bound -10" in result.message
+def feasible(model, data=None):
+    """Return -2 ln L on a fine grid of all points where no rate is negative."""
+    points = np.stack(np.meshgrid(np.linspace(-1.5, 1.5, 601), np.linspace(-3, 3, 121)), axis=-1).reshape(-1, 2)
+    physical = np.array([(model.expected(point) >= 0).all() for point in points])
+    return model.twice_nll(points[physical], data)
 
 
-def test_an_empty_bin_among_others_is_flagged_only_where_its_rate_is_negative():
+def test_zero_data_with_a_negative_signal_are_measured_at_the_edge_of_what_is_possible():
+    """Without events -2 ln L is twice the expectation, least where nothing is expected: 10 mu + 5 = 0."""
+    result = fits.fit(counting([10.0], [5.0], [0.0]))
+    assert result.converged
+    np.testing.assert_allclose(result.values, [-0.5, 0], atol=1e-9)
+    assert "edge of the physical region: beyond it channel c, bin 0, which has no data" in result.message
+    assert "(mostly by mu)" in result.message
+
+
+def test_an_empty_bin_among_others_bounds_the_fit_only_where_its_rate_would_be_negative():
     model = counting([1.0, 5.0], [0.5, 50.0], [0.0, 30.0])
     result = fits.fit(model)
-    assert not result.converged
-    assert "channel c, bin 0: the expected rate" in result.message
+    assert result.converged
+    assert model.expected(result.values)[0] == pytest.approx(0, abs=1e-9)
+    assert result.twice_nll <= feasible(model).min() + 1e-9
+    assert "channel c, bin 0, which has no data" in result.message
     fine = fits.fit(model, [0.0, 62.0])
     assert fine.converged
-    assert "negative" not in fine.message
+    assert "physical" not in fine.message
+    assert fine.twice_nll <= feasible(model, [0.0, 62.0]).min() + 1e-9
 
 
-def test_an_interval_that_ends_at_negative_rates_says_so():
+def test_an_interval_ends_where_rates_would_be_negative_or_where_the_likelihood_says():
     model = counting([1.0, 5.0], [0.5, 50.0], [0.0, 52.0])
     found = fits.interval(model)
-    assert found.low < -0.5
-    assert "it reaches negative expected events in channel c, bin 0, which has no data" in found.message
-    assert "negative" not in fits.interval(model, [1.0, 52.0]).message
+    lowest = fits.fit(model).twice_nll
+    for end in (found.low, found.high):
+        points = np.array([[end, rate] for rate in np.linspace(-3, 3, 6001)])
+        points = points[[(model.expected(point) >= -1e-12).all() for point in points]]
+        assert model.twice_nll(points).min() == pytest.approx(lowest + 1, abs=2e-3)
 
 
-def test_toys_at_negative_rates_count_as_failed():
+def test_toys_without_events_are_measured_not_failed():
     model = counting([3.0], [1.0], [4.0])
     thrown = toys.run(model, {"mu": 0.0}, 2000, 3)
     data = np.concatenate(list(toys.throw(model, {"mu": 0.0}, 2000, 3)))
-    assert (thrown.fitted == (data[:, 0] > 0)).all()  # without events the best fit is the lower bound
-    assert toys.coverage(thrown).failed >= (data[:, 0] == 0).sum() > 600
+    assert (data[:, 0] == 0).sum() > 600
+    assert thrown.fitted.all()
+    coverage = toys.coverage(thrown)
+    assert (coverage.failed, coverage.unbounded) == (0, 0)
 
 
 def test_zero_data_are_fitted_where_rates_cannot_be_negative():

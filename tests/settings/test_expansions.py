@@ -2,6 +2,7 @@
 
 import copy
 
+import ingesting
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,11 +138,11 @@ def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
     for name, size in (("data", 4000), ("z", 3000)):
         columns = {"mass": random.uniform(0, 100, size), "sign": random.choice([-1.0, 1.0], size)}
         tables[name] = pd.DataFrame(columns | {"w": random.uniform(0.1, 0.3, size)})
-        tables[name].to_parquet(tmp_path / f"{name}.parquet")
+        ingesting.of_table(tmp_path / f"{name}.arrow", tables[name])
     settings, total = check(), 0.0
     for name in (name for name in settings.samples if name.startswith("qcd")):
-        path = tmp_path / ("data.parquet" if name == "qcd_data" else "z.parquet")
-        parts = selection.process([path], processing(settings, name, "nominal"), Dask())
+        path = tmp_path / ("data.arrow" if name == "qcd_data" else "z.arrow")
+        parts = selection.process(path, processing(settings, name, "nominal"), Dask())
         total += sum(part["weight"].sum() for part in parts)
     beside = {name: table[table["sign"] > 0] for name, table in tables.items()}
     assert total == pytest.approx(1.5 * (len(beside["data"]) - 2 * beside["z"]["w"].sum()))

@@ -54,7 +54,7 @@ def test_a_column_may_be_called_weight():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("derived", {"score": "x"})], "derived.score: 'score' is the output of the training"),
+        ([("derived", {"score": "x"})], "derived.score: a column 'score' cannot be used: 'score' is the output of the training"),
         (
             [("features", ["factor_sf_up"]), ("derived", {"factor_sf_up": "x"}), ("variations", {"sf": {"kind": "weight", "up": "1.1"}})],
             "features.0: 'factor_sf_up' is what the weights of variations.sf are called",

@@ -42,6 +42,7 @@ def test_prints_and_the_time_go_to_the_log(tmp_path):
 
 def test_progress_reports_and_passes_everything_on(caplog, monkeypatch):
     monkeypatch.setattr("nuisflow.progress._SECONDS_BETWEEN_REPORTS", -1.0)
+    monkeypatch.setattr("nuisflow.progress._PATIENCE", -1.0)
     with caplog.at_level(logging.INFO):
         assert list(progress("abc", "letters", 3)) == ["a", "b", "c"]
     assert "letters: 3 of 3" in caplog.text

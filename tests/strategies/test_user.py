@@ -60,6 +60,7 @@ def test_everything_that_a_strategy_is_asked_is_answered_by_the_class_of_the_use
         "    stops_early = False\n    scales = False\n    additive = False\n    knows_alternatives = False\n    step: int = 3\n\n"
         "    @property\n    def members(self): return self.step\n"
         "    @property\n    def classes(self): return 10 * self.step\n"
+        "    @property\n    def own_binning(self): return 'binning'\n"
         "    def points(self): return 'points'\n"
         "    def ignored(self): return {'label': None, 'step': 3}\n"
         "    def changes(self): return super().changes() | {'batch_size': 7}\n"
@@ -75,6 +76,7 @@ def test_everything_that_a_strategy_is_asked_is_answered_by_the_class_of_the_use
     assert (strategy.needs_variations, strategy.stops_early, strategy.scales, strategy.additive) == (True, *[False] * 3)
     assert strategy.knows_alternatives is False
     assert (strategy.members, strategy.classes, strategy.points()) == (4, 40, "points")
+    assert strategy.own_binning == "binning"
     assert strategy.changes() == {"hidden": (5,), "batch_size": 7}
     assert strategy.draw(None, 10) == 20
     assert strategy.ignored() == {"label": None, "options": {"step": 3}}

@@ -31,7 +31,7 @@ def sections(found: Mapping[str, pd.DataFrame], settings: ReportSettings) -> dic
         return None
     scenarios = settings.configuration["scenarios"]
     ours = found["published"]
-    places = findings.decimals(ours[list(scenarios)].min().min())
+    places = findings.decimals(ours[list(scenarios)].min().min(), 4)  # the bound is within a few per cent
     parts = [("This run, median over seeds", ours[ours["seeds"] > 0]), (REFERENCES, ours[ours["seeds"] == 0])]
     if "literature" in found:
         parts += [(str(source), rows) for source, rows in found["literature"].groupby("source", sort=False)]

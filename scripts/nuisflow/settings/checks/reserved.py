@@ -43,6 +43,7 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
         columns |= dict.fromkeys(getattr(settings.dataset, section, ()), f"dataset.{section}")
     over_z = [name for name, variation in settings.variations.items() if _is_over_z(variation)]
     taken = {"entry": "is the number of the row in its sample"}
+    taken["score"] = "is the output of the training, as the observable of a region"
     taken |= dict.fromkeys(CONSTANTS, "is a constant in expressions")
     taken |= dict.fromkeys(keyword.kwlist, "is a word of the language of expressions")
     if over_z:
@@ -52,8 +53,6 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
         taken |= {f"ratio_{name}": f"is what variations.{name} makes (reweight)" for name in names}
     for name in sorted(taken.keys() & columns.keys()):
         yield f"{columns[name]}: a column {name!r} cannot be used: {name!r} {taken[name]}; rename the column"
-    if "score" in settings.derived:
-        yield "derived.score: 'score' is the output of the training, as the observable of a region; rename the column"
 
 
 def _is_over_z(variation: object) -> bool:
