@@ -12,6 +12,7 @@ ELSEWHERE = {
     "dask-core": "dask",
     "matplotlib-base": "matplotlib",
     "snakemake-minimal": "snakemake",
+    "python-xxhash": "xxhash",
 }
 
 
