@@ -31,7 +31,7 @@ class Memory:
 
     def __init__(self, number: int) -> None:
         generator = np.random.default_rng(1)
-        self.train_size, self.validation_size = number, 2
+        self.train_size, self.train_total, self.validation_size = number, number, 2
         self.events, self.few = (self._made(size, generator) for size in (number, 2))
 
     def _made(self, number: int, generator: np.random.Generator) -> "Events[np.ndarray]":
@@ -47,8 +47,8 @@ class Memory:
     def validation(self, z: Any = None) -> "Events[np.ndarray]":
         return self.few
 
-    def thinned(self, number: int, generator: np.random.Generator) -> "Memory":
-        return self
+    def epoch(self, number: int, generator: np.random.Generator) -> "Iterator[Memory]":
+        yield self
 
 
 def ours(memory: Memory, batch_size: int, device: str) -> None:

@@ -65,6 +65,9 @@ def compare(pyhf, case):
         values, twice = pyhf.infer.mle.fit(book.data(theirs), theirs, return_fitted_val=True)
     except pyhf.exceptions.FailedMinimization:
         return -math.inf, 0.0, ours.converged
+    if (np.asarray(theirs.expected_actualdata(values)) < -1e-6).any():  # which no data can have
+        assert "expected rate" not in ours.message or not ours.converged
+        return -math.inf, 0.0, ours.converged
     errors = np.where(ours.errors > 0, ours.errors, np.inf)
     above = ours.twice_nll - float(twice)
     return above, np.abs((ours.values - values) / errors).max() if ours.converged else 0.0, ours.converged

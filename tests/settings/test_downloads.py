@@ -162,7 +162,7 @@ def test_where_files_come_from_changes_no_result():
 @pytest.mark.workflow
 def test_the_workflow_fetches_what_is_missing_once_and_reports_what_it_cannot_get(server, tmp_path):
     project = copy_project(tmp_path)
-    goal = "results/flat/raw/s.parquet"
+    goal = "results/flat/ingested/main/s.arrow"
     wrong = snakemake(project, analysis("data", server, sha256="0" * 64), "--", goal)
     assert wrong.returncode != 0
     assert "ERROR in fetch_file" in wrong.stdout
@@ -172,5 +172,5 @@ def test_the_workflow_fetches_what_is_missing_once_and_reports_what_it_cannot_ge
     assert (project / "data" / "s.csv").read_bytes() == CONTENT["s.csv"]
     assert not (project / "data" / "b.csv").exists()  # nobody asked for it
     forced = snakemake(project, analysis("data", "http://127.0.0.1:1"), "--dry-run", "--forceall", "--", goal)
-    assert "Convert s" in forced.stdout
+    assert "Ingest s" in forced.stdout
     assert "Fetch" not in forced.stdout  # the file is there

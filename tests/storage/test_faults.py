@@ -229,14 +229,14 @@ def test_an_input_that_changed_while_the_clock_was_back_is_not_taken_for_known(t
     (folder / "data").mkdir()
     for name in ("s", "b"):
         (folder / "data" / f"{name}.csv").write_text("x,w\n1.0,1.0\n2.0,1.0\n")
-    targets = ["--", *(f"results/toy/raw/{name}.parquet" for name in ("s", "b"))]
+    targets = ["--", *(f"results/toy/ingested/main/{name}.arrow" for name in ("s", "b"))]
     assert jobs(snakemake(folder, *targets).stdout) == 2
-    for path in (folder / "results").rglob("*.parquet"):
+    for path in (folder / "results").rglob("*.arrow"):
         os.utime(path, (time.time() + 86_400,) * 2)
     (folder / "data" / "s.csv").write_text("x,w\n1.0,1.0\n3.0,1.0\n")
     done = snakemake(folder, *targets)
     assert jobs(done.stdout) == 1, done.stdout
-    assert "Convert s" in done.stdout
+    assert "Ingest s" in done.stdout
 
 
 def test_a_damaged_file_is_named_and_after_its_removal_all_is_as_before(copied):

@@ -374,6 +374,8 @@ def minimise_with_minuit(model: Model, data: Values | None, values: Floats, held
     polished = model.minimise(flat, np.array(minuit.values), held, tolerance=1e-10)
     if polished.status[0] == 0:
         return polished.values[0], float(polished.twice_nll[0]), True, "converged after Minuit"
-    good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300
+    # Minuit knows nothing of the physical region: what it finds beyond is no minimum of ours.
+    beyond = bool(np.any((main[0] == 0) & (model.expected(np.array(minuit.values)) < -EDGE)))
+    good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300 and not beyond
     text = f"converged with Minuit only ({reason})" if good else f"{reason}; Minuit did not converge either"
     return np.array(minuit.values), float(minuit.fval) if good else np.inf, good, text
