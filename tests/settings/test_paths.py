@@ -67,6 +67,13 @@ def test_two_samples_of_one_file_need_selections(folder):
     assert found["b"] == {"s": {"files": [str(folder / "v2.root")], "both": "(x < 0) & (x > 0)"}}
 
 
+def test_a_file_that_two_processes_name_themselves_is_meant_for_both_but_not_one_of_a_pattern(folder):
+    background = {"process": "b", "files": ["v2.root"], "weight": "2 * w"}
+    assert shared(settings(folder, "v2.root", b=background)) == {"s": {}, "b": {}}
+    with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'b' too"):
+        shared(settings(folder, "v?.root", b=background))
+
+
 def test_alternative_samples_and_published_processes_may_share_a_file(folder):
     up = {"process": "b", "files": ["b.root"], "weight": "2 * w"}
     chosen = settings(folder, "v1.root", b=up | {"weight": "w"}, other=up)

@@ -94,18 +94,28 @@ def shared(settings: Configuration, files: Mapping[str, Sequence[str]]) -> dict[
     found: dict[str, dict[str, Any]] = {sample: {} for sample in files}
     for claims in owners.values():
         for (sample, path), (other, _) in itertools.permutations(claims, 2):
-            if _count_together(settings, sample, other):
+            if _count_together(settings, sample, other, path):
                 both = _both(settings, sample, other, path)
                 found[sample].setdefault(other, {"files": [], "both": both})["files"].append(path)
     return found
 
 
-def _count_together(settings: Configuration, first: str, second: str) -> bool:
-    """Return whether two samples take part in the same templates, with the same rows of a file."""
+def _count_together(settings: Configuration, first: str, second: str, path: str) -> bool:
+    """Return whether two samples take part in the same templates, with the same rows of the file *path*.
+
+    ASSUME: who names a file for two processes means it, as events that are weighted to either; a pattern may err.
+    """
     published = bool(datasets.MODULES[settings.dataset.kind].PROCESSES)
     same = settings.samples[first].process == settings.samples[second].process
     places = [settings.alternatives.get(sample) for sample in (first, second)]
+    if not same and all(_is_named(settings, sample, path) for sample in (first, second)):
+        return False
     return places[0] == places[1] and (same or not published)
+
+
+def _is_named(settings: Configuration, sample: str, path: str) -> bool:
+    """Return whether *sample* names the file *path* itself, not by a pattern."""
+    return any(Path(path) == Path(folder(settings)) / name for name in settings.samples[sample].files)
 
 
 def _both(settings: Configuration, first: str, second: str, path: str) -> str:
