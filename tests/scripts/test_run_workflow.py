@@ -74,8 +74,9 @@ def test_a_run_that_is_stopped_ends_with_one_line_and_status_130(configuration, 
 
 def planned(*arguments, **environment):
     """Return the configurations over which `make dry-run` would go, without running or installing anything."""
-    command = ["make", "--dry-run", "--old-file", ".venv/.ready-cpu", "dry-run", *arguments]
-    clean = {name: value for name, value in os.environ.items() if name not in ("CONFIG", "MAKEFLAGS")}
+    command = ["make", "--no-print-directory", "--dry-run", "--old-file", ".venv/.ready-cpu", "dry-run", *arguments]
+    of_make = ("CONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # set where make itself runs the tests
+    clean = {name: value for name, value in os.environ.items() if name not in of_make}
     done = subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[0].removeprefix("for config in ").removesuffix("; do \\").split()
 
