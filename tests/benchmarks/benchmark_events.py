@@ -42,7 +42,7 @@ from ingest_events import ingest_events
 from nuisflow.datasets import kinematics
 from nuisflow.settings import configuration, sections
 from nuisflow.slices import events
-from nuisflow.storage import event_files
+from nuisflow.storage import event_files, user_files
 from process_events import process_events
 from simulate_events import simulate_events
 
@@ -105,8 +105,14 @@ def theirs(python: str, peer: str, job: dict[str, Any], folder: Path) -> dict[st
 
 
 def read(paths: Sequence[Path], columns: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the columns of files that follow each other."""
-    parts = [event_files.read_rows(path, columns, 0, event_files.count_rows(path)) for path in paths]
+    """Return the columns of files that follow each other: Parquet, or of ROOT."""
+    known = dict.fromkeys(columns, np.dtype("float64"))
+    parts = [
+        next(user_files.pieces(path, known, 1 << 30, event_files.TREE, {}))
+        if path.suffix == ".root"
+        else event_files.read_rows(path, columns, 0, event_files.count_rows(path))
+        for path in paths
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in columns}
 
 

@@ -94,6 +94,22 @@ def test_a_derived_quantity_wanted_alone_is_the_same_as_among_all(name: str) -> 
     assert not set(kinematics.derived(columns, {"PRI_met"}))
 
 
+@pytest.mark.parametrize("name", [*kinematics.PRIMARY, *kinematics.DERIVED])
+def test_what_is_needed_for_a_column_makes_it_bit_for_bit(name: str) -> None:
+    columns = random_events(dtype=np.float32)
+    strengths = np.random.default_rng(2).normal(size=400)
+    changes = {shift: (strengths, size) for shift, size in SIZES.items()}
+    expected = kinematics.reconstruct(kinematics.shift(columns, changes))[name]
+    few = {key: columns[key] for key in kinematics.needed({name})}
+    found = kinematics.reconstruct(kinematics.shift(few, changes), {name})[name]
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+
+
+def test_the_visible_mass_needs_no_jets_and_no_missing_momentum() -> None:
+    assert kinematics.needed({"PRI_had_pt", "DER_mass_vis"}) == {*kinematics.TAU, *kinematics.LEPTON}
+
+
 def test_derived_quantities_equal_four_vectors_by_hand() -> None:
     columns = random_events()
     derived = kinematics.derived(columns)

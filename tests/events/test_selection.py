@@ -2,14 +2,18 @@ import ingesting
 import numpy as np
 import pandas as pd
 import pytest
+from analyses import shipped
 
+from nuisflow.datasets import ditau
 from nuisflow.events import selection
 from nuisflow.events.selection import EventError
+from nuisflow.settings import configuration
 from nuisflow.settings.configuration import Dask, FlatDataset, Sample
 from nuisflow.settings.expressions import ExpressionError
 from nuisflow.settings.systematics import Shift, Weight
+from nuisflow.slices import events as slices
 from nuisflow.slices.events import EventSelection, Processing, RegionSelection
-from nuisflow.storage import event_files
+from nuisflow.storage import event_files, ingested
 
 GENERATOR = np.random.default_rng(3)
 PT = GENERATOR.exponential(30, 5000).astype(np.float32)
@@ -100,6 +104,30 @@ def test_a_random_z_per_event_is_the_same_as_each_event_at_its_z(raw):
         fixed = selection.select(columns, SELECTION, SAMPLE, {"s": SCALE}, {"s": value})
         assert np.array_equal(mixed["entry"][z[mixed["row"]] == value], fixed["entry"][z[fixed["row"]] == value])
         assert np.array_equal(mixed["pt2"][z[mixed["row"]] == value], fixed["pt2"][z[fixed["row"]] == value])
+
+
+def test_features_are_those_of_all_events_shifted_and_reconstructed_at_once():
+    settings = configuration.Configuration.model_validate(shipped("config"))
+    chosen, sample = slices.selection(settings), slices.bare(settings.samples["ttbar"])
+    columns = ditau.simulate("ttbar", 3000, np.random.default_rng(4)) | {"weight": np.ones(3000)}
+    shifts = {name: shift for name, shift in settings.variations.items() if shift.kind == "shift"}
+    z = {name: np.random.default_rng(5).normal(size=3000) for name in shifts}
+    found = selection.select(columns | {"entry": np.arange(3000)}, chosen, sample, shifts, z)
+    expected = ditau.reconstruct(ditau.shift(columns, {name: (z[name], shifts[name].size) for name in shifts}))
+    kept = (expected["PRI_had_pt"] > 26) & (expected["PRI_lep_pt"] > 20) & (expected["DER_mass_vis"] > 75)
+    assert 100 < kept.sum() < 2900
+    assert np.array_equal(found["row"], np.flatnonzero(kept))
+    assert all(np.array_equal(found[name], expected[name][kept]) for name in settings.features)
+
+
+def test_chunks_are_whole_batches_where_they_may_be_that_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingested, "ROWS", 64)
+    path = ingesting.of_columns(tmp_path / "a.arrow", {"pt": PT[:500]})
+    for size, edges in {50: 50, 64: 64, 100: 64, 200: 192}.items():
+        cut = selection.chunks(path, size)
+        assert [(chunk.start, chunk.stop) for chunk in cut] == [
+            (start, min(start + edges, 500)) for start in range(0, 500, edges)
+        ]
 
 
 def test_weight_variations_give_factors_in_nominal(raw):
@@ -235,7 +263,7 @@ def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tm
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
-        ({"derived": {"inv": "n // (n - 3)"}}, r"derived\.inv"),
+        ({"derived": {"inv": "n // (n - 3)"}, "features": ("inv",)}, r"derived\.inv"),
         ({"selection": "n ** 40 > 3"}, "selection"),
         ({"regions": {"sr": RegionSelection(selection="~n", observable="x")}}, r"regions\.sr\.selection"),
         ({"regions": {"sr": RegionSelection(selection=None, observable="n % 0")}}, r"regions\.sr\.observable"),

@@ -6,6 +6,7 @@ import sys
 import hist
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from nuisflow.storage import event_files, files, sources
@@ -160,10 +161,14 @@ def test_a_writer_removes_what_killed_ones_left_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "fit.json"])
 
 
-def test_pieces_of_a_parquet_file_are_those_of_the_whole_whatever_its_row_groups(tmp_path):
+@pytest.mark.parametrize(("least", "groups"), [(0, [7, 0, 13, 1, 29, 0]), (9, [20, 30, 0]), (50_000, [50])])
+def test_pieces_of_a_parquet_file_are_those_of_the_whole_whatever_its_row_groups(tmp_path, monkeypatch, least, groups):
+    monkeypatch.setattr(event_files, "GROUP", least)
     path = tmp_path / "events.parquet"
-    parts = np.split(np.arange(50, dtype=np.float32), [7, 7, 20, 21, 50])  # two row groups have no rows
+    parts = np.split(np.arange(50, dtype=np.float32), [7, 7, 20, 21, 50])  # two of them have no rows
     event_files.write_event_parts(path, iter([{"x": part} for part in parts]), {})
+    written = pq.ParquetFile(path).metadata
+    assert [written.row_group(group).num_rows for group in range(written.num_row_groups)] == groups
     for start in range(0, 51, 3):
         for stop in range(start, 54, 4):
             piece = event_files.read_rows(path, ["x"], start, stop)["x"]

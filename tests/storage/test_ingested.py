@@ -109,6 +109,13 @@ def test_what_was_read_can_be_changed_and_changes_nothing(tmp_path):
     assert table.read(["pt"], 0, 64)["pt"].tolist() == columns()["pt"][:64].tolist()
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 64), (64, 128), (960, SIZE), (64, 100), (70, 128), (0, 128)])
+def test_what_need_not_be_writable_is_the_same(tmp_path, start, stop):
+    table = written(tmp_path / "s.arrow")
+    found = table.read(list(table.columns), start, stop, writable=False)
+    assert_same(found, {name: values[start:stop] for name, values in columns().items()})
+
+
 def test_a_byte_that_changed_is_noticed_wherever_it_is(tmp_path):
     path, size = tmp_path / "s.arrow", 150
     ingested.write(path, [columns(size)])

@@ -20,6 +20,7 @@ UNDEFINED = kinematics.UNDEFINED
 LIMITS = kinematics.LIMITS
 shift = kinematics.shift
 reconstruct = kinematics.reconstruct
+needed = kinematics.needed
 
 TEXT: dict[str, Sequence[str]] = {"detailed_labels": PROCESSES}
 RAW = (*kinematics.PRIMARY, "weights", *TEXT)

@@ -16,3 +16,8 @@ UNDEFINED = None
 def reconstruct(columns: Columns, wanted: Collection[str] | None = None) -> Columns:  # noqa: ARG001
     """Return *columns*: the configuration's ``derived`` section says what to compute."""
     return columns
+
+
+def needed(wanted: Collection[str]) -> set[str]:
+    """Return *wanted*: nothing is computed of other columns here."""
+    return set(wanted)

@@ -65,6 +65,11 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]]) -> Colu
     return {NAMES.get(name, name): values for name, values in shifted.items()}
 
 
+def needed(wanted: Collection[str]) -> set[str]:
+    """Return the raw columns that `shift` and `reconstruct` need for right values of the columns *wanted*."""
+    return {NAMES[name] for name in kinematics.needed({ours for ours, name in NAMES.items() if name in wanted})}
+
+
 def reconstruct(columns: Columns, wanted: Collection[str] | None = None) -> Columns:
     """Return *columns* with the derived quantities computed anew, but for those of FIXED and what is not *wanted*.
 

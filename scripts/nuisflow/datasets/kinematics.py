@@ -24,6 +24,9 @@ PRIMARY = (
     *(f"{jet}_{field}" for jet in JETS for field in ("pt", "eta", "phi")),
     "PRI_jet_all_pt",
 )
+TAU, LEPTON = PRIMARY[:3], PRIMARY[3:6]
+MISSING = ("PRI_met", "PRI_met_phi")
+JET_COLUMNS = PRIMARY[8:]
 SOFT_TERM = ("soft_x", "soft_y")  # unit normal numbers: the direction in which the soft term of an event moves
 DERIVED = (
     *("DER_mass_transverse_met_lep", "DER_mass_vis", "DER_pt_h", "DER_deltaeta_jet_jet", "DER_mass_jet_jet"),
@@ -94,7 +97,7 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]]) -> Colu
     taken off the missing momentum. soft_met sets the noise of the soft term, see `soft_noise`. Every change is computed
     from the original columns, so that neither the order of *changes* nor their number matters. *z* is a number or one
     number per event, in units of the prior standard deviation. Events at z = 0 come back bit for bit. Derived columns
-    are not touched: call `reconstruct` afterwards.
+    are not touched: call `reconstruct` afterwards. *columns* may lack what is not `needed`.
     """
     unknown = sorted(set(changes) - set(SHIFTS))
     if unknown:
@@ -104,9 +107,9 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]]) -> Colu
     for name in (name for name in SHIFTS if name in changes):  # fixed order: sums of floats depend on it
         z, size = changes[name]
         if np.any(z):
-            gained.append(
-                _soft_term(columns, z, size) if name == "soft_met" else _scale(shifted, columns, name, z, size)
-            )
+            added = {} if name == "soft_met" else _scale(shifted, columns, name, z, size)
+            if "PRI_met" in columns:
+                gained.append(_soft_term(columns, z, size) if name == "soft_met" else _recoil(columns, added))
     if gained:
         x = np.sum([x for x, _ in gained], axis=0)
         y = np.sum([y for _, y in gained], axis=0)
@@ -135,22 +138,29 @@ def add_soft_term(columns: Columns, generator: np.random.Generator, noise: float
     return {**columns, "PRI_met": met, "PRI_met_phi": phi, **soft}
 
 
-def _scale(shifted: Columns, columns: Columns, name: str, z: Values, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the objects of one calibration in *shifted*; return what this adds to the missing momentum."""
+def _scale(shifted: Columns, columns: Columns, name: str, z: Values, size: float) -> Columns:
+    """Scale the objects of one calibration in *shifted*; return what this adds to the momentum of each."""
     if np.any(1 + size * np.asarray(z) <= 0):
         raise ValueError(f"{name}: 1 + size*z must be positive, here size = {size} and the lowest z = {np.min(z)}")
-    x: np.ndarray = np.zeros_like(columns["PRI_met"])
-    y = x.copy()
-    for label in SCALED_OBJECTS[name]:
+    added: Columns = {}
+    for label in (label for label in SCALED_OBJECTS[name] if f"{label}_pt" in columns):
         pt = columns[f"{label}_pt"]
-        added = np.where(pt > 0, pt * np.asarray(size * np.asarray(z), pt.dtype), pt.dtype.type(0))
-        shifted[f"{label}_pt"] = pt + added
-        along_x, along_y = components(added, columns[f"{label}_phi"])
-        x, y = x - along_x, y - along_y
-    if name == "jes":
+        added[label] = np.where(pt > 0, pt * np.asarray(size * np.asarray(z), pt.dtype), pt.dtype.type(0))
+        shifted[f"{label}_pt"] = pt + added[label]
+    if name == "jes" and added:
         # Jets beyond the second are known by the sum of their momenta only: they cannot enter the missing momentum.
         total = columns["PRI_jet_all_pt"]
         shifted["PRI_jet_all_pt"] = total * np.asarray(1 + size * np.asarray(z), total.dtype)
+    return added
+
+
+def _recoil(columns: Columns, added: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the momenta *added* to objects add to the missing momentum."""
+    x: np.ndarray = np.zeros_like(columns["PRI_met"])
+    y = x.copy()
+    for label, momentum in added.items():
+        along_x, along_y = components(momentum, columns[f"{label}_phi"])
+        x, y = x - along_x, y - along_y
     return x, y
 
 
@@ -183,15 +193,24 @@ SHIFTS: dict[str, Callable[[Columns, Values, float], Columns]] = {
 def reconstruct(columns: Columns, wanted: Collection[str] | None = None, decimals: int | None = None) -> Columns:
     """Return *columns* with the jets that fell to the threshold removed and all derived quantities computed.
 
-    Those that are not *wanted* (None: all are) may be missing. *decimals* rounds the primary columns first, as the
-    published events are (3); by default nothing is rounded, so that derived quantities are continuous in the size of a
-    shift.
+    Those that are not *wanted* (None: all are) may be missing, and so may columns that are not `needed` for them.
+    *decimals* rounds the primary columns first, as the published events are (3); by default nothing is rounded, so that
+    derived quantities are continuous in the size of a shift.
     """
     kept = dict(columns)
     if decimals is not None:
         kept.update({name: np.round(columns[name], decimals) for name in PRIMARY})
-    _drop_jets(kept)
+    if "PRI_n_jets" in kept:
+        _drop_jets(kept)
     return {**kept, **derived(kept, wanted)}
+
+
+def needed(wanted: Collection[str]) -> set[str]:
+    """Return the raw columns that `shift` and `reconstruct` need for right values of the columns *wanted*."""
+    used = set(wanted).union(*(_USED[part] for names, part in _PARTS.items() if not set(names).isdisjoint(wanted)))
+    if not used.isdisjoint(MISSING):  # which balances all objects
+        return {*PRIMARY, *SOFT_TERM}
+    return set[str]().union(*(group for group in (TAU, LEPTON, JET_COLUMNS) if not used.isdisjoint(group)))
 
 
 def _drop_jets(columns: Columns) -> None:
@@ -228,12 +247,21 @@ def derived(columns: Columns, wanted: Collection[str] | None = None, undefined: 
     return {name: result[name] for name in DERIVED if name in result}
 
 
+def _of_mass(columns: Columns, _: float) -> tuple[np.ndarray, ...]:
+    """Return the visible mass of lepton and tau."""
+    apart_eta, apart_phi = _apart(columns)
+    return (pair_mass(columns["PRI_lep_pt"] * columns["PRI_had_pt"], apart_phi, apart_eta),)
+
+
 def _of_visible(columns: Columns, _: float) -> tuple[np.ndarray, ...]:
-    """Return the visible mass, the distance and the ratio of momenta of lepton and tau."""
-    had_pt, lep_pt = columns["PRI_had_pt"], columns["PRI_lep_pt"]
-    apart_eta = columns["PRI_had_eta"] - columns["PRI_lep_eta"]
+    """Return the distance and the ratio of momenta of lepton and tau."""
+    return np.hypot(*_apart(columns)), columns["PRI_lep_pt"] / columns["PRI_had_pt"]
+
+
+def _apart(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances of lepton and tau in pseudorapidity and azimuth."""
     apart_phi = wrapped(columns["PRI_had_phi"] - columns["PRI_lep_phi"])
-    return pair_mass(lep_pt * had_pt, apart_phi, apart_eta), np.hypot(apart_eta, apart_phi), lep_pt / had_pt
+    return columns["PRI_had_eta"] - columns["PRI_lep_eta"], apart_phi
 
 
 def _of_missing(columns: Columns, undefined: float) -> tuple[np.ndarray, ...]:
@@ -290,8 +318,17 @@ def _of_jet_pair(columns: Columns, undefined: float) -> tuple[np.ndarray, ...]:
 
 
 _PARTS: dict[tuple[str, ...], Callable[[Columns, float], tuple[np.ndarray, ...]]] = {
-    ("DER_mass_vis", "DER_deltar_had_lep", "DER_pt_ratio_lep_had"): _of_visible,
+    ("DER_mass_vis",): _of_mass,
+    ("DER_deltar_had_lep", "DER_pt_ratio_lep_had"): _of_visible,
     ("DER_mass_transverse_met_lep", "DER_met_phi_centrality"): _of_missing,
     ("DER_pt_h", "DER_pt_tot", "DER_sum_pt"): _of_sums,
     ("DER_mass_jet_jet", "DER_deltaeta_jet_jet", "DER_prodeta_jet_jet", "DER_lep_eta_centrality"): _of_jet_pair,
 }
+_USED: dict[Callable[[Columns, float], tuple[np.ndarray, ...]], tuple[str, ...]] = {
+    _of_mass: (*TAU, *LEPTON),
+    _of_visible: (*TAU, *LEPTON),
+    _of_missing: (*TAU, *LEPTON, *MISSING),
+    _of_sums: (*TAU, *LEPTON, *MISSING, *JET_COLUMNS),
+    _of_jet_pair: (*LEPTON, *JET_COLUMNS),
+}
+"""What the functions of `_PARTS` use."""

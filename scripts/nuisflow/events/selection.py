@@ -2,19 +2,20 @@
 
 import functools
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nuisflow import datasets
 from nuisflow.events import parallel, parts, variations
 from nuisflow.events.parts import EVERYTHING
+from nuisflow.events.variations import Strength
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
-from nuisflow.slices.events import FURTHER, EventSelection, Processing
+from nuisflow.slices.events import FURTHER, EventSelection, Processing, expressions_of
 from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
@@ -35,7 +36,11 @@ class Chunk(NamedTuple):
 
 
 def chunks(path: Path, size: int, part: tuple[float, float] = EVERYTHING) -> list[Chunk]:
-    """Cut the rows of a sample, of which a random *part* is used, into pieces of at most *size* rows."""
+    """Cut the rows of a sample, of which a random *part* is used, into pieces of at most *size* rows.
+
+    Where *size* allows for it they are whole batches of the file, so that none is read twice.
+    """
+    size = max(size - size % ingested.ROWS, min(size, ingested.ROWS))
     rows = ingested.open(path).rows
     if not parts.inside(0, min(rows, size), part).any():
         few = f" in the part {part[0]:g} to {part[1]:g} of {rows} (toys.bootstrap.share)" if rows else ""
@@ -65,7 +70,7 @@ def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
     columns: Columns = {}
     for path in _parts(chunk.path, datasets.raw_columns(selection.dataset)):
         table = ingested.open(path)
-        columns |= table.read(columns_of(table, selection), chunk.start, chunk.stop)
+        columns |= table.read(columns_of(table, selection), chunk.start, chunk.stop, writable=False)
     columns = grouped(columns, selection)
     columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
@@ -98,26 +103,64 @@ def select(
     ``weight`` (float64, weight variations included), ``observable`` (float32; NaN where it is the score) and the
     features (float32), each of shape (selected events,).
     """
-    shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
-    shifted = variations.shifted(columns, selection.dataset, shifts, z)
-    whole = getattr(datasets.of(selection.dataset), "whole", False)
-    decisive = derived(shifted, selection, None if whole else _deciding(selection))
-    region = _regions(decisive, selection)
-    row = np.flatnonzero(region != OUTSIDE)
-    kept = _rows(decisive, row) if whole else derived(_rows(shifted, row), selection)
+    row, region, kept = _kept(columns, selection, sample, varied, z)
     weight = weights(kept, selection, sample)
     for name, variation in varied.items():
         if isinstance(variation, Weight) and np.any(z.get(name, 0.0)):
-            strength = np.broadcast_to(np.asarray(z[name], dtype=float), region.shape)[row]
+            strength = np.broadcast_to(np.asarray(_at(z, row)[name], dtype=float), row.shape)
             weight = weight * variations.factor(variation, kept, strength, name)
     return {
         "entry": kept["entry"],
         "row": row,
-        "region": region[row],
+        "region": region,
         "weight": weight,
-        "observable": _observables(kept, region[row], selection),
+        "observable": _observables(kept, region, selection),
         **{name: np.asarray(kept[name], dtype=np.float32) for name in selection.features},
     }
+
+
+def _kept(
+    columns: Columns,
+    selection: EventSelection,
+    sample: Sample,
+    varied: Mapping[str, Shift | Weight],
+    z: Mapping[str, Strength],
+) -> tuple[np.ndarray, np.ndarray, Columns]:
+    """Return the rows of the selected events, their regions, and all columns at *z* that describe them.
+
+    Where the data set knows how, only what decides is made for every event: all else costs far more.
+    """
+    shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
+    offered, deciding = datasets.of(selection.dataset), _deciding(selection)
+    whole, stepwise = getattr(offered, "whole", False), hasattr(offered, "needed")
+    few = _only(columns, _needed(offered, deciding, shifts.values())) if stepwise else columns
+    moved = variations.shifted(few, selection.dataset, shifts, z)
+    decisive = derived(moved, selection, None if whole else deciding)
+    region = _regions(decisive, selection)
+    row = np.flatnonzero(region != OUTSIDE)
+    if whole:
+        return row, region[row], _rows(decisive, row)
+    if stepwise:  # every row is shifted alone: what few columns decided holds for all of them
+        moved = variations.shifted(_rows(columns, row), selection.dataset, shifts, _at(z, row))
+    else:
+        moved = _rows(moved, row)
+    return row, region[row], derived(moved, selection, _describing(selection, sample, varied.values()))
+
+
+def _needed(offered: Any, deciding: Collection[str], shifts: Iterable[Shift]) -> set[str]:
+    """Return the raw columns of which those that decide are made, at any z."""
+    changes = [shift.columns for shift in shifts if shift.columns is not None]
+    used = [*changes, *(expressions.names(text) for change in changes for text in change.values())]
+    return {"entry", *deciding, *offered.needed(deciding)}.union(*used)
+
+
+def _at(z: Mapping[str, Strength], rows: np.ndarray) -> dict[str, Strength]:
+    """Return *z* of the *rows*."""
+    return {name: value[rows] if np.ndim(value) else value for name, value in z.items()}  # type: ignore[index]
+
+
+def _only(columns: Columns, names: Collection[str]) -> Columns:
+    return {name: values for name, values in columns.items() if name in names}
 
 
 def _rows(columns: Columns, rows: np.ndarray) -> Columns:
@@ -212,10 +255,21 @@ def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
 def _deciding(selection: EventSelection) -> set[str]:
     """Return the names of all columns that decide which events are selected: few, beside those of the features."""
     texts = [selection.selection, *(chosen.selection for chosen in selection.regions.values())]
-    wanted = set[str]().union(*(expressions.names(text) for text in texts if text is not None))
+    return _through_derived(selection, set[str]().union(*(expressions.names(text) for text in texts if text)))
+
+
+def _describing(selection: EventSelection, sample: Sample, varied: Iterable[Any]) -> set[str]:
+    """Return the names of all columns of which features, observables and weights of selected events are made."""
+    observables = [chosen.observable for chosen in selection.regions.values()]
+    texts = [text for text in (*expressions_of(sample, varied), *observables) if text]
+    return _through_derived(selection, {*selection.features, "weight"}.union(*map(expressions.names, texts)))
+
+
+def _through_derived(selection: EventSelection, wanted: set[str]) -> set[str]:
+    """Return the *wanted* columns and all that these are derived of in the configuration."""
     for name, expression in reversed(selection.derived.items()):
         if name in wanted:
-            wanted |= expressions.names(expression)
+            wanted = wanted | expressions.names(expression)
     return wanted
 
 

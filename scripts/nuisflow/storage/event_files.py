@@ -16,6 +16,8 @@ Columns = dict[str, np.ndarray]
 TREE = "events"
 BASKET = 50_000
 """Events per basket of the ROOT files we write: small enough that a chunk reads whole baskets only."""
+GROUP = 50_000
+"""Events per row group of the Parquet files we write, at least."""
 
 
 def write_root(path: Path | str, columns: Columns) -> None:
@@ -62,7 +64,7 @@ def _kept_footer(path: Path, _status: tuple[int, ...]) -> tuple[Any, np.ndarray]
 
 
 def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Mapping[str, Sequence[str]]) -> int:
-    """Write *parts*, one row group each, to a Parquet file and return the number of rows.
+    """Write *parts* to a Parquet file and return the number of rows; a row group has at least `GROUP`, but the last.
 
     Columns named in *categories* hold indices into the given names and are stored as dictionary-encoded strings.
     """
@@ -72,11 +74,13 @@ def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Ma
     rows = 0
     with replacing(path) as temporary, contextlib.ExitStack() as stack:
         writer: Any = None
-        for columns in parts:
+        for columns in _groups(parts):
             table = pa.table({name: _arrow(values, categories.get(name)) for name, values in columns.items()})
             if writer is None:
                 texts: Any = list(categories) or False  # numbers hardly repeat: dictionaries cost time and space
-                options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
+                # Nobody looks for events by bounds of their columns, which "statistics" would be.
+                options = {"compression": "lz4", "write_statistics": False, "write_page_checksum": True}
+                options["use_dictionary"] = texts
                 writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, **options))
             writer.write_table(table)
             rows += table.num_rows
@@ -84,6 +88,22 @@ def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Ma
             raise FileError(f"{path}: nothing to write")
         stack.close()
     return rows
+
+
+def _groups(parts: Iterator[Columns]) -> Iterator[Columns]:
+    """Yield *parts*, small ones joined to at least `GROUP` rows: each costs time and space of its own."""
+    waiting: list[Columns] = []
+    for columns in parts:
+        waiting.append(columns)
+        if sum(len(next(iter(part.values()))) for part in waiting) >= GROUP:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _arrow(values: np.ndarray, names: Sequence[str] | None) -> Any:

@@ -62,8 +62,13 @@ class Table:
             self.rows: int = (batches - 1) * ROWS + source.get_batch(batches - 1).num_rows if batches else 0
         self._compared = {name: bytearray(batches) for name in self.columns}
 
-    def read(self, columns: Sequence[str], start: int = 0, stop: int | None = None) -> Columns:
-        """Return rows *start* to *stop* (default: all) of *columns*."""
+    def read(
+        self, columns: Sequence[str], start: int = 0, stop: int | None = None, *, writable: bool = True
+    ) -> Columns:
+        """Return rows *start* to *stop* (default: all) of *columns*.
+
+        Arrays that need not be *writable* are the bytes as they were read, not a copy, where rows are a whole batch.
+        """
         stop = self.rows if stop is None else stop
         if not 0 <= start <= stop <= self.rows:
             raise IndexError(f"{self.path}: rows {start} to {stop} of {self.rows}")
@@ -73,6 +78,8 @@ class Table:
             for low, high in itertools.pairwise(edges)
             if low < high
         ]
+        if not writable and len(cuts) == 1 and cuts[0][1] == slice(0, min(ROWS, self.rows - start)):
+            return self._whole(columns, cuts[0][0])
         return self._gathered(columns, cuts, stop - start)
 
     def take(self, columns: Sequence[str], rows: np.ndarray) -> Columns:
@@ -88,8 +95,7 @@ class Table:
         """Return parts of batches one after the other, *size* rows; arrays of numbers are filled as they are read."""
         if not columns:
             return {}
-        if missing := [name for name in columns if name not in self.columns]:
-            raise FileError(f"{self.path}: no column {missing[0]!r}; it has {', '.join(self.columns)}; {_REMEDY}")
+        self._check(columns)
         numbers = {name: np.empty(size, kind) for name in columns if (kind := self.columns[name]) != LISTS}
         lists: dict[str, list[Any]] = {name: [] for name in columns if name not in numbers}
         place = dict.fromkeys(columns, 0)
@@ -103,6 +109,21 @@ class Table:
                     numbers[name][place[name] : place[name] + len(values)] = values
                     place[name] += len(values)
         return {name: numbers[name] if name in numbers else self._joined(name, lists[name]) for name in columns}
+
+    def _whole(self, columns: Sequence[str], batch: int) -> Columns:
+        """Return all rows of a batch; nothing but lists is copied."""
+        self._check(columns)
+        with self._reading(columns) as source:
+            arrays = self._batch(source, batch)
+        return {
+            name: self._joined(name, [_lists(arrays[name])]) if self.columns[name] == LISTS else _numbers(arrays[name])
+            for name in columns
+        }
+
+    def _check(self, columns: Sequence[str]) -> None:
+        """Raise an error that names the first of *columns* that is not there."""
+        if missing := [name for name in columns if name not in self.columns]:
+            raise FileError(f"{self.path}: no column {missing[0]!r}; it has {', '.join(self.columns)}; {_REMEDY}")
 
     def _joined(self, name: str, parts: list[Any]) -> Any:
         """Return the parts of a column of lists as one, in memory of its own."""

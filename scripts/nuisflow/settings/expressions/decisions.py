@@ -83,8 +83,11 @@ def _undefined(node: ast.expr, found: Evaluation) -> Undecided:
     """Return where the values of *node* are NaN."""
     if found.kinds[node] in (kinds.BOOL, kinds.WHOLE) or kinds.is_constant(found.kinds[node]):
         return None
-    undefined = np.isnan(found.array(node))
-    return undefined if undefined.any() else None
+    values = np.asarray(found.array(node))
+    if not values.size or not np.isnan(values.min()):  # the least of numbers is undefined if one is
+        return None
+    undefined: np.ndarray = np.isnan(values)
+    return undefined
 
 
 def _joined(op: ast.operator, sides: list[tuple[ast.expr, Undecided]], found: Evaluation) -> Undecided:
