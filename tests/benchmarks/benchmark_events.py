@@ -3,8 +3,8 @@
 The job: events of the built-in simulation (Z to tau tau, the default selection and features) at nominal and at eight
 shifts (tau, jet and lepton energy scales and soft missing momentum, up and down), each with what it changes in the
 missing momentum and in everything derived. Read from one ROOT file, the selected events written with all features, the
-weight and the entry number. Ours is `process_events` as the workflow runs it: nine jobs, each of which reads the file
-and writes one Parquet file. The peers (`peer_events.py`) read it once and make the nine in one pass.
+weight and the entry number. Ours is what the workflow runs: `ingest_events` once and `process_events` in nine jobs, each
+of which reads the ingested events and writes one Parquet file. The peers (`peer_events.py`) read it once and make the nine in one pass.
 
 Single thread, CPU seconds, medians of alternating runs; interpreter start, imports and a small first job, in which
 peers compile, are not counted. A peer counts if it keeps the same events and has the same features up to `AGREEMENT`

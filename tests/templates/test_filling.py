@@ -75,7 +75,7 @@ def all_events() -> dict[tuple[str, str], dict[str, np.ndarray]]:
 
 
 def write(folder: Path, events=None, step: int = 10_000) -> tuple[list[Path], Path]:
-    """Write events and scores as the earlier rules do, in row groups of *step* rows."""
+    """Write events and scores as the earlier rules do, in parts of *step* rows."""
     events = all_events() if events is None else events
     paths, scored = [], []
     for (variation, sample), columns in events.items():

@@ -18,9 +18,7 @@ DERIVED = kinematics.DERIVED
 SHIFTS = kinematics.SHIFTS
 LIMITS = kinematics.LIMITS
 UNDEFINED = kinematics.UNDEFINED
-shift = kinematics.shift
-reconstruct = kinematics.reconstruct
-needed = kinematics.needed
+shift, reconstruct, needed = kinematics.shift, kinematics.reconstruct, kinematics.needed
 
 BLOCK = 1 << 15  # candidates generated at once: the arrays of a block stay in the processor's cache
 FLOAT: type[np.float32] = np.float32

@@ -16,7 +16,7 @@ Columns = dict[str, np.ndarray]
 TREE = "events"
 BASKET = 50_000
 """Events per basket of the ROOT files we write: small enough that a chunk reads whole baskets only."""
-GROUP = 50_000
+GROUP = 20_000
 """Events per row group of the Parquet files we write, at least."""
 
 
