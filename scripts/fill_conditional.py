@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from nuisflow.learning import classifier as training
-from nuisflow.learning.classifier import Classifier
+from nuisflow.learning import classifier
 from nuisflow.progress import progress
 from nuisflow.slices.conditional import Rescoring
 from nuisflow.slices.training import Scoring
@@ -27,11 +26,11 @@ def fill_conditional(
 ) -> None:
     """Fill *events* in the bins of *templates*, scored at every z, into *output*, and *patterns* for toys."""
     torch.set_num_threads(1)  # jobs run side by side
-    chosen, where = Rescoring.model_validate(settings), training.device(device)
-    classifier = Classifier.load(model).to(where)
-    classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+    chosen, where = Rescoring.model_validate(settings), classifier.device(device)
+    trained = classifier.Classifier.load(model).to(where)
+    trained.check(Scoring(features=chosen.features, folds=chosen.folds))
     edges = conditional.edges(files.read_histograms(templates))
-    score = conditional.scorer(classifier, chosen.grid, where)
+    score = conditional.scorer(trained, chosen.grid, where)
     paths = conditional.needed(events, chosen)
     moving = (
         part for path in progress(paths, "files scored", len(paths))

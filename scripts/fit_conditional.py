@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from nuisflow.inference import truths
 from nuisflow.inference.conditional import hypotheses, measurements, toys
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.slices.inference import FitSettings, ToySettings, WorkspaceSettings
@@ -35,9 +34,9 @@ def fit_conditional(
     }
     results = {kind: shown.merged_yields(result, nominal, chosen.parts) for kind, result in results.items()}
     rows = [row for kind, one in data.items() for row in measurements.impact_rows(model, one, kind)]
-    files.write_table(outputs["impacts"], pd.DataFrame(rows))
+    files.write_rows(outputs["impacts"], rows)
     rows = [row for kind, one in data.items() for row in measurements.scan_rows(model, one, kind)]
-    files.write_table(outputs["scan"], pd.DataFrame(rows))
+    files.write_rows(outputs["scan"], rows)
     thrown = toys.throw(
         model,
         expected,
@@ -45,7 +44,7 @@ def fit_conditional(
         ToySettings.model_validate(settings["toys"]),
         settings["thrown"],
     )
-    files.write_table(outputs["toys"], thrown.experiments)
+    truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
     files.write_json(outputs["workspaces"], {"grid": grid.points, "workspaces": spaces})
     found = {"asimov": results["asimov"], "observed": results.get("observed")}

@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from nuisflow.likelihood import measurements
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import FitSettings
@@ -27,8 +25,8 @@ def fit_workspace(
     results = {kind: measurements.measure(model, kind, chosen.groups, edges, **options) for kind in kinds}
     results = {kind: shown.merged_yields(result, histograms, chosen.parts) for kind, result in results.items()}
     simulation = scarcity.rows(histograms, chosen.backgrounds)
-    files.write_table(impacts, pd.DataFrame([row for kind in kinds for row in measurements.impact_rows(model, kind)]))
-    files.write_table(scan, pd.DataFrame([row for kind in kinds for row in measurements.scan_rows(model, kind)]))
+    files.write_rows(impacts, [row for kind in kinds for row in measurements.impact_rows(model, kind)])
+    files.write_rows(scan, [row for kind in kinds for row in measurements.scan_rows(model, kind)])
     found = {"asimov": results["asimov"], "observed": results.get("observed"), "simulation": simulation}
     files.write_json(fit, found)
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from nuisflow.events import parallel
-from nuisflow.learning import classifier as training
-from nuisflow.learning.classifier import Classifier
+from nuisflow.learning import classifier
 from nuisflow.settings import configuration
 from nuisflow.slices.training import Scoring
 from nuisflow.storage import event_files, logs
@@ -25,11 +24,11 @@ def score_events(
     device: str = "auto",
 ) -> None:
     """Score the files *events*, ``<variation>/<sample>.parquet``, in their order and that of their rows."""
-    chosen, where = configuration.Dask.model_validate(dask), training.device(device)
-    classifier = Classifier.load(model).to(where)
-    classifier.check(Scoring.model_validate(settings))
+    chosen, where = configuration.Dask.model_validate(dask), classifier.device(device)
+    trained = classifier.Classifier.load(model).to(where)
+    trained.check(Scoring.model_validate(settings))
     pieces = [(path, start) for path in events for start in range(0, event_files.count_rows(path), chosen.chunk_size)]
-    work = functools.partial(score_piece, classifier=classifier, size=chosen.chunk_size, where=where)
+    work = functools.partial(score_piece, trained=trained, size=chosen.chunk_size, where=where)
     scored = parallel.ordered_map(work, pieces, chosen)
     variations = list(dict.fromkeys(path.parent.name for path in events))
     samples = list(dict.fromkeys(path.stem for path in events))
@@ -44,12 +43,12 @@ def score_events(
     event_files.write_event_parts(scores, parts, {"variation": variations, "sample": samples})
 
 
-def score_piece(piece: tuple[Path, int], classifier: Classifier, size: int, where: str) -> np.ndarray:
+def score_piece(piece: tuple[Path, int], trained: classifier.Classifier, size: int, where: str) -> np.ndarray:
     """Return the scores of at most *size* rows, reading only the columns that the classifier needs."""
     torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
     path, start = piece
-    columns = event_files.read_rows(path, [*classifier.features, "entry"], start, start + size)
-    return classifier.score(columns, where)
+    columns = event_files.read_rows(path, [*trained.features, "entry"], start, start + size)
+    return trained.score(columns, where)
 
 
 if __name__ == "__main__":

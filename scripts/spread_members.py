@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from nuisflow.inference import spreads
-from nuisflow.learning import classifier as training
-from nuisflow.learning.classifier import Classifier
+from nuisflow.learning import classifier
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import Filling
 from nuisflow.storage import files, logs
@@ -26,10 +25,10 @@ def spread_members(
 ) -> None:
     """Compare the answers of all members in the nominal *events* of all simulated samples; write one row per member."""
     torch.set_num_threads(1)
-    where = training.device(device)
-    classifier = Classifier.load(model).to(where)
+    where = classifier.device(device)
+    trained = classifier.Classifier.load(model).to(where)
     chosen, histograms = Filling.model_validate(settings), files.read_histograms(templates)
-    scored = spreads.score(classifier, events, chosen, where)
+    scored = spreads.score(trained, events, chosen, where)
     fitted = Model(files.read_json(workspace))
     files.write_table(output, spreads.table(fitted, scored, histograms, chosen))
 

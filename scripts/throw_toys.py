@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from nuisflow.inference import truths
 from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
@@ -22,13 +20,13 @@ def throw_toys(
     chosen = ToySettings.model_validate(settings)
     model = Model(files.read_json(workspace))
     listed = truths.listed(model, files.read_histograms(displaced) if displaced else {}, chosen)
-    tables, summaries = [], []
+    found, summaries = [], []
     for truth in progress(listed, "true points", len(listed)):
         thrown = truths.throw(model, truth, chosen)
         summaries.append(truths.summary(model, truth, thrown))
         if thrown is not None:
-            tables.append(truths.table(truth, thrown))
-    files.write_table(experiments, pd.concat(tables, ignore_index=True))
+            found.append((truth, thrown))
+    truths.write(experiments, found)
     files.write_json(coverage, summaries)
 
 

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from nuisflow.learning import batches, loop
-from nuisflow.learning import classifier as training
+from nuisflow.learning import batches, classifier, loop
 from nuisflow.slices.training import TrainingSamples
 from nuisflow.storage import files, logs
 
@@ -32,9 +30,9 @@ def train_network(
     chosen = TrainingSamples.model_validate(settings)
     pool = batches.Pool.load(ingested, chosen)
     options = files.read_json(tuned) if tuned else ()
-    classifier, rows = loop.train(pool, chosen.training, training.device(device), options)
-    files.write_table(history, pd.DataFrame(rows))
-    classifier.save(model)
+    trained, rows = loop.train(pool, chosen.training, classifier.device(device), options)
+    files.write_rows(history, rows)
+    trained.save(model)
 
 
 if __name__ == "__main__":

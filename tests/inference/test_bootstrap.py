@@ -12,8 +12,7 @@ from analyses import changed
 import bootstrap_experiments
 from nuisflow import seeds
 from nuisflow.datasets import ditau
-from nuisflow.events import parts
-from nuisflow.events import selection as events
+from nuisflow.events import parts, selection
 from nuisflow.events.selection import EventError, chunks, part_of, read, select
 from nuisflow.inference import bootstrap as pseudo_experiments
 from nuisflow.inference.bootstrap import Block, Truth, fill, fill_block, picked, truths
@@ -187,7 +186,7 @@ def test_without_the_section_no_slice_and_no_weight_changes():
     assert slices.selection(plain).rows == (0.0, 1.0)
     assert tables(plain) == figures(plain) == []
     columns = {"weight": seeds.generator(1, "w").random(1000, dtype=np.float32), "entry": np.arange(1000)}
-    weights = events.weights(columns, slices.selection(plain), plain.samples["ttbar"])
+    weights = selection.weights(columns, slices.selection(plain), plain.samples["ttbar"])
     assert weights.tobytes() == columns["weight"].astype(np.float64).tobytes()
 
 

@@ -43,6 +43,28 @@ def test_a_table_survives(tmp_path, suffix):
     pd.testing.assert_frame_equal(files.read_table(tmp_path / f"table.{suffix}"), table, check_dtype=False)
 
 
+ROWS = [
+    {
+        "fold": 0,
+        "loss": 0.1,
+        "auc": np.nan,
+        "name": 'say "a", b',
+        "kept": True,
+        "only_here": 3,
+    },
+    {"fold": 1, "loss": np.float64(1e-7), "auc": None, "name": None, "kept": False},
+    {"fold": np.int64(2), "loss": np.inf, "auc": 1 / 3, "name": "μ", "kept": True, "new": 2**40},
+    {"fold": 3, "loss": 7, "auc": 1e16, "name": "", "kept": True, "only_here": 0},
+]
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], ROWS[1:3], [{"none": None, "x": 1}, {"none": None, "x": 2}]])
+def test_rows_are_written_to_the_byte_as_pandas_writes_them(tmp_path, rows):
+    files.write_rows(tmp_path / "rows.csv", rows)
+    files.write_table(tmp_path / "table.csv", pd.DataFrame(rows))
+    assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+
+
 def test_histograms_survive_with_variances(tmp_path):
     histogram = hist.Hist.new.StrCat(["a", "b"], name="process").Var([0, 0.3, 1], name="score").Weight()
     histogram.fill(process=["a", "a", "b"], score=[0.1, 0.5, 0.5], weight=[2.0, 3.0, -1.0])
@@ -50,6 +72,17 @@ def test_histograms_survive_with_variances(tmp_path):
     again = files.read_histograms(tmp_path / "templates.json")["signal"]
     assert again == histogram
     assert [axis.name for axis in again.axes] == ["process", "score"]
+
+
+def test_an_event_without_a_category_has_none(tmp_path):
+    path = tmp_path / "toys.parquet"
+    parts = [
+        {"x": np.arange(3.0), "point": np.full(3, -1)},
+        {"x": np.arange(10.0), "point": np.array([0, -1, 1] * 3 + [1])},
+    ]
+    assert event_files.write_event_parts(path, iter(parts), {"point": ["up", "down"]}) == 13
+    expected = [None] * 3 + ["up", None, "down"] * 3 + ["down"]
+    assert pq.read_table(path).column("point").to_pylist() == expected
 
 
 def test_event_parts_keep_order_and_categories(tmp_path):

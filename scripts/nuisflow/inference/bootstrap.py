@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nuisflow import seeds
-from nuisflow.events import parallel
-from nuisflow.events import selection as events
+from nuisflow.events import parallel, selection
 from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
@@ -66,7 +65,7 @@ class Filler(NamedTuple):
     where: str = "cpu"
 
     def bins(self, columns: Columns) -> Integers:
-        """Return the bin of every selected event (as of `events.select`), counted as in the workspace."""
+        """Return the bin of every selected event (as of `selection.select`), counted as in the workspace."""
         region = columns["region"]
         values = columns["observable"].astype(np.float64)
         chosen = np.array(self.scored)[region]
@@ -241,7 +240,7 @@ def _is_early(raw: Columns, sample: Sample, acting: Mapping[str, Shift | Weight]
 
 def _cumulative(raw: Columns, sample: str, settings: BootstrapSettings) -> Floats:
     """Return the running sum of the weights of all rows, 0 for those without a weight: they are not selected."""
-    weights = events.weights(raw, settings.events, settings.samples[sample])
+    weights = selection.weights(raw, settings.events, settings.samples[sample])
     _check_positive(weights, raw["entry"], sample)
     return np.cumsum(np.nan_to_num(weights))
 

@@ -1,15 +1,16 @@
 """True points and what one workspace makes of them: pseudo-experiments, and the fit to the expectation itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from nuisflow.likelihood import fits, toys
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import ToySettings
+from nuisflow.storage import event_files
 from nuisflow.templates import displacements
 from nuisflow.templates.histograms import Histogram
 
@@ -56,9 +57,15 @@ def throw(model: Model, truth: Truth, settings: ToySettings) -> toys.Toys | None
     return toys.run(model, truth.values, truth.number, settings.seed, *names, expectation=truth.expected)
 
 
-def table(truth: Truth, thrown: toys.Toys) -> pd.DataFrame:
-    """Return one row per pseudo-experiment."""
-    return pd.DataFrame(thrown._asdict() | {"point": pd.array([truth.point] * truth.number, "string")})
+def write(path: Path, found: Sequence[tuple[Truth, toys.Toys]]) -> None:
+    """Write one row per pseudo-experiment with the name of its ``point`` (none at nominal), as Parquet."""
+    names = list(dict.fromkeys(truth.point for truth, _ in found if truth.point is not None))
+    places = [-1 if truth.point is None else names.index(truth.point) for truth, _ in found]
+    parts = (
+        thrown._asdict() | {"point": np.full(truth.number, place)}
+        for (truth, thrown), place in zip(found, places, strict=True)
+    )
+    event_files.write_event_parts(path, parts, {"point": names})
 
 
 def summary(model: Model, truth: Truth, thrown: toys.Toys | None) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def _kept_footer(path: Path, _status: tuple[int, ...]) -> tuple[Any, np.ndarray]
 def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Mapping[str, Sequence[str]]) -> int:
     """Write *parts* to a Parquet file and return the number of rows; a row group has at least `GROUP`, but the last.
 
-    Columns named in *categories* hold indices into the given names and are stored as dictionary-encoded strings.
+    Columns named in *categories* hold indices into the given names (-1: none) and are stored as dictionary-encoded
+    strings.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -114,7 +115,11 @@ def _arrow(values: np.ndarray, names: Sequence[str] | None) -> Any:
     texts = [name.encode() for name in names]
     offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
     dictionary = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
-    return pa.DictionaryArray.from_arrays(ingested.plain(values.astype(np.int16)), dictionary)
+    indices = ingested.plain(values.astype(np.int16))
+    if np.any(none := values < 0):
+        valid = pa.py_buffer(np.packbits(~none, bitorder="little"))
+        indices = pa.Array.from_buffers(indices.type, len(values), [valid, indices.buffers()[1]])
+    return pa.DictionaryArray.from_arrays(indices, dictionary)
 
 
 def read_event_parts(

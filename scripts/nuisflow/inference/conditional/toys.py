@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Thrown(NamedTuple):
     """All pseudo-experiments, and the coverage at every true point."""
 
-    experiments: pd.DataFrame
+    experiments: list[tuple[Truth, toys.Toys]]
     coverage: list[dict[str, Any]]
 
 
@@ -37,7 +37,7 @@ def throw(
     model: GridModel, expected: Expected, patterns: pd.DataFrame, settings: ToySettings, thrown: Sequence[str]
 ) -> Thrown:
     """Fit pseudo-experiments at the true points *thrown*, and the expected data at all true points."""
-    places, tables, summaries = expected.places(), [], []
+    places, experiments, summaries = expected.places(), [], []
     remark(patterns)
     points = listed(expected, settings, thrown)
     for truth in progress(points, "true points", len(points)):
@@ -46,9 +46,9 @@ def throw(
             found = run(
                 model, hypotheses.pool(patterns, truth.point or NOMINAL, expected.signal, places), truth, settings
             )
-            tables.append(truths.table(truth, found))
+            experiments.append((truth, found))
         summaries.append(summary(model, truth, found))
-    return Thrown(pd.concat(tables, ignore_index=True), summaries)
+    return Thrown(experiments, summaries)
 
 
 def listed(expected: Expected, settings: ToySettings, thrown: Sequence[str]) -> list[Truth]:
