@@ -46,6 +46,10 @@ def begin_run() -> None:
         runs.begin(results_folder, outside_files, batch=batch, origin=origin)
     except runs.RunError as error:
         raise WorkflowError(str(error)) from None
+    if not batch:
+        # Its timers, one more after every job, have Snakemake look at all jobs a dozen times a second: 80 s of a default
+        # run on two cores. The processors are the limit here.
+        workflow.scheduler.job_rate_limiter = None
 
 
 def also(first, then):
