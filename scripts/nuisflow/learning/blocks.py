@@ -87,7 +87,8 @@ class Maker:
         own = self._at(name, columns, z)
         if not nominal:
             own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
-        kept, moved, counts = _together(own, [self._near(own, name, columns, point) for point in points])
+        near = [self._near(own, name, columns, p) if nominal else self._at(name, columns, p) for p in points]
+        kept, moved, counts = _together(own, near)
         size = len(kept.row)
         return Part(
             features=kept.features,

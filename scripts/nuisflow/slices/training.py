@@ -1,5 +1,6 @@
 """What trainings and scores depend on."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
@@ -64,11 +65,21 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
-        training=chosen.model_copy(update=chosen.ignored()),
+        training=chosen.model_copy(update=chosen.ignored()).informed(
+            _acting(settings, samples, variations), settings.signal
+        ),
         name=name,
         repetition=repetition,
         seed=settings.seed,
     )
+
+
+def _acting(settings: Configuration, samples: Iterable[str], variations: Iterable[str]) -> dict[str, list[str]]:
+    """Return the trained processes, each with those of *variations* that act on it."""
+    processes = {settings.samples[sample].process for sample in samples}
+    return {
+        process: [name for name in variations if process in points.affected(settings, name)] for process in processes
+    }
 
 
 def scoring(settings: Configuration) -> Scoring:

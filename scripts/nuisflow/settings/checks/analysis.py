@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pydantic
 
 from nuisflow import datasets, names
-from nuisflow.settings import conditional, known_answers, points, tuning
+from nuisflow.settings import conditional, known_answers, points, tuning, unbinned
 from nuisflow.settings.checks import dask, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
@@ -34,6 +34,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from variations.combination_problems(settings)
     yield from points.problems(settings)
     yield from conditional.problems(settings)
+    yield from unbinned.problems(settings)
     yield from known_answers.problems(settings)
     yield from tuning.problems(settings)
     yield from published.problems(settings)
