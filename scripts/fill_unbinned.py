@@ -17,10 +17,19 @@ from nuisflow.templates import unbinned
 
 
 def fill_unbinned(
-    model: Path, events: Sequence[Path], densities: Path, description: Path, *, settings: dict[str, Any],
+    model: Path,
+    templates: Path,
+    events: Sequence[Path],
+    densities: Path,
+    description: Path,
+    *,
+    settings: dict[str, Any],
     device: str = "auto",
-) -> None:  # fmt: skip
-    """Write the *densities* of *events*, ``<variation>/<sample>.parquet``, and the *description* of the likelihood."""
+) -> None:
+    """Write the *densities* of *events*, ``<variation>/<sample>.parquet``, and the *description* of what they share.
+
+    *templates*: histograms of the regions whose observable is not the score.
+    """
     torch.set_num_threads(1)  # jobs run side by side
     chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
     classifier = Classifier.load(model).to(where)
@@ -34,13 +43,14 @@ def fill_unbinned(
     parts = unbinned.evaluate(report, classifier, chosen, sums, where)
     rows = (unbinned.columns(part, folders, samples) for part in parts)
     event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
-    files.write_json(description, unbinned.describe(strategy, sums, chosen))
+    files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
 
 
 if __name__ == "__main__":
     with logs.job(snakemake):
         fill_unbinned(
             Path(snakemake.input.model),
+            Path(snakemake.input.templates),
             [Path(path) for path in snakemake.input.events],
             Path(snakemake.output.densities),
             Path(snakemake.output.description),

@@ -21,21 +21,24 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     """
     chosen = FitSettings.model_validate(settings["fit"])
     model = UnbinnedModel(files.read_json(inputs["description"]))
-    pools = events.read(inputs["densities"], model, settings["samples"])
     histograms = files.read_histograms(inputs["templates"])
+    displaced = files.read_histograms(inputs["displaced"]) if "displaced" in inputs else {}
+    pools = events.read(inputs["densities"], model, settings["samples"], histograms, displaced)
     workspace = Model(files.read_json(inputs["workspace"]))
     edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     data = {"asimov": events.asimov(model, pools["nominal"])}
     if chosen.observed:
         observed = pools["data"]
-        data["observed"] = model.data(observed.weight, observed.values, observed.fold)
+        data["observed"] = events.asimov(model, observed)
     results, impacts, scan = {}, [], []
+    spread = measurements.spread(files.read_table(inputs["replicas"])) if "replicas" in inputs else None
     for kind, one in data.items():
         best = measurements.best_fit(model, one)
         null = measurements.profiled(model, best, one, {0: 0.0}).values
         start = model.point({model.poi: 0.0}) if kind == "asimov" else null
         background = events.asimov(model, pools["nominal"], start)
         found = measurements.measure(model, best, chosen.groups, background, asimov=kind == "asimov")
+        found = measurements.with_simulation(found, spread)
         found["yields"] = binned.yields_at(workspace, kind, best.result, edges)
         results[kind] = shown.merged_yields(found, histograms, chosen.parts)
         impacts += measurements.impact_rows(model, best, kind)
@@ -47,14 +50,18 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     files.write_json(outputs["coverage"], thrown.coverage)
     information = model.information(data["asimov"], model.inits)
     found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds), "closure": model.description["closure"]}
+    shifts = measurements.shifts(model, model.fit(data["asimov"]))
+    found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
+    found |= {"closure": model.description["closure"] | {"shifts": shifts}}
     files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})
 
 
 if __name__ == "__main__":
     with logs.job(snakemake):
         fit_unbinned(
-            {name: Path(snakemake.input[name]) for name in ("densities", "description", "workspace", "templates")},
+            {name: Path(snakemake.input[name]) for name in ("densities", "description", "workspace", "templates")}
+            | dict(zip(["displaced"], map(Path, snakemake.input.displaced), strict=False))
+            | dict(zip(["replicas"], map(Path, snakemake.input.replicas), strict=False)),
             {name: Path(path) for name, path in snakemake.output.items()},
             settings=snakemake.params.settings,
         )

@@ -17,6 +17,12 @@ def trainings(settings: Configuration) -> list[str]:
     return [name for name, chosen in settings.trainings.items() if isinstance(chosen, Unbinned)]
 
 
+def replicas(settings: Configuration, training: str) -> list[int]:
+    """Return the numbers of the bootstrap replicas of the simulation for which a training is repeated."""
+    chosen = settings.trainings[training]
+    return list(range(1, chosen.replicas + 1)) if isinstance(chosen, Unbinned) else []
+
+
 def thrown(settings: Configuration) -> list[str]:
     """Return the true points at which pseudo-experiments are thrown: nominal, and where events show the effect."""
     return [NOMINAL, *(name for name, point in points.displaced(settings).items() if point.factor is None)]
@@ -56,12 +62,6 @@ def _training(settings: Configuration, place: str, training: Unbinned) -> Iterat
 
 def _analysis(settings: Configuration, place: str) -> Iterator[str]:
     """Yield what a likelihood of single events cannot have (yet)."""
-    for name, region in settings.regions.items():
-        if region.observable != "score":
-            yield (
-                f"{place}: region {name!r} has the observable {region.observable!r}; the strategy 'unbinned' needs "
-                "regions whose observable is the score: what a histogram says is no likelihood of single events"
-            )
     for name, variation in settings.variations.items():
         if variation.decorrelate or variation.regions:
             yield (

@@ -15,7 +15,8 @@ from nuisflow.slices.events import EventSelection, _unlabelled, bare, expression
 class TrainingSamples(Section):
     """Slice of train_network: the events, the variations that this training knows, and its options.
 
-    *alternatives*: samples that are a two-point variation at some z.
+    *alternatives*: samples that are a two-point variation at some z. *replica*: of a bootstrap of the simulated events;
+    0 is the simulation itself.
     """
 
     events: EventSelection
@@ -28,6 +29,7 @@ class TrainingSamples(Section):
     name: str
     repetition: int
     seed: int
+    replica: int = 0
 
 
 class Scoring(Section):
@@ -47,8 +49,8 @@ def training_samples(settings: Configuration, name: str) -> list[str]:
     ]
 
 
-def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
-    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
+def training(settings: Configuration, name: str, repetition: int, replica: int = 0) -> TrainingSamples:
+    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on; *replica*: as there."""
     chosen, samples = settings.trainings[name], training_samples(settings, name)
     variations = {key: resolved(settings, key) for key in chosen.variations}
     texts = [text for key in samples for text in expressions_of(settings.samples[key], variations.values())]
@@ -71,6 +73,7 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         name=name,
         repetition=repetition,
         seed=settings.seed,
+        replica=replica,
     )
 
 

@@ -9,9 +9,11 @@ from nuisflow.slices.training import resolved
 
 
 class UnbinnedFilling(Section):
-    """Slice of fill_unbinned. *variations*: with the processes on which they act; *fit*: parameter of interest.
+    """Slice of fill_unbinned.
 
-    *thrown*: the true points for pseudo-experiments, whose events are needed one by one.
+    *variations*: with the processes on which they act; *fit*: parameter of interest; *scored*: the regions whose events
+    are taken one by one, all others have bins; *thrown*: the true points for pseudo-experiments, whose
+    events are needed one by one.
     """
 
     features: tuple[str, ...]
@@ -20,6 +22,7 @@ class UnbinnedFilling(Section):
     signal: str
     samples: dict[str, str]
     regions: tuple[str, ...]
+    scored: tuple[str, ...]
     variations: dict[str, systematics.Variation]
     displaced: dict[str, Point]
     thrown: tuple[str, ...]
@@ -35,6 +38,7 @@ def filling(settings: Configuration) -> UnbinnedFilling:
         signal=settings.signal,
         samples={name: sample.process for name, sample in settings.samples.items()},
         regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         variations={name: resolved(settings, name) for name in settings.variations},
         displaced=points.displaced(settings),
         thrown=tuple(thrown(settings)),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -53,6 +53,9 @@ class Unbinned(Strategy):
     hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field((64, 64, 64), description="as learning.hidden")
     batch_size: Annotated[int, Field(gt=0)] | None = Field(4096, description="as learning.batch_size")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(0.002, description="as learning.learning_rate")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="bootstrap replicas of the simulation, each trained anew, for its statistical uncertainty"
+    )
     acting: dict[Name, tuple[Name, ...]] = Field(
         {}, description="filled in by the workflow: the variations that act on every process, in alphabetical order"
     )
@@ -71,6 +74,10 @@ class Unbinned(Strategy):
         """Return this strategy with the processes of the analysis and the variations that act on each."""
         known = {name: tuple(acting[name]) for name in sorted(acting)}
         return self.model_copy(update={"acting": known, "signal": signal})
+
+    def ignored(self) -> dict[str, Any]:
+        """Return the options that training does not depend on."""
+        return super().ignored() | {"replicas": 0}
 
     # --- the polynomial ---------------------------------------------------------------------------------------------
 

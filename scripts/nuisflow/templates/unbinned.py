@@ -1,21 +1,21 @@
 """From events to their densities, and to what is common to all: yields, means of the responses, parameters."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nuisflow import names
+from nuisflow import names, seeds
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.learning import batches
 from nuisflow.settings.points import STANDARD
 from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
-from nuisflow.settings.unbinned import LEARNED, NOMINAL
+from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
 from nuisflow.templates import polynomials
-from nuisflow.templates.histograms import DATA
+from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
     from nuisflow.learning.classifier import Classifier
@@ -50,23 +50,23 @@ def needed(events: Sequence[Path], settings: UnbinnedFilling) -> list[Path]:
 
 
 def folders(settings: UnbinnedFilling, sample: str) -> list[str]:
-    """Return the folders of events of *sample*: nominal, shifts at +-1, and all displaced points."""
+    """Return the folders of events of *sample* with features of their own: nominal, shifts at +-1 and at all points."""
     process, found = settings.samples[sample], {NOMINAL: None}
     for name, variation in settings.variations.items():
-        if variation.kind in LEARNED and process in (variation.processes or ()):
-            if variation.kind == "shift":
-                found |= dict.fromkeys(f"{name}_{side}" for side in STANDARD)
-            sides = [key for key, point in settings.displaced.items() if point.variation == name]
-            weighted = [f"{name}_{side}" for side in STANDARD] if variation.kind == "weight" else []
-            found |= dict.fromkeys(side for side in sides if side not in weighted)
+        if variation.kind == "shift" and process in (variation.processes or ()):
+            found |= dict.fromkeys(f"{name}_{side}" for side in STANDARD)
+            found |= dict.fromkeys(key for key, point in settings.displaced.items() if point.variation == name)
     return list(found)
 
 
 class Sums:
-    """What is added up over events: yields at all points, and moments of the responses in nominal events."""
+    """What is added up over events: yields at all points, and moments of the responses in nominal events.
 
-    def __init__(self, strategy: "Unbinned", settings: UnbinnedFilling) -> None:
-        self.strategy, self.settings = strategy, settings
+    *replica*: of a bootstrap of the simulation, in which every event counts as often as in the training.
+    """
+
+    def __init__(self, strategy: "Unbinned", settings: UnbinnedFilling, replica: int = 0) -> None:
+        self.strategy, self.settings, self.replica = strategy, settings, replica
         self.table = polynomials.powers(len(strategy.variations))
         self.groups = [chosen for chosen, _ in polynomials.groups(self.table)]
         nodes = [polynomials.nodes(chosen, len(strategy.variations)) for chosen in self.groups]
@@ -130,31 +130,54 @@ def evaluate(
 ) -> Iterator[Part]:
     """Yield the densities of all events that are needed one by one, and add up in *sums* what is common to all."""
     for path in paths:
-        folder, sample = path.parent.name, path.stem
+        folder, sample, start = path.parent.name, path.stem, 0
         process = settings.samples[sample]
-        acting = [
-            name for name, variation in settings.variations.items()
-            if variation.kind == "weight" and folder == NOMINAL and process in (variation.processes or ())
-        ]  # fmt: skip
-        factors = {f"{name}_{side}": f"factor_{name}_{side}" for name in acting for side in STANDARD}
-        columns = ["entry", "weight", *factors.values(), *settings.features]
-        wanted = {name: factor for name, factor in factors.items() if name in settings.thrown}
-        for read in event_files.read_event_parts(path, columns, {}, BLOCK):
-            for name, factor in factors.items():
-                sums.add(name, process, read["weight"] * read[factor])
-            sums.add(folder, process, read["weight"])
+        weights = _reweighted(path, settings)
+        columns = ["entry", "weight", *(factor for factor in weights.values() if factor), *settings.features]
+        for read in event_files.read_event_parts(path, columns, {"region": settings.regions}, BLOCK):
+            inside = np.isin(read["region"], [settings.regions.index(name) for name in settings.scored])
+            stop = start + len(inside)
+            scored = {name: values[inside] for name, values in read.items()}
+            found = {folder: scored["weight"]} | {
+                name: scored["weight"] * scored[factor] if factor else _weights(path, name, start, stop)[inside]
+                for name, factor in weights.items()
+            }
+            start, times = stop, seeds.poisson(scored["entry"], sums.replica, sample)
+            for name, weight in found.items():
+                sums.add(name, process, times * weight)
             if folder not in settings.thrown and process != DATA:
                 continue
-            values = classifier.densities({name: read[name] for name in ("entry", *settings.features)}, where)
+            values = classifier.densities({name: scored[name] for name in ("entry", *settings.features)}, where)
             if not np.isfinite(values).all():
                 raise TemplateError(f"{path}: the density of some events is NaN or infinite; train again")
-            fold = batches.fold(read["entry"], settings.folds).astype(np.int16)
-            part = Part(folder, sample, fold, read["weight"], values)
+            fold = batches.fold(scored["entry"], settings.folds).astype(np.int16)
             if folder == NOMINAL and process != DATA:
-                sums.nominal(process, part)
-            yield part
-            for name, factor in wanted.items():
-                yield part._replace(folder=name, weight=(read["weight"] * read[factor]).astype(read["weight"].dtype))
+                sums.nominal(process, Part(folder, sample, fold, times * scored["weight"], values))
+            for name in (name for name in found if name in settings.thrown):
+                yield Part(name, sample, fold, found[name].astype(scored["weight"].dtype, copy=False), values)
+
+
+def _reweighted(path: Path, settings: UnbinnedFilling) -> dict[str, str]:
+    """Return the points that share the events of a nominal file, each with the column of its factor ('': a file)."""
+    if path.parent.name != NOMINAL:
+        return {}
+    process = settings.samples[path.stem]
+    found: dict[str, str] = {}
+    for name, variation in settings.variations.items():
+        if variation.kind == "weight" and process in (variation.processes or ()):
+            found |= {f"{name}_{side}": f"factor_{name}_{side}" for side in STANDARD}
+            sides = [key for key, point in settings.displaced.items() if point.variation == name]
+            found |= {key: "" for key in sides if key not in found}
+    return found
+
+
+def _weights(path: Path, name: str, start: int, stop: int) -> np.ndarray:
+    """Return the weights of rows of nominal events at another point of a weight variation."""
+    other = path.parent.parent / name / path.name
+    found = event_files.read_rows(other, ["weight"], start, stop)["weight"]
+    if len(found) != stop - start:
+        raise TemplateError(f"{other} has fewer events than the nominal file; delete it and run process_events")
+    return found
 
 
 def columns(part: Part, folders: Sequence[str], samples: Sequence[str]) -> Columns:
@@ -171,8 +194,10 @@ def columns(part: Part, folders: Sequence[str], samples: Sequence[str]) -> Colum
 # --- what is common to all events -----------------------------------------------------------------------------------
 
 
-def describe(strategy: "Unbinned", sums: Sums, settings: UnbinnedFilling) -> dict[str, Any]:
-    """Return what the likelihood needs besides events, as plain values."""
+def describe(
+    strategy: "Unbinned", sums: Sums, templates: Mapping[str, Histogram], settings: UnbinnedFilling
+) -> dict[str, Any]:
+    """Return what the likelihood needs besides events, as plain values; *templates* are those of regions with bins."""
     processes = [name for name in strategy.processes if sums.yields.get((NOMINAL, name), 0.0) > 0]
     if missing := [name for name in settings.processes if name not in processes and name != DATA]:
         raise TemplateError(f"no events of {', '.join(missing)} in any region: the likelihood has no density of them")
@@ -199,8 +224,46 @@ def describe(strategy: "Unbinned", sums: Sums, settings: UnbinnedFilling) -> dic
         ],
         "monomials": np.concatenate([strategy.monomials(process) for process in strategy.processes]).tolist(),
         "owners": [process for process in strategy.processes for _ in strategy.monomials(process)],
+        "binned": [
+            {"region": name} | _binned(strategy, templates[name], sums)
+            for name in settings.regions
+            if name not in settings.scored
+        ],
         "closure": _closure(strategy, sums, means),
     }
+
+
+def _binned(strategy: "Unbinned", histogram: Histogram, sums: Sums) -> dict[str, Any]:
+    """Return a region with bins as if a bin were an event: shares of every process, coefficients of its response.
+
+    The response in a bin is exp(a z + b z^2) through the templates at +1 and -1 (degree 1: through their ratio); its
+    mean is the yield of the region at z. ASSUME: a bin in which a template is 0 or negative does not respond.
+    """
+    size, shares, slopes, yields, norms = len(histogram.axes["score"]), [], [], {}, []
+    for process in strategy.processes:
+        nominal = np.maximum(content(histogram, process, NOMINAL).values, 0.0)
+        yields[process] = total = float(nominal.sum())
+        shares.append(nominal / total if total else np.zeros(size))
+        found = np.zeros((size, len(strategy.monomials(process))))
+        for column, powers in enumerate(strategy.monomials(process)):
+            (axis,) = np.flatnonzero(powers)[:1]
+            if len(np.flatnonzero(powers)) == 1 and powers[axis] <= 2:
+                found[:, column] = _response(histogram, process, strategy.variations[axis], odd=powers[axis] == 1)
+        slopes.append(found)
+        means = np.exp(found @ _values(strategy.monomials(process), sums.z).T).T @ shares[-1] if total else 1.0
+        norms.append(_norm(np.broadcast_to(means, len(sums.z)), sums).tolist())
+    rows = np.concatenate(slopes, axis=1)
+    return {"yields": yields, "shares": np.array(shares).T.tolist(), "slopes": rows.tolist(), "norms": norms}
+
+
+def _response(histogram: Histogram, process: str, variation: str, *, odd: bool) -> np.ndarray:
+    """Return the odd or even part in z of ln of the templates at +1 and -1 relative to nominal, per bin."""
+    nominal, up, down = (
+        content(histogram, process, name).values for name in (NOMINAL, *(f"{variation}_{side}" for side in STANDARD))
+    )
+    good = (nominal > 0) & (up > 0) & (down > 0)
+    logs = [np.log(np.where(good, side / np.where(good, nominal, 1.0), 1.0)) for side in (up, down)]
+    return np.asarray(0.5 * (logs[0] - logs[1]) if odd else 0.5 * (logs[0] + logs[1]))
 
 
 def _parameters(strategy: "Unbinned", settings: UnbinnedFilling) -> list[dict[str, Any]]:

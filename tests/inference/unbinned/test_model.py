@@ -42,6 +42,7 @@ def described(**changes):
         "monomials": [[1], [2]],
         "owners": ["background", "background"],
         "closure": {},
+        "binned": [],
     }
     return found | changes
 
@@ -175,6 +176,45 @@ def of_many(model, random, size=700):
     return model.data(weight, values, random.integers(0, 2, size), np.array([0, 0, 1.02, 0.1, -0.2, 0.5]))
 
 
+def with_bins():
+    """Return the description with a region of two bins besides, in which the background grows by exp(0.2 z)."""
+    norms = [[0.2, 0.0], [0.0, 0.0]]
+    shares = [[0.25, 0.5], [0.75, 0.5]]
+    region = {"region": "control", "yields": {"background": 80.0, "signal": 4.0}, "shares": shares}
+    return described(binned=[region | {"slopes": [[0.2, 0.0], [0.2, 0.0]], "norms": norms}])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 4), st.floats(-2, 2), st.floats(-2, 2), st.integers(0, 1000))
+def test_a_region_with_bins_adds_its_poisson_terms(mu, shift, rate, seed):
+    x, random = sample(seed)
+    fold, counts = random.integers(0, 2, len(x)), np.array([23.0, 58.0])
+    plain, model = UnbinnedModel(described()), UnbinnedModel(with_bins())
+    one = plain.data(np.ones(len(x)), densities_of(x), fold)
+    two = model.data(np.ones(len(x)), densities_of(x), fold, counts=counts)
+
+    def poisson(mu, shift, rate):
+        background = np.array([20.0, 60.0]) * 1.1**rate * math.exp(0.2 * shift)
+        expected = mu * np.array([2.0, 2.0]) + background
+        return float(2 * (expected - counts * np.log(expected)).sum())
+
+    here, there = np.array([mu, shift, rate]), np.array([1.0, 0.0, 0.0])
+    found = [model.twice_nll(two, point)[0] - plain.twice_nll(one, point)[0] for point in (here, there)]
+    assert found[0] - found[1] == pytest.approx(poisson(*here) - poisson(*there), abs=1e-7)
+
+
+def test_expected_and_thrown_counts_in_bins_are_those_of_the_events_bins():
+    model = UnbinnedModel(with_bins())
+    events = simulated()._replace(bins=np.array([[20.0, 2.0], [60.0, 2.0]]))
+    truth = np.array([2.0, 1.0, 0.0])
+    data = experiments.asimov(model, events, truth)
+    grown = 1.221402758
+    assert data.weight[-2:] == pytest.approx([20 * grown + 4, 60 * grown + 4])
+    assert model.fit(experiments.asimov(model, events)).values == pytest.approx([1, 0, 0], abs=0.05)
+    counts = [one.weight[-2:] for one in experiments.throw(model, events, model.inits, 400, "bins", seed=8)]
+    assert np.mean(counts, axis=0) == pytest.approx([22, 62], abs=4 * math.sqrt(62 / 400))
+
+
 def test_a_parameter_at_a_bound_is_said_and_has_no_error():
     x, _ = sample(3)
     model = UnbinnedModel(described())
@@ -208,7 +248,7 @@ def simulated(seed=1, size=60_000):
     random = np.random.default_rng(seed)
     x = np.concatenate([random.normal(0, 2, size), random.normal(1, 0.5, size)])
     weight = np.repeat([BACKGROUND / size, SIGNAL / size], size)
-    return Events(weight, np.repeat([0, 1], size), random.integers(0, 2, 2 * size), densities_of(x))
+    return Events(weight, np.repeat([0, 1], size), random.integers(0, 2, 2 * size), densities_of(x), np.zeros((0, 2)))
 
 
 def test_expected_data_fit_at_the_truth_and_their_width_is_that_of_pseudo_experiments():

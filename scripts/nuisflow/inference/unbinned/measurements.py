@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import fits, limits, uncertainties
@@ -63,6 +64,32 @@ def measure(model: UnbinnedModel, best: Best, groups: Groups, background: Data, 
         "limits": limited,
         "yields": None,
     }
+
+
+def spread(replicas: pd.DataFrame) -> float | None:
+    """Return the standard deviation of the best fits of bootstrap replicas of the simulation; None of one."""
+    values = replicas.loc[replicas["converged"], replicas.columns[2]]
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def with_simulation(found: dict[str, Any], spread: float | None) -> dict[str, Any]:
+    """Return what a fit *found* with the uncertainty of a finite simulation, the *spread* of replicas, in quadrature.
+
+    The profile interval does not know it: its ends, and the coverage of pseudo-experiments, are without.
+    """
+    if spread is None:
+        return found
+    return found | {
+        "sigma": math.hypot(found["sigma"], spread),
+        "sigma_mcstat": spread,
+        "breakdown": found["breakdown"] | {uncertainties.MC_STATISTICS: spread},
+    }
+
+
+def shifts(model: UnbinnedModel, result: FitResult) -> dict[str, float | None]:
+    """Return how far from nominal every parameter is fitted, in units of its error: of expected data, 0 is right."""
+    apart = (result.values - model.inits) / np.where(result.errors > 0, result.errors, np.nan)
+    return {name: finite(value) for name, value in zip(model.names, apart, strict=True)}
 
 
 def _held(model: UnbinnedModel, *indices: int) -> Booleans:

@@ -3,10 +3,10 @@
     -2 ln L = -2 sum_i ln R(x_i) + 2 sum_p kappa_p n_p(z) + sum_m ((theta_m - a_m) / width_m)^2
     R(x)    = sum_p kappa_p r_p(x) n_p(z) / n_p(0) S_p(x|z) / M_p(z)
 
-over events i of one region and processes p: r_p is the nominal intensity relative to a reference, S_p the response of
+over events i of all regions and processes p: r_p is the nominal intensity relative to a reference, S_p the response of
 the process to z, M_p its own mean over nominal events, n_p the yield counted on simulated events, kappa_p the signal
 strength and rates. Dividing by M_p makes R a density whose yield is n_p, whatever the response (arXiv:2412.01600
-learns the same quantities; there S is not normalised).
+learns the same quantities; there S is not normalised). A region with bins is a sum of the same form: x is the bin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,6 +52,7 @@ class UnbinnedModel:
         self.poi = self.parameters[0].name
         self.index = 0
         self.folds = len(description["norms"])
+        self.terms = self.folds + len(description["binned"])
         self.inits = np.array([row.init for row in self.parameters])
         self.widths = np.array([row.width for row in self.parameters])
         self.constrained: Booleans = self.widths > 0
@@ -59,22 +60,29 @@ class UnbinnedModel:
         self.structure = _structure(description, self.parameters)
         self.limits = self.parameters[0].lower, self.parameters[0].upper
         self.outputs = len(self.processes) + len(description["monomials"])
-        self._log_number = np.log(np.maximum(self.structure.number, 1e-300))
+        self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
+        self.bins, self.bin_terms = _bins(description, self.outputs)
 
-    def data(self, weight: Floats, values: Floats, fold: Integers, centre: Floats | None = None) -> densities.Data:
+    def data(
+        self, weight: Floats, values: Floats, fold: Integers, centre: Floats | None = None, counts: Floats | None = None
+    ) -> densities.Data:
         """Return a data set from events: *weight* (events), *values* (events, outputs) as `Classifier.densities`, fold.
 
-        *centre*: auxiliary measurements of all parameters (default: nominal).
+        *centre*: auxiliary measurements of all parameters (default: nominal). *counts*: events in the bins of
+        all regions that have bins; left out only where there are none.
         """
+        if len(self.bins):
+            assert counts is not None
+            weight, values = np.concatenate([weight, counts]), np.concatenate([values, self.bins])
+            fold = np.concatenate([fold, self.bin_terms])
         order = np.argsort(fold, kind="stable")
-        found = np.asarray(values)[order].astype(np.float64)
-        size = len(self.processes)
-        ratio = np.ascontiguousarray(np.exp(found[:, :size] + self._log_number).T)
+        found, size = np.asarray(values)[order].astype(np.float64), len(self.processes)
+        ratio = np.ascontiguousarray(np.exp(found[:, :size] + self._log_number[np.asarray(fold)[order]]).T)
         return densities.Data(
             np.asarray(weight, dtype=np.float64)[order],
             ratio,
             np.ascontiguousarray(found[:, size:].T),
-            np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=self.folds))]).astype(np.int64),
+            np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=self.terms))]).astype(np.int64),
             self.centre if centre is None else np.asarray(centre, dtype=np.float64),
         )
 
@@ -143,11 +151,14 @@ class UnbinnedModel:
         return low, high, max(first, second)
 
     def responses(self, values: Floats, process: Integers, fold: Integers, events: Floats) -> Floats:
-        """Return the factor on the weights of nominal *events* at *values*: kappa n(z) / n(0) S / M, (events,)."""
+        """Return the factor on the weights of nominal *events* at *values*: kappa n(z) / n(0) S / M, (events,).
+
+        *fold*: fold, or term, of each.
+        """
         s, z = self.structure, values[self.structure.learned]
         terms = np.prod(z**s.powers, axis=1)
-        common = self.rates(values) * np.exp(s.yields @ terms)
-        found = common[process] * np.exp(-(s.norms @ terms)[fold, process])
+        common = (s.yields @ terms)[s.region] - s.norms @ terms
+        found = self.rates(values)[process] * np.exp(common[fold, process])
         monomials = np.prod(z**s.monomials, axis=1)
         for index in range(len(self.processes)):
             inside, columns = process == index, slice(s.first[index], s.first[index + 1])
@@ -161,10 +172,20 @@ class UnbinnedModel:
         return np.asarray(0.5 * self.twice_nll(data, values)[2] - np.diag(constraints))
 
     def expected(self, values: Floats) -> Floats:
-        """Return the expected events of every process."""
+        """Return the expected events of every process, in all regions together."""
         z = values[self.structure.learned]
         terms = np.prod(z**self.structure.powers, axis=1)
-        return np.asarray(self.structure.number * self.rates(values) * np.exp(self.structure.yields @ terms))
+        return np.asarray(
+            (self.structure.number * self.rates(values) * np.exp(self.structure.yields @ terms)).sum(axis=0)
+        )
+
+    def bin_responses(self, values: Floats) -> Floats:
+        """Return the factors on the expected events in all bins of regions with bins, (bins, processes)."""
+        size = len(self.processes)
+        found = [
+            self.responses(values, np.full(len(self.bins), index), self.bin_terms, self.bins) for index in range(size)
+        ]
+        return np.stack(found, axis=1)
 
     def rates(self, values: Floats) -> Floats:
         """Return the factors on all processes by signal strength, free rates, luminosity and rates."""
@@ -188,21 +209,26 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
     for name, rate in description["rates"].items():
         where = [processes.index(process) for process in rate["processes"]]
         up[names.index(name), where], down[names.index(name), where] = np.log(rate["up"]), np.log(rate["down"])
-    owners = [processes.index(process) for process in description["owners"]]
-    number = np.array([description["yields"][process] for process in processes])
-    signal = number[linear[0]].sum()
+    owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
+    regions = [description["yields"], *(region["yields"] for region in binned)]
+    number = np.array([[region[process] for process in processes] for region in regions])
+    signal = number[:, linear[0]].sum()
+    folds = len(description["norms"])
+    norms = [*description["norms"], *(region["norms"] for region in binned)]
+    yields = [description["yield_terms"], *(region["norms"] for region in binned)]
     widest = max(1.0, np.sqrt(number.sum()) / signal) if signal > 0 else 1.0
     scale = np.array([widest if k == 0 else row.width or 1.0 for k, row in enumerate(parameters)])
     size = len(description["learned"])
     return densities.Structure(
         number=number,
+        region=np.array([0] * folds + list(range(1, 1 + len(binned))), dtype=np.int64),
         linear=linear,
         rate_up=up,
         rate_down=down,
         learned=np.array([names.index(name) for name in description["learned"]], dtype=np.int64),
         powers=np.array(description["powers"], dtype=np.int64).reshape(-1, size),
-        yields=np.array(description["yield_terms"]).reshape(len(processes), -1),
-        norms=np.array(description["norms"]).reshape(len(description["norms"]), len(processes), -1),
+        yields=np.array(yields).reshape(len(regions), len(processes), -1),
+        norms=np.array(norms).reshape(len(norms), len(processes), -1),
         monomials=np.array(description["monomials"], dtype=np.int64).reshape(-1, size),
         first=np.searchsorted(owners, np.arange(len(processes) + 1)).astype(np.int64),
         constrained=np.array([row.width > 0 for row in parameters]),
@@ -211,3 +237,14 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
         upper=np.array([row.upper for row in parameters]),
         scale=scale,
     )
+
+
+def _bins(description: Json, outputs: int) -> tuple[Floats, Integers]:
+    """Return the bins of all regions with bins as if they were events, (bins, outputs), and their terms."""
+    values, terms = [np.zeros((0, outputs))], [np.zeros(0, dtype=np.int64)]
+    for index, region in enumerate(description["binned"]):
+        shares = np.array(region["shares"])
+        with np.errstate(divide="ignore"):
+            values.append(np.concatenate([np.log(shares), np.array(region["slopes"]).reshape(len(shares), -1)], axis=1))
+        terms.append(np.full(len(shares), len(description["norms"]) + index))
+    return np.concatenate(values), np.concatenate(terms)

@@ -44,7 +44,18 @@ def compile_events() -> None:
     one, place = np.ones(1), np.zeros((1, 1), dtype=np.int64)
     none, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1))
     structure = densities.Structure(
-        *(one, ~none, zero, zero, np.zeros(0, dtype=np.int64), place[:, :0], zero, np.zeros((1, 1, 1)), place[:0, :0]),
+        *(
+            zero + 1,
+            np.zeros(1, dtype=np.int64),
+            ~none,
+            zero,
+            zero,
+            np.zeros(0, dtype=np.int64),
+            place[:, :0],
+            np.zeros((1, 1, 1)),
+            np.zeros((1, 1, 1)),
+            place[:0, :0],
+        ),
         *(np.zeros(2, dtype=np.int64), none[0], one, -one, 10 * one, one),
     )
     data = densities.Data(one, np.ones((1, 1)), np.zeros((0, 1)), np.array([0, 1]), np.zeros(1))

@@ -22,16 +22,19 @@ TINY = 1e-300
 
 
 class Structure(NamedTuple):
-    """What a likelihood is made of, without data; P processes, F folds, n parameters, Z of them learned.
+    """What a likelihood is made of, without data; P processes, F terms, n parameters, Z of them learned.
 
-    *number* (P): nominal yields; *linear* (n, P): whether the parameter multiplies the process; *rate_up*, *rate_down*
-    (n, P): ln of the factor on it at +1 and -1 (0: none); *learned* (Z): places of the learned parameters; *powers*
-    (T, Z): exponents of the terms of the polynomials ln of yields *yields* (P, T) and of *norms* (F, P, T);
-    *monomials* (C, Z): exponents that belong to the coefficients, those of process p from *first* (P + 1);
-    *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
+    Events belong to a term each (a fold of the events of a region, or a region with bins), terms to one of R regions.
+
+    *number* (R, P): nominal yields; *region* (F): that of each term; *linear* (n, P): whether the parameter multiplies
+    the process; *rate_up*, *rate_down* (n, P): ln of the factor on it at +1 and -1 (0: none); *learned* (Z): places of
+    the learned parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
+    and of *norms* (F, P, T); *monomials* (C, Z): exponents that belong to the coefficients, those of process p from
+    *first* (P + 1); *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
     """
 
     number: Floats
+    region: Integers
     linear: Booleans
     rate_up: Floats
     rate_down: Floats
@@ -49,7 +52,7 @@ class Structure(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Events, those of fold f from *start* (F + 1): *weight* (events), *ratio* (P, events), *slope* (C, events).
+    """Events, those of term f from *start* (F + 1): *weight* (events), *ratio* (P, events), *slope* (C, events).
 
     *centre* (n): auxiliary measurements of the parameters.
     """
@@ -167,21 +170,21 @@ def _times_exponential(
 
 @compiled
 def _sums(
-    s: Structure, data: Data, fold: int, q: Floats, m: Floats, m1: Floats
+    s: Structure, data: Data, term: int, q: Floats, m: Floats, m1: Floats
 ) -> tuple[float, Floats, Floats, Floats]:
-    """Return sums over the events of one fold: ln A, U (P), V (C) and G (P + Z, P + Z) with W (P, Z, Z) behind it.
+    """Return sums over the events of one term: ln A, U (P), V (C) and G (P + Z, P + Z) with W (P, Z, Z) behind it.
 
     A = sum_p q_p r_p S_p; u_p = r_p S_p / A; t_k = sum_p q_p u_p s_pk with s_pk = d ln S_p / dz_k. U sums u_p, V sums
     u_p D_c, W sums u_p s_pk s_pl, and G the products of v = (u_1 ... u_P, t_1 ... t_Z) with themselves.
     """
-    processes, size, count = len(s.number), len(s.learned), s.monomials.shape[0]
+    processes, size, count = s.number.shape[1], len(s.learned), s.monomials.shape[0]
     vectors = processes + size
     log, u_sum, v_sum = 0.0, np.zeros(processes), np.zeros(count)
     products = np.zeros((vectors + processes * size, vectors))
     v, slopes = np.empty((vectors, BLOCK)), np.empty((size, BLOCK))
     total, weighted = np.empty(BLOCK), np.empty(BLOCK)
-    for begin in range(data.start[fold], data.start[fold + 1], BLOCK):
-        length = min(BLOCK, data.start[fold + 1] - begin)
+    for begin in range(data.start[term], data.start[term + 1], BLOCK):
+        length = min(BLOCK, data.start[term + 1] - begin)
         total[:] = 0.0
         for p in range(processes):
             u = v[p]
@@ -255,7 +258,7 @@ def _sums(
 def _assembled(
     s: Structure, q1: Floats, q2: Floats, q: Floats, m1: Floats, m2: Floats, u: Floats, v: Floats, products: Floats
 ) -> tuple[Floats, Floats]:
-    """Return gradient (n) and Hessian (n, n) of the sum of ln A over the events of one fold, from its `_sums`."""
+    """Return gradient (n) and Hessian (n, n) of the sum of ln A over the events of one term, from its `_sums`."""
     processes, n = q1.shape
     size, vectors = len(s.learned), processes + len(s.learned)
     gradient, hessian = np.zeros(n), np.zeros((n, n))
@@ -301,36 +304,39 @@ def _assembled(
 @entry
 def evaluate(s: Structure, data: Data, theta: Floats) -> tuple[float, Floats, Floats]:
     """Return -2 ln L (infinite where an event is impossible), its gradient (n) and its Hessian (n, n)."""
-    n, processes, size = len(theta), len(s.number), len(s.learned)
+    n, size = len(theta), len(s.learned)
     z = np.empty(size)
     for a in range(size):
         z[a] = theta[s.learned[a]]
     m, m1, m2 = _monomials(s.monomials, z)
     t, t1, t2 = _monomials(s.powers, z)
     kappa, kappa1, kappa2 = _rates(s, theta)
-    g, g1, g2 = _polynomials(s.yields, t, t1, t2)
-    expected, expected1, expected2 = _times_exponential(kappa, kappa1, kappa2, s.learned, g, g1, g2)
     value, gradient, hessian = 0.0, np.zeros(n), np.zeros((n, n))
-    for p in range(processes):
-        value += 2.0 * s.number[p] * expected[p]
-        gradient += 2.0 * s.number[p] * expected1[p]
-        hessian += 2.0 * s.number[p] * expected2[p]
     for k in range(n):
         if s.constrained[k]:
             pull = (theta[k] - data.centre[k]) / s.width[k]
             value += pull * pull
             gradient[k] += 2.0 * pull / s.width[k]
             hessian[k, k] += 2.0 / (s.width[k] * s.width[k])
-    for fold in range(len(data.start) - 1):
-        h, h1, h2 = _polynomials(s.norms[fold], t, t1, t2)
-        q, q1, q2 = _times_exponential(expected, expected1, expected2, s.learned, -h, -h1, -h2)
-        log, u, v, products = _sums(s, data, fold, q, m, m1)
-        if log == -math.inf:
-            return math.inf, gradient, hessian
-        first, second = _assembled(s, q1, q2, q, m1, m2, u, v, products)
-        value -= 2.0 * log
-        gradient -= 2.0 * first
-        hessian -= 2.0 * second
+    for region in range(s.number.shape[0]):
+        g, g1, g2 = _polynomials(s.yields[region], t, t1, t2)
+        expected, expected1, expected2 = _times_exponential(kappa, kappa1, kappa2, s.learned, g, g1, g2)
+        for p in range(s.number.shape[1]):
+            value += 2.0 * s.number[region, p] * expected[p]
+            gradient += 2.0 * s.number[region, p] * expected1[p]
+            hessian += 2.0 * s.number[region, p] * expected2[p]
+        for term in range(len(s.region)):
+            if s.region[term] != region or data.start[term] == data.start[term + 1]:
+                continue
+            h, h1, h2 = _polynomials(s.norms[term], t, t1, t2)
+            q, q1, q2 = _times_exponential(expected, expected1, expected2, s.learned, -h, -h1, -h2)
+            log, u, v, products = _sums(s, data, term, q, m, m1)
+            if log == -math.inf:
+                return math.inf, gradient, hessian
+            first, second = _assembled(s, q1, q2, q, m1, m2, u, v, products)
+            value -= 2.0 * log
+            gradient -= 2.0 * first
+            hessian -= 2.0 * second
     return value, gradient, hessian
 
 
