@@ -1,4 +1,7 @@
+import math
+
 import numpy as np
+import pytest
 
 from nuisflow import seeds
 
@@ -26,3 +29,15 @@ def test_intervals_that_touch_have_every_hash_once():
 def test_different_names_give_different_streams():
     streams = {seeds.number(*names) for names in [(1, "a", "b"), (1, "ab"), (1, "b", "a"), (2, "a", "b"), (1, "a", 1)]}
     assert len(streams) == 5
+
+
+def test_replicas_are_poisson_and_independent_of_each_other_and_of_samples():
+    entry = np.arange(200_000)
+    one, two, other = (seeds.poisson(entry, *key) for key in ((1, "a"), (2, "a"), (1, "b")))
+    for number in range(5):
+        assert (one == number).mean() == pytest.approx(math.exp(-1) / math.factorial(number), abs=0.004)
+    assert one.mean() == pytest.approx(1, abs=0.01)
+    for second in (two, other):
+        assert np.corrcoef(one, second)[0, 1] == pytest.approx(0, abs=0.01)
+    assert (seeds.poisson(entry, 0, "a") == 1).all()
+    assert seeds.poisson(entry[500:], 1, "a").tolist() == one[500:].tolist()

@@ -36,3 +36,17 @@ def uniform(entry: np.ndarray, key: int = 0) -> np.ndarray:
 def between(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return which *values* of `uniform` are from *low* to below *high*; 1 is below 1, so that no event is lost."""
     return np.asarray((values >= low) & ((values < high) | (high >= 1)))
+
+
+_POISSON = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 20)]))
+
+
+def poisson(entry: np.ndarray, replica: int, name: str) -> np.ndarray:
+    """Return how often every event of the sample *name* is in a bootstrap *replica*: Poisson numbers of mean 1.
+
+    They depend on the index of the event alone, so that nominal and varied versions of it share theirs; replica 0 is
+    the sample itself.
+    """
+    if not replica:
+        return np.ones(len(entry))
+    return np.searchsorted(_POISSON, uniform(entry, number(replica, "replica", name)), side="right").astype(float)

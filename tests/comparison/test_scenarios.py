@@ -122,7 +122,7 @@ def test_the_tables_have_medians_in_events_and_the_references():
         Run("nominal", seed): {"all": histogram(NOMINAL | {("signal", "nominal"): SIGNAL * factor})}
         for seed, factor in ((1, 1.0), (2, 1.1), (3, 4.0))
     }
-    found = scenarios.table(runs, dict.fromkeys(runs, DISPLACED), settings)
+    found = scenarios.table(runs, dict.fromkeys(runs, DISPLACED), {}, settings)
     assert list(found.columns) == list(scenarios.COLUMNS)
     assert len(found) == 3 * 5
     events = found[found["seed"] == 1]
@@ -134,6 +134,24 @@ def test_the_tables_have_medians_in_events_and_the_references():
     assert summary["seeds"].tolist() == [3, 0]
 
 
+def test_a_likelihood_of_single_events_has_its_own_information_with_normal_rates_as_published():
+    settings = analysis()
+    names, size = ["mu", "background_rate", "lambda", "r"], settings.variations["background_rate"].size
+    matrix = np.diag([4.0, 9.0, 25.0, 16.0]) + 0.5
+    found = scenarios.of_events(
+        {"information": {"names": names, "matrix": matrix.tolist()}}, ["", "r", "lambda", "background_rate"], settings
+    )
+    steep = size / math.log(1 + size)
+    assert found.diagonal() == pytest.approx([4.5, 16.5, 25.5, 9.5 * steep**2])
+    assert found[0, 3] == pytest.approx(0.5 * steep)
+    run = Run("unbinned", 1)
+    filled = {run: {"all": histogram(NOMINAL)}}
+    table = scenarios.table(
+        filled, {run: DISPLACED}, {run: {"information": {"names": names, "matrix": matrix.tolist()}}}, settings
+    )
+    assert table.loc[table["scenario"] == "b0", "sigma"].item() == pytest.approx(1 / math.sqrt(4.5))
+
+
 def test_the_script_writes_both_tables(tmp_path, monkeypatch):
     import compute_scenarios
 
@@ -143,7 +161,9 @@ def test_the_script_writes_both_tables(tmp_path, monkeypatch):
     files.write_histograms(paths[0], FILLED)
     files.write_histograms(paths[1], DISPLACED)
     plain = analysis().model_dump(mode="json")
-    compute_scenarios.compute_scenarios(paths[:1], paths[1:], tmp_path / "a.csv", tmp_path / "b.csv", settings=plain)
+    compute_scenarios.compute_scenarios(
+        paths[:1], paths[1:], [], tmp_path / "a.csv", tmp_path / "b.csv", settings=plain
+    )
     published = pd.read_csv(tmp_path / "b.csv")
     assert published["training"].tolist()[:2] == ["nominal", "Analytic likelihood"]
     assert len(pd.read_csv(tmp_path / "a.csv")) == 5

@@ -13,8 +13,16 @@ import nuisflow.slices.report
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
 import nuisflow.slices.training
+import nuisflow.slices.unbinned
 from nuisflow import datasets, slices
-from nuisflow.settings import conditional, points, sections, shipped, tuning
+from nuisflow.settings import (
+    conditional,
+    points,
+    sections,
+    shipped,
+    tuning,
+    unbinned,
+)
 from nuisflow.settings.checks import paths, reading
 from nuisflow.storage import failures, logs, runs, sources
 

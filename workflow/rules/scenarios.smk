@@ -9,6 +9,11 @@ rule compute_scenarios:
             if slices.scenarios.are_displaced(settings)
             else []
         ),
+        unbinned=collect(
+            "<results>/trainings/{training}/seed{seed}/fit.json",
+            training=unbinned.trainings(settings),
+            seed=seeds,
+        ),
     output:
         scenarios="<results>/comparison/scenarios.csv",
         published="<results>/comparison/published.csv",

@@ -33,15 +33,20 @@ class Expectation(NamedTuple):
 def table(
     filled: Mapping[Run, Mapping[str, Histogram]],
     displaced: Mapping[Run, Mapping[str, Histogram]],
+    unbinned: Mapping[Run, Mapping[str, Any]],
     settings: ScenarioSettings,
 ) -> pd.DataFrame:
-    """Return one row per training, seed and scenario with the uncertainty of the POI, and of the signal events."""
+    """Return one row per training, seed and scenario with the uncertainty of the POI, and of the signal events.
+
+    *unbinned*: what fits of likelihoods of single events found, in place of the information of their templates.
+    """
     rows = []
     for run, histograms in filled.items():
         expected = expectation(histograms, displaced.get(run, {}), settings)
-        events = expected.derivatives[POI].sum()
+        events, names = expected.derivatives[POI].sum(), list(expected.derivatives)
+        matrix = of_events(unbinned[run], names, settings) if run in unbinned else information(expected)
         for name, scenario in settings.scenarios.items():
-            value = uncertainty(information(expected), list(expected.derivatives), scenario)
+            value = uncertainty(matrix, names, scenario)
             if np.isnan(value):
                 logger.warning("%s (seed %d): scenario %s does not determine the signal", *run, name)
             rows.append((*run, name, value, value * events))
@@ -84,6 +89,18 @@ def information(expected: Expectation) -> np.ndarray:
     slopes = np.array([values[filled] for values in expected.derivatives.values()])
     matrix: np.ndarray = (slopes / expected.total[filled]) @ slopes.T
     return matrix
+
+
+def of_events(fit: Mapping[str, Any], names: Sequence[str], settings: ScenarioSettings) -> np.ndarray:
+    """Return the Fisher information of a likelihood of single events, in the order of *names*.
+
+    A rate is log-normal there: its derivative is ln(1 + size) in place of size.
+    """
+    found = fit["information"]
+    order = [0, *(found["names"].index(name) for name in names[1:])]
+    sizes = [settings.variations[name].size for name in names[1:]]
+    scale = np.array([1.0, *(1.0 if size is None else size / np.log1p(size) for size in sizes)])
+    return np.asarray(np.array(found["matrix"])[np.ix_(order, order)] * np.outer(scale, scale))
 
 
 def uncertainty(matrix: np.ndarray, names: Sequence[str], scenario: Scenario) -> float:

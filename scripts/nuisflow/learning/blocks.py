@@ -87,18 +87,19 @@ class Maker:
         own = self._at(name, columns, z)
         if not nominal:
             own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
-        kept, moved, counts = _together(own, [self._near(own, name, columns, point) for point in points])
-        size = len(kept.row)
+        near = [self._near(own, name, columns, p) if nominal else self._at(name, columns, p) for p in points]
+        kept, moved, counts = _together(own, near)
+        size, times = len(kept.row), seeds.poisson(columns["entry"][kept.row], self.settings.replica, name)
         return Part(
             features=kept.features,
             labels=np.full(size, sample.process == self.settings.signal, dtype=np.float32),
-            weights=kept.weights,
+            weights=kept.weights * times,
             z=z[kept.row].astype(np.float32),
             process=np.full(size, self._processes.index(sample.process), dtype=np.int64),
             entry=columns["entry"][kept.row],
             sample=np.full(size, list(self.settings.samples).index(name)),
             points=moved,
-            counts=counts,
+            counts=counts * times[:, None],
         )
 
     def _settled(self, name: str, entry: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from nuisflow.slices.training import Scoring
 from nuisflow.storage import files
 from nuisflow.strategies import networks
 from nuisflow.strategies.strategy import Networks, Strategy
+from nuisflow.strategies.unbinned import Unbinned
 
 Columns = dict[str, np.ndarray]
 Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -68,6 +69,12 @@ class Classifier:
     def member_scores(self, columns: Columns, where: str = "cpu") -> np.ndarray:
         """Return the scores whose mean is the score of every event, shape (events, members of the strategy)."""
         return self._asked(lambda strategy: strategy.member_scores, (self.strategy.members,), columns, where)
+
+    def densities(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+        """Return what an unbinned likelihood needs of every event, shape (events, `Unbinned.outputs`)."""
+        if not isinstance(self.strategy, Unbinned):
+            raise TypeError(f"the strategy {self.strategy.strategy!r} has no densities")
+        return self._asked(lambda strategy: strategy.densities, (self.strategy.outputs,), columns, where)  # type: ignore[attr-defined]
 
     def _asked(
         self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns, where: str

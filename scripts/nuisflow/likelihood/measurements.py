@@ -175,6 +175,25 @@ def _yields(
     return channels
 
 
+def yields_at(
+    model: Model, kind: str, other: fits.FitResult, edges: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, Any]]:
+    """Return the yields before a fit and after the fit of another likelihood with parameters of the same names.
+
+    Parameters that only *model* has, such as those of MC statistics, stay at their initial values, without errors.
+    """
+    values, covariance = model.inits.copy(), np.zeros((len(model.names),) * 2)
+    own = [index for index, name in enumerate(model.names) if name in other.names]
+    place = [other.names.index(model.names[index]) for index in own]
+    values[own] = other.values[place]
+    covariance[np.ix_(own, own)] = other.covariance[np.ix_(place, place)]
+    errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    result = fits.FitResult(model.names, values, errors, covariance, other.twice_nll, other.converged, other.message)
+    data = data_of(model, kind)
+    stages = {"prefit": _yields(model, data, None, edges), "postfit": _yields(model, data, result, edges)}
+    return {name: plain(stage) for name, stage in stages.items()}
+
+
 def impact_rows(model: Model, kind: str) -> list[dict[str, Any]]:
     """Return one row per nuisance parameter: how it moves the POI, its pull and its constraint (none if it is free)."""
     data = data_of(model, kind)

@@ -161,11 +161,14 @@ def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, 
                 "seen": f"{row['events_seen']:,.0f}",
                 "seconds": findings.number(row["train_seconds"], 1),
                 "options": "; ".join(
-                    f"{key}: {_plain(value)}" for key, value in options.items() if key != "label" and value != []
+                    f"{key}: {_plain(value)}" for key, value in options.items() if key != "label" and value not in _NONE
                 ),
             }
         )
     return {"rows": rows, "matched": len(set(asked)) <= 1, "over": over, "folds": learning["folds"]}
+
+
+_NONE: tuple[Any, ...] = (None, [], {})
 
 
 def _plain(value: Any) -> str:

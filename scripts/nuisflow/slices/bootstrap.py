@@ -1,7 +1,7 @@
 """Pseudo-experiments made of reserved events, as in the Fair Universe challenge: what they depend on."""
 
 from nuisflow import datasets
-from nuisflow.settings import conditional, configuration, systematics
+from nuisflow.settings import conditional, configuration, systematics, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices import events as slices
@@ -35,7 +35,8 @@ def chosen(settings: Configuration) -> configuration.Bootstrap:
 
 def trainings(settings: Configuration) -> list[str]:
     """Return the trainings that take part: those whose likelihood is one workspace."""
-    return [name for name in settings.trainings if name not in conditional.trainings(settings)]
+    others = [*conditional.trainings(settings), *unbinned.trainings(settings)]
+    return [name for name in settings.trainings if name not in others]
 
 
 def slice_of(settings: Configuration) -> BootstrapSettings:

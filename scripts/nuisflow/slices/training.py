@@ -1,5 +1,6 @@
 """What trainings and scores depend on."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
@@ -14,7 +15,8 @@ from nuisflow.slices.events import EventSelection, _unlabelled, bare, expression
 class TrainingSamples(Section):
     """Slice of train_network: the events, the variations that this training knows, and its options.
 
-    *alternatives*: samples that are a two-point variation at some z.
+    *alternatives*: samples that are a two-point variation at some z. *replica*: of a bootstrap of the simulated events;
+    0 is the simulation itself.
     """
 
     events: EventSelection
@@ -27,6 +29,7 @@ class TrainingSamples(Section):
     name: str
     repetition: int
     seed: int
+    replica: int = 0
 
 
 class Scoring(Section):
@@ -46,8 +49,8 @@ def training_samples(settings: Configuration, name: str) -> list[str]:
     ]
 
 
-def training(settings: Configuration, name: str, repetition: int) -> TrainingSamples:
-    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on."""
+def training(settings: Configuration, name: str, repetition: int, replica: int = 0) -> TrainingSamples:
+    """Return what train_network of training *name*, repetition (seed) *repetition*, depends on; *replica*: as there."""
     chosen, samples = settings.trainings[name], training_samples(settings, name)
     variations = {key: resolved(settings, key) for key in chosen.variations}
     texts = [text for key in samples for text in expressions_of(settings.samples[key], variations.values())]
@@ -64,11 +67,22 @@ def training(settings: Configuration, name: str, repetition: int) -> TrainingSam
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
-        training=chosen.model_copy(update=chosen.ignored()),
+        training=chosen.model_copy(update=chosen.ignored()).informed(
+            _acting(settings, samples, variations), settings.signal
+        ),
         name=name,
         repetition=repetition,
         seed=settings.seed,
+        replica=replica,
     )
+
+
+def _acting(settings: Configuration, samples: Iterable[str], variations: Iterable[str]) -> dict[str, list[str]]:
+    """Return the trained processes, each with those of *variations* that act on it."""
+    processes = {settings.samples[sample].process for sample in samples}
+    return {
+        process: [name for name in variations if process in points.affected(settings, name)] for process in processes
+    }
 
 
 def scoring(settings: Configuration) -> Scoring:

@@ -25,6 +25,7 @@ from nuisflow.strategies.parametrised import Parametrised
 from nuisflow.strategies.sensitivity_to_poi import SensitivityToPoi
 from nuisflow.strategies.strategy import Strategy
 from nuisflow.strategies.tangent import Tangent
+from nuisflow.strategies.unbinned import Unbinned
 from nuisflow.strategies.user import User
 
 AnyStrategy = Annotated[
@@ -45,6 +46,7 @@ AnyStrategy = Annotated[
     | Observable
     | SensitivityToPoi
     | Tangent
+    | Unbinned
     | User,
     Field(discriminator="strategy"),
 ]
@@ -67,6 +69,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "inferno": Inferno,
     "sensitivity_to_poi": SensitivityToPoi,
     "tangent": Tangent,
+    "unbinned": Unbinned,
     "user": User,
 }
 

@@ -1,6 +1,6 @@
 """What a strategy is: the hyper-parameters of one way of training, and what it changes in the common training loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -161,6 +161,10 @@ class Strategy(BaseModel):
     def ignored(self) -> dict[str, Any]:
         """Return the options that training does not depend on, each with one value for all trainings."""
         return {"label": None}
+
+    def informed(self, acting: Mapping[str, Sequence[str]], signal: str) -> Self:  # noqa: ARG002
+        """Return the strategy with what it has to know of the analysis: the variations that act on every process."""
+        return self
 
     def draw(self, generator: "np.random.Generator", size: int) -> "np.ndarray | None":  # noqa: ARG002
         """Return the z of *size* events for one epoch, shape (size, variations); None keeps nominal events."""

@@ -13,7 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-_COMPILED = (*("rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings"),)
+_COMPILED = (
+    *("rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings"),
+    *("densities", "density_fits"),
+)
 _OPTIONS: dict[str, Any] = {
     **{"cache": True, "nogil": True, "error_model": "numpy"},
     "fastmath": ("arcp", "contract", "nsz", "reassoc"),  # nothing that would break infinities

@@ -3,8 +3,10 @@
 import concurrent.futures
 from typing import Any
 
+import numpy as np
+
 from nuisflow.likelihood import measurements, toys
-from nuisflow.likelihood.kernels import compilation
+from nuisflow.likelihood.kernels import compilation, densities, density_fits
 from nuisflow.likelihood.model import FEW, Model
 
 
@@ -37,10 +39,36 @@ def compile_one_by_one() -> None:
     model.intervals(model.minimise(), model.poi)
 
 
+def compile_events() -> None:
+    """Compile the likelihood of single events, for one event."""
+    one, place = np.ones(1), np.zeros((1, 1), dtype=np.int64)
+    none, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1))
+    structure = densities.Structure(
+        *(
+            zero + 1,
+            np.zeros(1, dtype=np.int64),
+            ~none,
+            zero,
+            zero,
+            np.zeros(0, dtype=np.int64),
+            place[:, :0],
+            np.zeros((1, 1, 1)),
+            np.zeros((1, 1, 1)),
+            place[:0, :0],
+        ),
+        *(np.zeros(2, dtype=np.int64), none[0], one, -one, 10 * one, one),
+    )
+    data = densities.Data(one, np.ones((1, 1)), np.zeros((0, 1)), np.array([0, 1]), np.zeros(1))
+    density_fits.experiment(structure, data, one, none[0], 0, 1e-3)
+    density_fits.minimise(structure, data, one, none[0], 1e-3)
+    density_fits.crossing(structure, data, one, 1.0, 1.0, one, none[0], 0, 1.0, 1e-3)
+    densities.evaluate(structure, data, one)
+
+
 def compile_everything() -> None:
     """Compile whatever the scripts call, in two processes side by side."""
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
-        for job in [pool.submit(compile_side_by_side), pool.submit(compile_one_by_one)]:
+        for job in [pool.submit(one) for one in (compile_side_by_side, compile_one_by_one, compile_events)]:
             job.result()
     model = Model(counting_experiment())
     measurements.measure(model, "observed", {}, {"bin": [0.0, 1.0]})

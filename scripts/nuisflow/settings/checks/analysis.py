@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pydantic
 
 from nuisflow import datasets, names
-from nuisflow.settings import conditional, known_answers, points, tuning
+from nuisflow.settings import conditional, known_answers, points, tuning, unbinned
 from nuisflow.settings.checks import dask, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
@@ -34,6 +34,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from variations.combination_problems(settings)
     yield from points.problems(settings)
     yield from conditional.problems(settings)
+    yield from unbinned.problems(settings)
     yield from known_answers.problems(settings)
     yield from tuning.problems(settings)
     yield from published.problems(settings)
@@ -192,5 +193,8 @@ def _bootstrap_problems(settings: Configuration) -> Iterator[str]:
         yield f"toys.bootstrap.mu: from {low:g} to {high:g} is no range; write the smaller number first"
     if high >= settings.fit.bounds[1]:
         yield f"toys.bootstrap.mu: {high:g} is outside fit.bounds, where no fit would find it; widen them or lower it"
-    if set(conditional.trainings(settings)) == set(settings.trainings):
-        yield "toys.bootstrap: trainings of the strategy 'conditional' take no part, and there are no others; remove it"
+    if {*conditional.trainings(settings), *unbinned.trainings(settings)} == set(settings.trainings):
+        yield (
+            "toys.bootstrap: trainings of the strategies 'conditional' and 'unbinned' take no part, and there are no "
+            "others; remove it"
+        )

@@ -1,0 +1,59 @@
+"""Give every selected event its densities, as one training has learned them, and describe what they have in common."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nuisflow.learning import classifier as training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.progress import progress
+from nuisflow.slices.training import Scoring
+from nuisflow.slices.unbinned import UnbinnedFilling
+from nuisflow.storage import event_files, files, logs
+from nuisflow.strategies.unbinned import Unbinned
+from nuisflow.templates import unbinned
+
+
+def fill_unbinned(
+    model: Path,
+    templates: Path,
+    events: Sequence[Path],
+    densities: Path,
+    description: Path,
+    *,
+    settings: dict[str, Any],
+    device: str = "auto",
+) -> None:
+    """Write the *densities* of *events*, ``<variation>/<sample>.parquet``, and the *description* of what they share.
+
+    *templates*: histograms of the regions whose observable is not the score.
+    """
+    torch.set_num_threads(1)  # jobs run side by side
+    chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
+    classifier = Classifier.load(model).to(where)
+    classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+    strategy = classifier.strategy
+    if not isinstance(strategy, Unbinned):
+        raise training.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
+    sums, paths = unbinned.Sums(strategy, chosen), unbinned.needed(events, chosen)
+    folders, samples = list(chosen.thrown), list(chosen.samples)
+    report = progress(paths, "files", len(paths))
+    parts = unbinned.evaluate(report, classifier, chosen, sums, where)
+    rows = (unbinned.columns(part, folders, samples) for part in parts)
+    event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
+    files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        fill_unbinned(
+            Path(snakemake.input.model),
+            Path(snakemake.input.templates),
+            [Path(path) for path in snakemake.input.events],
+            Path(snakemake.output.densities),
+            Path(snakemake.output.description),
+            settings=snakemake.params.settings,
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )

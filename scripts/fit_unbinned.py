@@ -1,0 +1,67 @@
+"""Fit the likelihood of single events of one training: best fit, uncertainties, impacts, scan, coverage."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nuisflow.inference.unbinned import events, measurements, toys
+from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.likelihood import measurements as binned
+from nuisflow.likelihood.model import Model
+from nuisflow.slices.inference import FitSettings, ToySettings
+from nuisflow.storage import files, logs
+from nuisflow.templates import scarcity, shown
+
+
+def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings: dict[str, Any]) -> None:
+    """Fit the *densities* with their *description*, throw toys of events; write fit, impacts, scan, toys, coverage.
+
+    *workspace*, *templates*: those of the score; they show the yields at the best fit in bins.
+    """
+    chosen = FitSettings.model_validate(settings["fit"])
+    model = UnbinnedModel(files.read_json(inputs["description"]))
+    histograms = files.read_histograms(inputs["templates"])
+    displaced = files.read_histograms(inputs["displaced"]) if "displaced" in inputs else {}
+    pools = events.read(inputs["densities"], model, settings["samples"], histograms, displaced)
+    workspace = Model(files.read_json(inputs["workspace"]))
+    edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
+    data = {"asimov": events.asimov(model, pools["nominal"])}
+    if chosen.observed:
+        observed = pools["data"]
+        data["observed"] = events.asimov(model, observed)
+    results, impacts, scan = {}, [], []
+    spread = measurements.spread(files.read_table(inputs["replicas"])) if "replicas" in inputs else None
+    for kind, one in data.items():
+        best = measurements.best_fit(model, one)
+        null = measurements.profiled(model, best, one, {0: 0.0}).values
+        start = model.point({model.poi: 0.0}) if kind == "asimov" else null
+        background = events.asimov(model, pools["nominal"], start)
+        found = measurements.measure(model, best, chosen.groups, background, asimov=kind == "asimov")
+        found = measurements.with_simulation(found, spread)
+        found["yields"] = binned.yields_at(workspace, kind, best.result, edges)
+        results[kind] = shown.merged_yields(found, histograms, chosen.parts)
+        impacts += measurements.impact_rows(model, best, kind)
+        scan += measurements.scan_rows(model, best, kind)
+    files.write_table(outputs["impacts"], pd.DataFrame(impacts))
+    files.write_table(outputs["scan"], pd.DataFrame(scan))
+    thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
+    files.write_table(outputs["toys"], thrown.experiments)
+    files.write_json(outputs["coverage"], thrown.coverage)
+    information = model.information(data["asimov"], model.inits)
+    found = {"asimov": results["asimov"], "observed": results.get("observed")}
+    shifts = measurements.shifts(model, model.fit(data["asimov"]))
+    found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
+    found |= {"closure": model.description["closure"] | {"shifts": shifts}}
+    files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        fit_unbinned(
+            {name: Path(snakemake.input[name]) for name in ("densities", "description", "workspace", "templates")}
+            | dict(zip(["displaced"], map(Path, snakemake.input.displaced), strict=False))
+            | dict(zip(["replicas"], map(Path, snakemake.input.replicas), strict=False)),
+            {name: Path(path) for name, path in snakemake.output.items()},
+            settings=snakemake.params.settings,
+        )

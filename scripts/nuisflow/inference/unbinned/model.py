@@ -1,0 +1,250 @@
+"""The likelihood of single events as a function of signal strength, rates and learned nuisance parameters.
+
+    -2 ln L = -2 sum_i ln R(x_i) + 2 sum_p kappa_p n_p(z) + sum_m ((theta_m - a_m) / width_m)^2
+    R(x)    = sum_p kappa_p r_p(x) n_p(z) / n_p(0) S_p(x|z) / M_p(z)
+
+over events i of all regions and processes p: r_p is the nominal intensity relative to a reference, S_p the response of
+the process to z, M_p its own mean over nominal events, n_p the yield counted on simulated events, kappa_p the signal
+strength and rates. Dividing by M_p makes R a density whose yield is n_p, whatever the response (arXiv:2412.01600
+learns the same quantities; there S is not normalised). A region with bins is a sum of the same form: x is the bin.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nuisflow.likelihood.fits import FitResult
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.kernels import compilation, densities, density_fits
+
+TOLERANCE = 1e-10
+"""Decrement of -2 ln L at a minimum."""
+ENDS = {
+    density_fits.CONVERGED: "",
+    density_fits.STOPPED: "the fit stopped before it reached a minimum",
+    density_fits.IMPOSSIBLE: "the density of an event is not positive where the fit starts",
+}
+
+Json = Mapping[str, Any]
+
+
+class Parameter(NamedTuple):
+    """A parameter: *kind* signal, free, luminosity, rate or learned; *width* of its constraint, 0 without one."""
+
+    name: str
+    kind: str
+    init: float
+    lower: float
+    upper: float
+    width: float
+
+
+class UnbinnedModel:
+    """The likelihood that a *description* tells of (plain values, as in densities.json); see `describe`."""
+
+    def __init__(self, description: Json) -> None:
+        compilation.ready()
+        self.description = description
+        self.parameters = [Parameter(**row) for row in description["parameters"]]
+        self.names = tuple(row.name for row in self.parameters)
+        self.processes = tuple(description["processes"])
+        self.poi = self.parameters[0].name
+        self.index = 0
+        self.folds = len(description["norms"])
+        self.terms = self.folds + len(description["binned"])
+        self.inits = np.array([row.init for row in self.parameters])
+        self.widths = np.array([row.width for row in self.parameters])
+        self.constrained: Booleans = self.widths > 0
+        self.centre = np.where(self.constrained, self.inits, 0.0)
+        self.structure = _structure(description, self.parameters)
+        self.limits = self.parameters[0].lower, self.parameters[0].upper
+        self.outputs = len(self.processes) + len(description["monomials"])
+        self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
+        self.bins, self.bin_terms = _bins(description, self.outputs)
+
+    def data(
+        self, weight: Floats, values: Floats, fold: Integers, centre: Floats | None = None, counts: Floats | None = None
+    ) -> densities.Data:
+        """Return a data set from events: *weight* (events), *values* (events, outputs) as `Classifier.densities`, fold.
+
+        *centre*: auxiliary measurements of all parameters (default: nominal). *counts*: events in the bins of
+        all regions that have bins; left out only where there are none.
+        """
+        if len(self.bins):
+            assert counts is not None
+            weight, values = np.concatenate([weight, counts]), np.concatenate([values, self.bins])
+            fold = np.concatenate([fold, self.bin_terms])
+        order = np.argsort(fold, kind="stable")
+        found, size = np.asarray(values)[order].astype(np.float64), len(self.processes)
+        ratio = np.ascontiguousarray(np.exp(found[:, :size] + self._log_number[np.asarray(fold)[order]]).T)
+        return densities.Data(
+            np.asarray(weight, dtype=np.float64)[order],
+            ratio,
+            np.ascontiguousarray(found[:, size:].T),
+            np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=self.terms))]).astype(np.int64),
+            self.centre if centre is None else np.asarray(centre, dtype=np.float64),
+        )
+
+    def twice_nll(self, data: densities.Data, values: Floats) -> tuple[float, Floats, Floats]:
+        """Return -2 ln L, its gradient and its Hessian."""
+        return densities.evaluate(self.structure, data, np.asarray(values, dtype=np.float64))
+
+    def point(self, values: Mapping[str, float]) -> Floats:
+        """Return the initial values with some replaced by name; names of other models are left out."""
+        return np.array([values.get(row.name, row.init) for row in self.parameters])
+
+    def minimise(
+        self, data: densities.Data, start: Floats | None = None, held: Booleans | None = None
+    ) -> tuple[Floats, float, Floats, int]:
+        """Return place, -2 ln L, Hessian and end of a fit from *start*, parameters that are *held* staying there."""
+        begin = self.inits if start is None else np.asarray(start, dtype=np.float64)
+        fixed = np.zeros(len(begin), dtype=np.bool_) if held is None else held
+        place, value, _, hessian, end = density_fits.minimise(self.structure, data, begin, fixed, TOLERANCE)
+        return place, value, hessian, end
+
+    def fit(self, data: densities.Data, start: Floats | None = None, held: Booleans | None = None) -> FitResult:
+        """Return the best fit with errors from the exact Hessian."""
+        place, value, hessian, end = self.minimise(data, start, held)
+        fixed = np.zeros(len(place), dtype=np.bool_) if held is None else held
+        free = ~fixed & (place > self.structure.lower) & (place < self.structure.upper)
+        covariance, message = np.zeros(hessian.shape), ENDS[end]
+        part = 0.5 * hessian[np.ix_(free, free)]
+        if end == density_fits.CONVERGED and free.any():
+            if np.isfinite(part).all() and np.linalg.eigvalsh(part / _outer(part)).min() > 1e-12:
+                covariance[np.ix_(free, free)] = np.linalg.inv(part)
+            else:
+                message = "the Hessian is not positive definite: a direction is flat"
+        errors = np.sqrt(np.diagonal(covariance))
+        errors = np.where(free | fixed, errors, np.nan)
+        stuck = [name for name, one, other in zip(self.names, free, fixed, strict=True) if not one and not other]
+        remark = f"at a bound: {', '.join(stuck)}" if stuck else ""
+        converged = end == density_fits.CONVERGED and not message
+        text = "; ".join(filter(None, (message, remark)))
+        return FitResult(self.names, place, errors, covariance, value, converged, text)
+
+    def end(
+        self,
+        data: densities.Data,
+        best: FitResult,
+        sigmas: float,
+        held: Booleans | None = None,
+        *,
+        precision: float = 1e-5,
+    ) -> tuple[float, int]:
+        """Return where the profile of the parameter of interest is *sigmas*^2 above *best*, on the side of its sign.
+
+        And how the search ended: 0, `density_fits.AT_BOUND` or `density_fits.LOST` (then NaN).
+        """
+        fixed = np.zeros(len(self.names), dtype=np.bool_) if held is None else held
+        error, column = float(best.errors[0]), best.covariance[0]
+        if not error > 0 or not np.isfinite(column).all():
+            error, column = float(self.structure.scale[0]), np.full(len(self.names), np.nan)
+        end, _, flag = density_fits.crossing(
+            self.structure, data, best.values, best.twice_nll, error, column, fixed, 0, sigmas, precision
+        )
+        return end, flag
+
+    def interval(self, data: densities.Data, best: FitResult, held: Booleans | None = None) -> tuple[float, float, int]:
+        """Return both ends of the profile-likelihood interval of the parameter of interest, and the worse flag."""
+        (low, first), (high, second) = (self.end(data, best, side, held) for side in (-1.0, 1.0))
+        return low, high, max(first, second)
+
+    def responses(self, values: Floats, process: Integers, fold: Integers, events: Floats) -> Floats:
+        """Return the factor on the weights of nominal *events* at *values*: kappa n(z) / n(0) S / M, (events,).
+
+        *fold*: fold, or term, of each.
+        """
+        s, z = self.structure, values[self.structure.learned]
+        terms = np.prod(z**s.powers, axis=1)
+        common = (s.yields @ terms)[s.region] - s.norms @ terms
+        found = self.rates(values)[process] * np.exp(common[fold, process])
+        monomials = np.prod(z**s.monomials, axis=1)
+        for index in range(len(self.processes)):
+            inside, columns = process == index, slice(s.first[index], s.first[index + 1])
+            slopes = events[inside, len(self.processes) :][:, columns].astype(np.float64)
+            found[inside] *= np.exp(slopes @ monomials[columns])
+        return np.asarray(found)
+
+    def information(self, data: densities.Data, values: Floats) -> Floats:
+        """Return half the Hessian of -2 ln L at *values* without the constraints (parameters, parameters)."""
+        constraints = np.where(self.constrained, 1 / np.where(self.constrained, self.widths, 1.0) ** 2, 0.0)
+        return np.asarray(0.5 * self.twice_nll(data, values)[2] - np.diag(constraints))
+
+    def expected(self, values: Floats) -> Floats:
+        """Return the expected events of every process, in all regions together."""
+        z = values[self.structure.learned]
+        terms = np.prod(z**self.structure.powers, axis=1)
+        return np.asarray(
+            (self.structure.number * self.rates(values) * np.exp(self.structure.yields @ terms)).sum(axis=0)
+        )
+
+    def bin_responses(self, values: Floats) -> Floats:
+        """Return the factors on the expected events in all bins of regions with bins, (bins, processes)."""
+        size = len(self.processes)
+        found = [
+            self.responses(values, np.full(len(self.bins), index), self.bin_terms, self.bins) for index in range(size)
+        ]
+        return np.stack(found, axis=1)
+
+    def rates(self, values: Floats) -> Floats:
+        """Return the factors on all processes by signal strength, free rates, luminosity and rates."""
+        s = self.structure
+        log = np.where(values[:, None] >= 0, s.rate_up, -s.rate_down) * values[:, None]
+        return np.asarray(np.prod(np.where(s.linear, values[:, None], 1.0), axis=0) * np.exp(log.sum(axis=0)))
+
+
+def _outer(matrix: Floats) -> Floats:
+    size = np.sqrt(np.maximum(np.diagonal(matrix), 1e-300))
+    return np.asarray(np.outer(size, size))
+
+
+def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.Structure:
+    """Return what the kernels need."""
+    processes, names = list(description["processes"]), [row.name for row in parameters]
+    shape = len(parameters), len(processes)
+    linear, up, down = np.zeros(shape, dtype=np.bool_), np.zeros(shape), np.zeros(shape)
+    for name, acts_on in description["linear"].items():
+        linear[names.index(name), [processes.index(process) for process in acts_on]] = True
+    for name, rate in description["rates"].items():
+        where = [processes.index(process) for process in rate["processes"]]
+        up[names.index(name), where], down[names.index(name), where] = np.log(rate["up"]), np.log(rate["down"])
+    owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
+    regions = [description["yields"], *(region["yields"] for region in binned)]
+    number = np.array([[region[process] for process in processes] for region in regions])
+    signal = number[:, linear[0]].sum()
+    folds = len(description["norms"])
+    norms = [*description["norms"], *(region["norms"] for region in binned)]
+    yields = [description["yield_terms"], *(region["norms"] for region in binned)]
+    widest = max(1.0, np.sqrt(number.sum()) / signal) if signal > 0 else 1.0
+    scale = np.array([widest if k == 0 else row.width or 1.0 for k, row in enumerate(parameters)])
+    size = len(description["learned"])
+    return densities.Structure(
+        number=number,
+        region=np.array([0] * folds + list(range(1, 1 + len(binned))), dtype=np.int64),
+        linear=linear,
+        rate_up=up,
+        rate_down=down,
+        learned=np.array([names.index(name) for name in description["learned"]], dtype=np.int64),
+        powers=np.array(description["powers"], dtype=np.int64).reshape(-1, size),
+        yields=np.array(yields).reshape(len(regions), len(processes), -1),
+        norms=np.array(norms).reshape(len(norms), len(processes), -1),
+        monomials=np.array(description["monomials"], dtype=np.int64).reshape(-1, size),
+        first=np.searchsorted(owners, np.arange(len(processes) + 1)).astype(np.int64),
+        constrained=np.array([row.width > 0 for row in parameters]),
+        width=np.array([row.width or 1.0 for row in parameters]),
+        lower=np.array([row.lower for row in parameters]),
+        upper=np.array([row.upper for row in parameters]),
+        scale=scale,
+    )
+
+
+def _bins(description: Json, outputs: int) -> tuple[Floats, Integers]:
+    """Return the bins of all regions with bins as if they were events, (bins, outputs), and their terms."""
+    values, terms = [np.zeros((0, outputs))], [np.zeros(0, dtype=np.int64)]
+    for index, region in enumerate(description["binned"]):
+        shares = np.array(region["shares"])
+        with np.errstate(divide="ignore"):
+            values.append(np.concatenate([np.log(shares), np.array(region["slopes"]).reshape(len(shares), -1)], axis=1))
+        terms.append(np.full(len(shares), len(description["norms"]) + index))
+    return np.concatenate(values), np.concatenate(terms)

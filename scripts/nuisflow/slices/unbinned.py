@@ -1,0 +1,46 @@
+"""What a likelihood of single events depends on."""
+
+from nuisflow.settings import configuration, points, systematics
+from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.points import Point
+from nuisflow.settings.sections import Section
+from nuisflow.settings.unbinned import thrown
+from nuisflow.slices.training import resolved
+
+
+class UnbinnedFilling(Section):
+    """Slice of fill_unbinned.
+
+    *variations*: with the processes on which they act; *fit*: parameter of interest; *scored*: the regions whose events
+    are taken one by one, all others have bins; *thrown*: the true points for pseudo-experiments, whose
+    events are needed one by one.
+    """
+
+    features: tuple[str, ...]
+    folds: int
+    processes: tuple[str, ...]
+    signal: str
+    samples: dict[str, str]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+    variations: dict[str, systematics.Variation]
+    displaced: dict[str, Point]
+    thrown: tuple[str, ...]
+    fit: configuration.Fit
+
+
+def filling(settings: Configuration) -> UnbinnedFilling:
+    """Return what fill_unbinned depends on."""
+    return UnbinnedFilling(
+        features=settings.features,
+        folds=settings.learning.folds,
+        processes=tuple(settings.processes),
+        signal=settings.signal,
+        samples={name: sample.process for name, sample in settings.samples.items()},
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        variations={name: resolved(settings, name) for name in settings.variations},
+        displaced=points.displaced(settings),
+        thrown=tuple(thrown(settings)),
+        fit=settings.fit.model_copy(update={"goodness_toys": 0, "unblind": False}),
+    )

@@ -1,0 +1,316 @@
+"""Density ratios of the processes and their responses to nuisance parameters: a likelihood of single events."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from nuisflow.strategies.strategy import Events, History, Name, Networks, Strategy, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from nuisflow.strategies.networks import Architecture
+
+CALIBRATION = 3
+"""Degree of the polynomials in the logarithms of the ratios."""
+TAIL = 0.001
+"""Part of the events on either side, beyond whose logarithms of ratios the calibration goes on as a straight line."""
+FLAT, PRECISION = 1e-9, 1e-14
+"""Curvature, in units of the largest, below which the data say nothing; decrement of a minimum."""
+BLOCK = 100_000
+"""Events that are looked at together."""
+
+
+class Unbinned(Strategy):
+    """Neural simulation-based inference: the likelihood of all events, without a histogram.
+
+    One network with one output per process learns the ratios r_p = lambda_p / q of their intensities at z = 0, where q
+    is the sum with equal shares of all; one network per process learns the response ln(lambda_p(x|z) / lambda_p(x|0)),
+    a polynomial of degree *degree* in every z whose coefficients are its outputs, 0 before the training. Loss: the
+    cross-entropies of processes, and of nominal and varied events of the same process, paired: the same event with
+    the same z in both. Every event has one z that is not 0, or those of a pair of *pairs*, uniform within *width* times
+    root 3. Afterwards the logarithms of the ratios are calibrated by polynomials (logistic regression).
+
+    Sources: ATLAS, arXiv:2412.01600; Cranmer, Pavez and Louppe, arXiv:1506.02169 (ratios); GOLLUM, arXiv:2505.05544
+    (polynomial responses). Unlike there, responses are divided by their means in the fit (see `inference.unbinned`).
+    The histogrammed score, for templates and figures, is the share of the signal by these ratios.
+    """
+
+    needs_variations: ClassVar[bool] = True
+    stops_early: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+
+    strategy: Literal["unbinned"] = "unbinned"
+    degree: Annotated[int, Field(ge=1, le=6)] = Field(2, description="of the response in every z")
+    pairs: tuple[tuple[Name, Name], ...] = Field((), description="pairs of variations with a product term z1 z2")
+    width: Annotated[float, Field(gt=0, le=10)] = Field(
+        1.0, description="standard deviation of z in training, in units of the prior's"
+    )
+    calibrate: bool = Field(True, description="whether the ratios are calibrated after the training")
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field((64, 64, 64), description="as learning.hidden")
+    batch_size: Annotated[int, Field(gt=0)] | None = Field(4096, description="as learning.batch_size")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(0.002, description="as learning.learning_rate")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="bootstrap replicas of the simulation, each trained anew, for its statistical uncertainty"
+    )
+    acting: dict[Name, tuple[Name, ...]] = Field(
+        {}, description="filled in by the workflow: the variations that act on every process, in alphabetical order"
+    )
+    signal: Name | None = Field(None, description="filled in by the workflow: the process of the signal")
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for pair in self.pairs:
+            if unknown := [name for name in pair if name not in self.variations]:
+                raise ValueError(f"pairs: {unknown} are not among the variations of the training, {[*self.variations]}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"pairs: {list(pair)} is one variation; its square is there if 'degree' is 2 or more")
+        return self
+
+    def informed(self, acting: Mapping[str, Sequence[str]], signal: str) -> "Unbinned":
+        """Return this strategy with the processes of the analysis and the variations that act on each."""
+        known = {name: tuple(acting[name]) for name in sorted(acting)}
+        return self.model_copy(update={"acting": known, "signal": signal})
+
+    def ignored(self) -> dict[str, Any]:
+        """Return the options that training does not depend on."""
+        return super().ignored() | {"replicas": 0}
+
+    # --- the polynomial ---------------------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The processes, in the order of the outputs of the ratio network."""
+        return tuple(self.acting)
+
+    def monomials(self, process: str) -> np.ndarray:
+        """Return the exponents of the monomials in the response of *process*, shape (terms, variations)."""
+        names, rows = self.variations, []
+        for index, name in enumerate(names):
+            for power in range(1, self.degree + 1) if name in self.acting[process] else ():
+                rows.append([power if k == index else 0 for k in range(len(names))])
+        for pair in self.pairs:
+            if set(pair) <= set(self.acting[process]):
+                rows.append([int(name in pair) for name in names])
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(names))
+
+    @property
+    def outputs(self) -> int:
+        """The numbers per event: ln of the share of every process, and the coefficients of all responses."""
+        return len(self.processes) + sum(len(self.monomials(process)) for process in self.processes)
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def draw(self, generator: "np.random.Generator", size: int) -> np.ndarray:
+        """Return z with one entry that is not 0, or those of one pair, shape (size, variations)."""
+        places: list[tuple[int, ...]] = [(index,) for index in range(len(self.variations))]
+        places += [tuple(self.variations.index(name) for name in pair) for pair in self.pairs]
+        chosen = np.zeros((len(places), len(self.variations)))
+        for row, place in enumerate(places):
+            chosen[row, list(place)] = 1
+        reach = self.width * math.sqrt(3)
+        return (
+            chosen[generator.integers(len(places), size=size)]
+            * generator.uniform(-reach, reach, (size, 1))
+            * (np.where(generator.random((size, len(self.variations))) < 0.5, -1, 1) if self.pairs else 1)
+        )
+
+    def points(self) -> np.ndarray:
+        """Return the nominal point: every varied event is needed there too."""
+        return np.zeros((1, len(self.variations)))
+
+    def networks(self, architecture: "Architecture") -> Networks:
+        """Return the networks of ratios and responses, and what is measured after the training."""
+        import torch
+
+        found: Networks = {
+            "ratios": architecture.network("ratios", outputs=len(self.processes), activation="silu"),
+        }
+        for process in self.processes:
+            if outputs := len(self.monomials(process)):
+                response = architecture.network(f"response_{process}", outputs=outputs, activation="silu")
+                for values in response[-1].parameters():
+                    torch.nn.init.zeros_(values)
+                found[f"response_{process}"] = response
+        measured = torch.nn.Module()
+        measured.register_buffer("events", torch.ones(len(self.processes)))
+        identity = torch.zeros(len(self.processes), CALIBRATION + 1)
+        identity[:, 1] = 1
+        measured.register_buffer("calibration", identity)
+        measured.register_buffer("range", torch.tensor([[-1e30, 1e30]]).repeat(len(self.processes), 1))
+        return found | {"measured": measured}
+
+    def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
+        """Train all networks together, on processes of equal weight; then calibrate the ratios."""
+        import torch
+
+        events = task.fold.train()
+        totals = np.bincount(events.process, weights=events.expected, minlength=len(self.processes))
+        if missing := [name for name, total in zip(self.processes, totals, strict=True) if not total > 0]:
+            raise ValueError(f"{task.name}: no events of {', '.join(missing)} to learn ratios of; check the selections")
+        trained = _Counted(**self.model_dump()).counted(totals)
+        networks, history = loop(trained, task)
+        if self.calibrate:
+            features = torch.from_numpy(events.features)
+            with torch.no_grad():
+                logs = torch.cat(
+                    [_centred(networks["ratios"](block)) for block in torch.split(features, BLOCK)]
+                ).double()
+            shares = torch.from_numpy(events.expected / totals[events.process]).double()
+            _calibrate(networks["measured"], logs, torch.from_numpy(events.process), shares)
+        return networks, history
+
+    def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
+        """Return the cross-entropies of the processes and of the responses of each, per expected event."""
+        import torch
+
+        nominal, before = batch.points[:, 0], batch.counts[:, 0]
+        share = (1 / networks["measured"].get_buffer("events"))[batch.process]
+        terms = torch.nn.functional.cross_entropy(networks["ratios"](nominal), batch.process, reduction="none")
+        ratio = (terms * before * share).sum() / (before * share).sum().clamp(min=1e-30)
+        found = {"loss": ratio, "ratios": ratio.detach()}
+        for index, process in enumerate(self.processes):
+            if f"response_{process}" not in networks:
+                continue
+            rows = torch.nonzero(batch.process == index).squeeze(1)
+            values = _values(batch.z[rows], self.monomials(process))
+            rows, values = rows[moved := values.any(dim=1)], values[moved]
+            response = networks[f"response_{process}"]
+            at_nominal = (response(nominal[rows]) * values).sum(dim=1)
+            at_varied = (response(batch.features[rows]) * values).sum(dim=1)
+            softplus = torch.nn.functional.softplus
+            size = before[rows].sum().clamp(min=1e-30)
+            part = (before[rows] * softplus(at_nominal) + batch.expected[rows] * softplus(-at_varied)).sum() / size
+            found["loss"] = found["loss"] + part
+            found[f"response_{process}"] = part.detach()
+        return found
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def densities(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":  # noqa: ARG002
+        """Return ln of the share of each process, and the coefficients of all responses: (events, P + coefficients)."""
+        import torch
+
+        logits = _calibrated(networks["measured"], _centred(networks["ratios"](features))).log_softmax(dim=1)
+        names = [f"response_{process}" for process in self.processes]
+        return torch.cat([logits, *(networks[name](features) for name in names if name in networks)], dim=1)
+
+    def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
+        """Return the logit of the signal's share among signal and background of equal size, at z = 0."""
+        import torch
+
+        shares = self.densities(networks, features, z)[:, : len(self.processes)]
+        signal = [name == self.signal for name in self.processes]
+        events = networks["measured"].get_buffer("events").log()
+        is_signal = torch.tensor(signal, device=shares.device)
+        fraction = events.masked_fill(is_signal, -math.inf).log_softmax(dim=0)
+        background = (shares + fraction).masked_fill(is_signal, -math.inf).logsumexp(dim=1)
+        return shares[:, signal.index(True)] - background
+
+
+class _Counted(Unbinned):
+    """The strategy while it is trained: its networks know the events of every process from the start."""
+
+    totals: tuple[float, ...] = ()
+
+    def counted(self, totals: np.ndarray) -> Self:
+        return self.model_copy(update={"totals": tuple(totals.tolist())})
+
+    def networks(self, architecture: "Architecture") -> Networks:
+        found = super().networks(architecture)
+        found["measured"].get_buffer("events").copy_(found["measured"].get_buffer("events").new_tensor(self.totals))
+        return found
+
+
+def _values(z: "torch.Tensor", monomials: np.ndarray) -> "torch.Tensor":
+    """Return the monomials of *z*, shape (events, terms)."""
+    import torch
+
+    powers = torch.from_numpy(monomials).to(z.device)
+    return (z.unsqueeze(1) ** powers).prod(dim=2)
+
+
+def _centred(logits: "torch.Tensor") -> "torch.Tensor":
+    return logits - logits.mean(dim=1, keepdim=True)
+
+
+def _basis(measured: "torch.nn.Module", logits: "torch.Tensor") -> "torch.Tensor":
+    """Return the powers of *logits*, linear beyond the range in which they are measured, (..., CALIBRATION + 1)."""
+    import torch
+
+    limits = measured.get_buffer("range").to(logits.dtype)
+    inside = torch.minimum(torch.maximum(logits, limits[:, 0]), limits[:, 1])
+    beyond = logits - inside
+    powers = [torch.ones_like(inside)]
+    for power in range(1, CALIBRATION + 1):
+        powers.append(inside**power + power * inside ** (power - 1) * beyond)
+    return torch.stack(powers, dim=-1)
+
+
+def _calibrated(measured: "torch.nn.Module", logits: "torch.Tensor") -> "torch.Tensor":
+    """Return polynomials of the centred *logits*."""
+    return (_basis(measured, logits) * measured.get_buffer("calibration").to(logits.dtype)).sum(dim=-1)
+
+
+def _calibrate(
+    measured: "torch.nn.Module", logits: "torch.Tensor", process: "torch.Tensor", shares: "torch.Tensor"
+) -> None:
+    """Fit the polynomials that *measured* keeps by multinomial logistic regression with *shares* as weights.
+
+    The loss is convex in the coefficients: Newton's method. What the data say nothing about stays as it is (adding the
+    same to all processes changes nothing).
+    """
+    import torch
+
+    ordered, last = logits.sort(dim=0).values, len(logits) - 1
+    limits = ordered[[int(TAIL * last), math.ceil((1 - TAIL) * last)]]
+    measured.get_buffer("range").copy_(limits.T)
+    factors = measured.get_buffer("calibration").double()
+    value, gradient, hessian = _derivatives(measured, logits, process, shares, factors)
+    for _ in range(50):
+        scale = hessian.diagonal().sqrt()
+        inverse = torch.linalg.pinv(hessian / scale / scale.unsqueeze(1), rtol=FLAT, hermitian=True)
+        step = inverse @ (gradient / scale) / scale
+        if float(gradient @ step) < PRECISION:
+            break
+        share = 1.0
+        while share > PRECISION:
+            moved = factors - share * step.reshape(factors.shape)
+            lower, *derivatives = _derivatives(measured, logits, process, shares, moved)
+            if lower <= value:
+                break
+            share /= 2
+        else:
+            break
+        factors, value, (gradient, hessian) = moved, lower, derivatives
+    measured.get_buffer("calibration").copy_(factors)
+
+
+def _derivatives(
+    measured: "torch.nn.Module",
+    logits: "torch.Tensor",
+    process: "torch.Tensor",
+    shares: "torch.Tensor",
+    factors: "torch.Tensor",
+) -> "tuple[float, torch.Tensor, torch.Tensor]":
+    """Return the cross-entropy, and its gradient and Hessian by the *factors*, block by block of events."""
+    import torch
+
+    (size, terms), value = factors.shape, 0.0
+    gradient = torch.zeros(size, terms, dtype=torch.float64)
+    hessian = torch.zeros(size, terms, size, terms, dtype=torch.float64)
+    for block, true, share in zip(*(torch.split(part, BLOCK) for part in (logits, process, shares)), strict=True):
+        powers = _basis(measured, block)
+        logs = (powers * factors).sum(dim=2).log_softmax(dim=1)
+        value -= float((share * logs.gather(1, true.unsqueeze(1)).squeeze(1)).sum())
+        chance = logs.exp()
+        difference = chance - torch.nn.functional.one_hot(true, size)
+        gradient += torch.einsum("ep,epk->pk", share.unsqueeze(1) * difference, powers)
+        for p in range(size):
+            for q in range(size):
+                spread = share * chance[:, p] * (float(p == q) - chance[:, q])
+                hessian[p, :, q] += (powers[:, p] * spread.unsqueeze(1)).T @ powers[:, q]
+    return value, gradient.reshape(-1), hessian.reshape(size * terms, -1)

@@ -1,0 +1,56 @@
+"""Fit the same expected data with trainings on bootstrap replicas of the simulation: its statistical uncertainty."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from nuisflow.inference.unbinned import events as experiments
+from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.learning import classifier as training
+from nuisflow.learning.classifier import Classifier
+from nuisflow.progress import progress
+from nuisflow.slices.training import Scoring
+from nuisflow.slices.unbinned import UnbinnedFilling
+from nuisflow.storage import files, logs
+from nuisflow.strategies.unbinned import Unbinned
+from nuisflow.templates import unbinned
+
+
+def spread_replicas(
+    models: Sequence[Path], templates: Path, events: Sequence[Path], table: Path, *, settings: dict[str, Any],
+    device: str = "auto",
+) -> None:  # fmt: skip
+    """Write one row per replica with the best fit to the expected data of the whole simulation into *table*.
+
+    The likelihood of replica k (from 1, the order of *models*) has networks, yields and mean responses of its events.
+    """
+    torch.set_num_threads(1)  # jobs run side by side
+    chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
+    histograms, paths, rows = files.read_histograms(templates), unbinned.needed(events, chosen), []
+    for replica, path in enumerate(progress(models, "replicas", len(models)), 1):
+        classifier = Classifier.load(path).to(where)
+        classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+        strategy = classifier.strategy
+        assert isinstance(strategy, Unbinned)  # for mypy
+        sums = unbinned.Sums(strategy, chosen, replica)
+        parts = list(unbinned.evaluate(paths, classifier, chosen, sums, where))
+        model = UnbinnedModel(unbinned.describe(strategy, sums, histograms, chosen))
+        data = experiments.asimov(model, experiments.nominal(parts, model, chosen.samples, histograms))
+        best = model.fit(data)
+        rows.append({"replica": replica, "converged": best.converged} | dict(zip(best.names, best.values, strict=True)))
+    files.write_table(table, pd.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        spread_replicas(
+            [Path(path) for path in snakemake.input.models],
+            Path(snakemake.input.templates),
+            [Path(path) for path in snakemake.input.events],
+            Path(snakemake.output.replicas),
+            settings=snakemake.params.settings,
+            device=snakemake.config.get("learning", {}).get("device", "auto"),
+        )

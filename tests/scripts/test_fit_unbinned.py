@@ -1,0 +1,150 @@
+"""The whole way of an unbinned training, from simulated events to its fit, in a small analysis with a control region."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_analyses import configured, make
+
+import fill_displaced
+import fill_unbinned
+import fit_unbinned
+import process_events
+import score_events
+from nuisflow.inference.unbinned import events as experiments
+from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.settings import points, sections
+from nuisflow.slices import inference, training, unbinned
+from nuisflow.slices.events import processing, shifted_names
+from nuisflow.storage import files
+
+pytestmark = pytest.mark.slow
+
+TRAINING = {
+    "strategy": "unbinned",
+    "variations": ["tes", "tilt"],
+    "events_seen": 300_000,
+    "hidden": [32],
+    "batch_size": 512,
+}
+TOYS = {"number": 50, "displacements": {"down": -1, "up": 1, "up2": 2}, "displaced_number": 20}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return the toy analysis with an unbinned training, with all files up to its fit."""
+    settings = configured(("trainings", {"unbinned": TRAINING}), ("toys", TOYS))
+    small = make(tmp_path_factory.mktemp("unbinned"), settings)
+    events, displaced = [], []
+    for sample, path in small.ingested().items():
+        events += [small.folder / "events" / name / f"{sample}.parquet" for name in shifted_names(settings, sample)]
+        for name in points.folders(settings, sample):
+            displaced.append(small.folder / "events" / name / f"{sample}.parquet")
+            chosen = sections.plain(processing(settings, sample, name))
+            process_events.process_events(path, displaced[-1], settings=chosen, dask={})
+    shifted = [path for path in displaced if path.parent.name.startswith("tes")]
+    scores = small.of("displaced_scores.parquet")
+    plain = sections.plain(training.scoring(settings))
+    score_events.score_events(small.of("model.pt"), shifted, scores, settings=plain, dask={}, device="cpu")
+    fill_displaced.fill_displaced(
+        small.of("templates.json"), displaced, small.of("scores.parquet"), scores, small.of("displaced.json"),
+        settings=sections.plain(inference.displaced_filling(settings)),
+    )  # fmt: skip
+    fill_unbinned.fill_unbinned(
+        small.of("model.pt"), small.of("templates.json"), events + displaced, small.of("densities.parquet"),
+        small.of("densities.json"), settings=sections.plain(unbinned.filling(settings)), device="cpu",
+    )  # fmt: skip
+    inputs = {"densities": "densities.parquet", "description": "densities.json", "workspace": "workspace.json"}
+    inputs |= {"templates": "templates.json", "displaced": "displaced.json"}
+    outputs = {"fit": "fit.json", "impacts": "impacts.csv", "scan": "scan.csv", "toys": "toys.parquet"}
+    fit_unbinned.fit_unbinned(
+        {name: small.of(file) for name, file in inputs.items()},
+        {name: small.of(file) for name, file in (outputs | {"coverage": "coverage.json"}).items()},
+        settings={
+            "samples": {name: sample.process for name, sample in settings.samples.items()},
+            "fit": sections.plain(inference.fit(settings)),
+            "toys": sections.plain(inference.toys(settings, "unbinned", 1)),
+        },
+    )
+    return small
+
+
+def test_yields_are_those_of_the_templates(small):
+    description = files.read_json(small.of("densities.json"))
+    histograms = files.read_histograms(small.of("templates.json"))
+    for process in description["processes"]:
+        assert description["yields"][process] == pytest.approx(
+            histograms["signal"][{"process": process, "variation": "nominal"}].values().sum(), rel=1e-6
+        )
+        (control,) = description["binned"]
+        assert control["yields"][process] == pytest.approx(
+            histograms["control"][{"process": process, "variation": "nominal"}].values().sum(), rel=1e-6
+        )
+
+
+def test_yields_at_every_point_are_those_of_the_events_there(small):
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    histograms = files.read_histograms(small.of("displaced.json"))
+    for name, z in (("tes_up", 1), ("tes_up2", 2), ("tilt_up2", 2)):
+        values = model.point({name.split("_")[0]: float(z)})
+        terms = np.prod(values[model.structure.learned] ** model.structure.powers, axis=1)
+        found = model.structure.number * np.exp(model.structure.yields @ terms)
+        for index, process in enumerate(model.processes):
+            place = {"process": process, "variation": name}
+            assert found[0, index] == pytest.approx(histograms["signal"][place].values().sum(), rel=1e-4)
+
+
+def test_bins_at_one_deviation_are_the_templates(small):
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    histogram = files.read_histograms(small.of("templates.json"))["control"]
+    nominal = [histogram[{"process": name, "variation": "nominal"}].values() for name in model.processes]
+    found = np.stack(nominal, axis=1) * model.bin_responses(model.point({"tes": 1.0}))
+    known = [histogram[{"process": name, "variation": "tes_up"}].values() for name in model.processes]
+    assert found == pytest.approx(np.stack(known, axis=1), rel=2e-2, abs=0.05)
+
+
+def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(small):
+    fit = json.loads(small.of("fit.json").read_text())
+    result = fit["asimov"]
+    assert result["converged"]
+    assert result["mu"] == pytest.approx(1, abs=0.6)  # fewer events are simulated than expected
+    assert {row["name"] for row in result["parameters"]} == {"mu", "tes", "tilt", "ttbar_rate", "lumi"}
+    assert result["sigma"] ** 2 == pytest.approx(result["sigma_stat"] ** 2 + result["sigma_syst"] ** 2)
+    assert all(isinstance(value, float) for value in result["limits"]["expected"])
+    assert {"energy scales", "modelling", "rates", "statistics"} <= result["breakdown"].keys()
+    assert set(result["yields"]["postfit"]) == {"signal", "control"}
+    assert fit["closure"]["norms"] < 0.01
+    scan = pd.read_csv(small.of("scan.csv"))
+    assert scan["delta"].min() == pytest.approx(0, abs=0.1)
+    assert len(pd.read_csv(small.of("impacts.csv"))) == 4
+
+
+def test_pseudo_experiments_are_thrown_where_events_show_the_effect(small):
+    coverage = json.loads(small.of("coverage.json").read_text())
+    thrown = {row["point"]: row["toys"] for row in coverage}
+    assert thrown[None] == 50
+    assert thrown["tes_up2"] == thrown["tilt_down"] == 20
+    assert thrown["ttbar_rate_up"] == thrown["luminosity_up"] == 0
+    assert all(row["failed"] == 0 for row in coverage if row["toys"])
+    assert all(row["asimov_mu"] is not None for row in coverage)
+    toys = pd.read_parquet(small.of("toys.parquet"))
+    assert len(toys) == sum(thrown.values())
+
+
+def test_events_at_a_true_point_have_the_weights_of_the_files(small):
+    description = files.read_json(small.of("densities.json"))
+    model, settings = UnbinnedModel(description), small.settings
+    samples = {name: sample.process for name, sample in settings.samples.items()}
+    histograms = [files.read_histograms(small.of(name)) for name in ("templates.json", "displaced.json")]
+    pools = experiments.read(small.of("densities.parquet"), model, samples, *histograms)
+    for name, source in (("nominal", histograms[0]), ("tilt_up2", histograms[1]), ("tes_down", histograms[1])):
+        expected = sum(source["signal"][{"process": p, "variation": name}].values().sum() for p in model.processes)
+        assert pools[name].weight.sum() == pytest.approx(expected, rel=1e-5)
+        assert len(pools[name].bins) == 4
+        assert math.isclose(
+            pools[name].bins.sum(),
+            sum(source["control"][{"process": p, "variation": name}].values().sum() for p in model.processes),
+            rel_tol=1e-5,
+        )
