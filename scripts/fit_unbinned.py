@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from nuisflow.inference import truths
 from nuisflow.inference.unbinned import events, measurements, toys
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import measurements as binned
@@ -43,10 +42,10 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         results[kind] = shown.merged_yields(found, histograms, chosen.parts)
         impacts += measurements.impact_rows(model, best, kind)
         scan += measurements.scan_rows(model, best, kind)
-    files.write_table(outputs["impacts"], pd.DataFrame(impacts))
-    files.write_table(outputs["scan"], pd.DataFrame(scan))
+    files.write_rows(outputs["impacts"], impacts)
+    files.write_rows(outputs["scan"], scan)
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
-    files.write_table(outputs["toys"], thrown.experiments)
+    truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
     information = model.information(data["asimov"], model.inits)
     found = {"asimov": results["asimov"], "observed": results.get("observed")}

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from nuisflow.inference import truths
 from nuisflow.inference.truths import Truth
@@ -23,21 +22,21 @@ PRECISION = 1e-3
 class Thrown(NamedTuple):
     """All pseudo-experiments, and the coverage at every true point."""
 
-    experiments: pd.DataFrame
+    experiments: list[tuple[Truth, toys.Toys]]
     coverage: list[dict[str, Any]]
 
 
 def throw(model: UnbinnedModel, pools: Mapping[str, Events], settings: ToySettings) -> Thrown:
     """Fit pseudo-experiments at all true points, and the expected data there."""
-    tables, summaries = [], []
+    experimented, summaries = [], []
     listed = _listed(settings)
     for truth in progress(listed, "true points", len(listed)):
         pool, found = at(model, pools, truth, settings), None
         if truth.number:
             found = run(model, pool, truth, settings)
-            tables.append(truths.table(truth, found))
+            experimented.append((truth, found))
         summaries.append(truths.described(truth, model.poi, found) | _asimov(model, pool))
-    return Thrown(pd.concat(tables, ignore_index=True), summaries)
+    return Thrown(experimented, summaries)
 
 
 def _listed(settings: ToySettings) -> list[Truth]:
