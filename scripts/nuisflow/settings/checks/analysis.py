@@ -9,7 +9,7 @@ import pydantic
 
 from nuisflow import datasets, names
 from nuisflow.settings import conditional, known_answers, points, tuning
-from nuisflow.settings.checks import dask, published, reserved, variations
+from nuisflow.settings.checks import dask, figures, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
 suggest = names.suggest
@@ -21,8 +21,9 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from _process_problems(settings)
     yield from reserved.problems(settings)
     for name, sample in settings.samples.items():
-        yield from _sample_problems(settings, name, sample)
-        yield from _format_problems(settings, name)
+        if not _is_made(settings, sample):
+            yield from _sample_problems(settings, name, sample)
+            yield from _format_problems(settings, name)
     yield from _column_problems(settings)
     for name, region in settings.regions.items():
         yield from _region_problems(settings, name, region)
@@ -37,7 +38,15 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from known_answers.problems(settings)
     yield from tuning.problems(settings)
     yield from published.problems(settings)
+    yield from figures.problems(settings)
     yield from _other_problems(settings)
+
+
+def _is_made(settings: Configuration, sample: Sample) -> bool:
+    """Tell whether *sample* was made by an estimate: what is wrong with it is wrong with what it is made of."""
+    return sample.recorded or (
+        sample.process in settings.processes and settings.processes[sample.process].part is not None
+    )
 
 
 def _process_problems(settings: Configuration) -> Iterator[str]:
