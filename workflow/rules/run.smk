@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from nuisflow.events import preview
 from nuisflow.settings import expansions
 from nuisflow.storage import logs, runs
 
@@ -30,6 +31,19 @@ if workflow.is_main_process:
         raise WorkflowError(str(error)) from None
     if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
         raise WorkflowError(note)
+    if outside_files and "--unlock" not in sys.argv:
+        found = preview.problems(
+            settings,
+            user_files,
+            runs.LOCKS / "nuisflow" / f"{settings.analysis}.files.json",
+            sources.digest("ingest_events")
+            + sources.digest("process_events", *datasets.code(settings.dataset)),
+            logger.info,
+        )
+        if found:
+            raise WorkflowError(
+                "\n".join(["The files of events cannot be used:", *found])
+            )
     for text in filter(None, (note, runs.confused(results_folder, origin))):
         logger.warning(text)
 

@@ -197,7 +197,11 @@ def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
 
 
 def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
-    raw = read(chunk, settings.events, settings.sample)
+    return processed(read(chunk, settings.events, settings.sample), settings)
+
+
+def processed(raw: Columns, settings: Processing) -> Columns:
+    """Return what `process` yields of the *raw* columns of the rows that belong to the sample."""
     varied = dict.fromkeys(settings.variations, settings.z)
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
