@@ -5,6 +5,7 @@ All problems found are reported at once, each as ``file: path: problem; remedy``
 
 from collections.abc import Iterator
 
+import numpy as np
 import pydantic
 
 from nuisflow import datasets, names
@@ -129,6 +130,11 @@ def _region_problems(settings: Configuration, name: str, region: Region) -> Iter
             continue
         if binning.rule == "uniform" and binning.low >= binning.high:
             yield f"{place}: low ({binning.low:g}) must be below high ({binning.high:g})"
+        elif (
+            binning.rule == "uniform"
+            and len(set(np.linspace(binning.low, binning.high, binning.number + 1))) <= binning.number
+        ):
+            yield f"{place}: {binning.number} bins between {binning.low!r} and {binning.high!r} have equal edges"
         if binning.rule == "edges" and (len(binning.edges) < 2 or list(binning.edges) != sorted(set(binning.edges))):
             yield f"{place}.edges: needs at least two increasing edges"
 
