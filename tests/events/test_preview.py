@@ -174,3 +174,6 @@ def test_planning_ends_with_all_problems_of_files(folder):
     assert "samples.b.files: data/b.csv: no column 'w'" in done.stdout
     assert "Traceback" not in done.stdout
     assert snakemake(folder, FLAT, "--unlock").returncode == 0
+    quiet = snakemake(folder, FLAT, "--quiet", "all")
+    assert quiet.returncode == 1
+    assert quiet.stdout.count("samples.b.files: data/b.csv: no column 'w'") == 1

@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from nuisflow.events import preview
 from nuisflow.settings import expansions
 from nuisflow.storage import logs, runs
@@ -18,7 +16,7 @@ outside_files = [path for paths in user_files.values() for path in paths]
 os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
 
 if workflow.modifier.path_modifier.replace_prefix("results/a") != "results/a":
-    raise WorkflowError(
+    raise refused(
         f"module {workflow.modifier.namespace}: 'prefix' and 'replace_prefix' would also move the files of the user; "
         'write instead where the results shall be: pathvars: results="my/folder"'
     )
@@ -28,9 +26,9 @@ if workflow.is_main_process:
             results_folder, outside_files, logs=logs_folder, surely=not is_module
         )
     except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
+        raise refused(str(error)) from None
     if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
-        raise WorkflowError(note)
+        raise refused(note)
     if outside_files and "--unlock" not in sys.argv:
         found = preview.problems(
             settings,
@@ -41,9 +39,7 @@ if workflow.is_main_process:
             logger.info,
         )
         if found:
-            raise WorkflowError(
-                "\n".join(["The files of events cannot be used:", *found])
-            )
+            raise refused("\n".join(["The files of events cannot be used:", *found]))
     for text in filter(None, (note, runs.confused(results_folder, origin))):
         logger.warning(text)
 
@@ -59,7 +55,7 @@ def begin_run() -> None:
         batch = workflow.non_local_exec
         runs.begin(results_folder, outside_files, batch=batch, origin=origin)
     except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
+        raise refused(str(error)) from None
 
 
 def also(first, then):
