@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from nuisflow.events import preview
 from nuisflow.settings import expansions
 from nuisflow.storage import logs, runs
 
@@ -30,6 +29,8 @@ if workflow.is_main_process:
     if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
         raise refused(note)
     if outside_files and "--unlock" not in sys.argv:
+        from nuisflow.events import preview  # not in every job
+
         found = preview.problems(
             settings,
             user_files,
