@@ -253,6 +253,48 @@ def test_events_with_undefined_values_stay_where_the_selection_says_so():
     assert selection.select(HOLES, chosen, Sample(process="data"), {}, {})["entry"].tolist() == [101, 102, 103, 104]
 
 
+def treated(weight="x", factor="1 + 0.1 * z", **changes):
+    """Return what process_events makes of these events, whose features are *changes* of the selection."""
+    varied = {"tilt": Weight(kind="weight", factor=factor)}
+    events = OPEN.model_copy(update={"features": ("x",)} | changes)
+    sample = SAMPLE.model_copy(update={"weight": weight})
+    nominal = Processing(events=events, name="s", sample=sample, variation=None, z=0, variations={}, weights=varied)
+    return selection.processed(HOLES, nominal)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        (
+            {"derived": {"high": "where(pt > 20, 1.0, 0.0)"}, "features": ("high",)},
+            "features: 'high' is undecided in 2",
+        ),
+        ({"derived": {"high": "(pt > 20) * 1.0"}, "features": ("high",)}, "features: 'high' is undecided in 2 of 5"),
+        (
+            {"weight": "where(pt > 20, 1.1, 1.0)"},
+            "weight of the sample: .* undecided in 2 of 5 .*column 'pt' is undefined",
+        ),
+        ({"factor": "1 + 0.1 * z * (pt > 20)"}, r"variations\.tilt: .* undecided in 2 of 5"),
+        (
+            {"regions": {"all": RegionSelection(selection="x < 0.5", observable="where(pt > 20, x, 0.0)")}},
+            r"regions\.all\.observable: .* undecided in 1 of 3",
+        ),
+    ],
+    ids=["feature", "product", "weight", "factor", "observable"],
+)
+def test_an_undefined_value_does_not_hide_in_a_number_that_is_computed_by_comparing_it(changes, place):
+    """As 0 or 1, or as one of two numbers, an undefined value would look like a defined one."""
+    with pytest.raises(ExpressionError, match=rf"^{place}"):
+        treated(**changes)
+
+
+def test_numbers_that_say_what_an_undefined_value_means_are_as_they_say():
+    found = treated(derived={"high": "where(isfinite(pt) & (pt > 20), 1.0, 0.0)"}, features=("high",))
+    assert found["high"].tolist() == [0, 0, 1, 0, 1]
+    kept = treated(selection="isfinite(pt)", derived={"high": "where(pt > 20, 1.0, 0.0)"}, features=("high",))
+    assert kept["high"].tolist() == [0, 1, 1]
+
+
 def test_rows_that_a_sample_leaves_undecided_are_an_error_that_names_the_file(tmp_path):
     path = ingesting.of_columns(tmp_path / "holes.arrow", {"pt": HOLES["pt"], "x": HOLES["x"]})
     sample = SAMPLE.model_copy(update={"selection": "pt < 20"})

@@ -233,6 +233,33 @@ def test_a_loss_that_is_not_a_number_is_an_error_that_names_training_step_and_re
         loop.loop(Recorder(), a_task(gaussians.pool(number=500), learning_rate=1e30, events_seen=5000))
 
 
+class Blind(Strategy):
+    """The nominal strategy, whose loss on validation events is a number between these parts of the budget only."""
+
+    strategy: str = "blind"
+    low: float = 2.0
+    high: float = 2.0
+
+    def loss(self, networks, batch, progress):
+        terms = super().loss(networks, batch, progress)
+        is_seen = torch.is_grad_enabled() or self.low < progress < self.high
+        return terms if is_seen else terms | {"loss": terms["loss"] * torch.nan}
+
+
+def test_a_validation_loss_that_is_never_a_number_is_an_error_that_names_training_epoch_and_remedy():
+    words = r"training toy, fold 0: .*not a number in any of \d+ epochs \(epoch \d+: nan\).* or remove the training"
+    with pytest.raises(ValueError, match=words):
+        loop.loop(Blind(), a_task(gaussians.pool(number=500), events_seen=3000))
+
+
+def test_a_validation_loss_that_is_a_number_at_times_decides_which_state_is_kept():
+    task = a_task(gaussians.pool(number=500), events_seen=2000, patience=9)
+    _, history = loop.loop(Blind(low=0.3, high=0.7), task)
+    kept = [row for row in history if row["kept"]]
+    assert len(kept) == 1
+    assert 600 < kept[0]["events_seen"] < 1400
+
+
 def test_asking_for_a_gpu_that_is_not_there_is_an_error():
     assert device("cpu") == "cpu"
     assert device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

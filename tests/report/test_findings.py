@@ -136,11 +136,12 @@ def test_blinded_data_are_mentioned():
 # --- warnings -------------------------------------------------------------------------------------------------------
 
 
-def toys(coverage, number=10_000, failed=0, pull=0.0):
+def toys(coverage, number=10_000, failed=0, pull=0.0, unbounded=0, limited=0):
     error = np.sqrt(coverage * (1 - coverage) / number)
     return pd.DataFrame(
         [
             {"training": "nominal", "seed": seed, "mu_true": 1.0, "toys": number, "failed": failed, "pull_mean": pull}
+            | {"unbounded": unbounded, "limited": limited}
             | {"coverage": coverage, "coverage_low": coverage - error, "coverage_high": coverage + error}
             for seed in (1, 2)
         ]
@@ -204,6 +205,11 @@ def test_a_coverage_off_by_chance_or_by_little_is_not_reported():
 def test_failed_pseudo_experiments_are_reported():
     (found,) = warnings(coverage=toys(findings.TARGET, failed=500))
     assert "fits to pseudo-experiments failed: nominal (1000 of 20000)" in found
+
+
+def test_intervals_without_an_end_are_reported_by_themselves_and_those_at_a_limit_are_no_trouble():
+    (found,) = warnings(coverage=toys(findings.TARGET, unbounded=300, limited=4000))
+    assert "have an interval without an end: nominal (600 of 20000)" in found
 
 
 def test_a_bias_beyond_chance_is_reported():
@@ -276,9 +282,12 @@ def test_the_account_counts_all_that_failed_or_was_changed():
         Run("nominal", 2): {"asimov": {"converged": True}, "observed": None},
     }
     notes = [{"kind": kind} for kind in ("merged", "merged", "pruned", "same_side")]
-    found = findings.account({"coverage": toys(findings.TARGET, failed=3)}, fits, notes)
+    found = findings.account({"coverage": toys(findings.TARGET, failed=3, unbounded=1, limited=700)}, fits, notes)
     assert found[0] == "Fits that did not converge: 1 of 3."
-    assert found[1] == "Pseudo-experiments whose fit failed: 6 of 20,000."
+    assert found[1] == (
+        "Pseudo-experiments whose fit failed: 6 of 20,000; without an end of the interval: 2; with an end at a bound or "
+        "at the edge of what is physical: 1,400."
+    )
     assert "2 bins merged, 0 templates filled up, 1 effects pruned" in found[2]
 
 

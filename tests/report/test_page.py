@@ -254,6 +254,32 @@ def test_budgets_that_differ_are_pointed_out(material, settings):
     assert other["over"] == ["boosted trees"]
 
 
+def test_a_training_that_learns_nothing_has_no_budget_no_losses_and_its_bins_in_words(material, settings):
+    tables = dict(material.tables)
+    tables["trainings"] = tables["trainings"].copy()
+    name = "nominal"
+    tables["trainings"].loc[tables["trainings"]["training"] == name, "events_seen"] = 0
+    binning = {"rule": "edges", "number": 15, "low": 0.0, "high": 1.0, "edges": [0, 50.5, 100], "minimum_events": 10}
+    options = {"strategy": "observable", "events_seen": 7, "expression": "m", "binning": binning, "inputs": ["m"]}
+    trainings = settings.configuration["trainings"] | {name: options}
+    changed = settings.model_copy(update={"configuration": settings.configuration | {"trainings": trainings}})
+    found = budget_rows(tables["trainings"], changed)
+    assert found["matched"]
+    row = found["rows"][list(changed.trainings).index(name)]
+    assert row["asked"] == "none: nothing is learnt"
+    assert row["options"] == "expression: m; binning: with edges 0, 50.5, 100"
+    assert "Nothing is learnt: there are no losses." in render(TEMPLATE, material._replace(tables=tables), changed)
+
+
+def test_pseudo_experiments_are_counted_by_reason(material, settings):
+    tables = dict(material.tables)
+    tables["coverage"] = tables["coverage"].copy()
+    tables["coverage"]["unbounded"], tables["coverage"]["limited"] = 17, 23
+    (row, *_) = context(material._replace(tables=tables), settings)["coverage"]
+    seeds = int(row["toys"].replace(",", "")) // 10_000
+    assert (row["failed"], row["unbounded"], row["limited"]) == ("0", str(17 * seeds), str(23 * seeds))
+
+
 def test_yields_add_up_to_their_total(material, settings):
     tables = yields.tables(material.fits, settings)
     assert [table["label"] for table in tables] == ["signal region", "control region"]

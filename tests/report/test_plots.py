@@ -280,6 +280,13 @@ def test_a_history_has_a_panel_per_term_and_marks_what_is_kept(tmp_path):
     check_labels(figure)
 
 
+def test_the_history_of_what_learns_nothing_is_words():
+    table = pd.DataFrame({"fold": [0], "epoch": [1], "events_seen": [0], "train_loss": [np.nan], "auc": [0.7]})
+    figure = trainings.history({1: table})
+    assert not figure.axes
+    assert figure.texts[0].get_text() == "nothing is learnt"
+
+
 def test_a_history_of_trees_with_the_auc_of_one_round_only_is_drawn():
     table = pd.DataFrame(
         {"fold": 0, "events_seen": [1, 2, 3], "train_loss": [3.0, 2, 1], "validation_loss": [3.0, 2, 2.5]}

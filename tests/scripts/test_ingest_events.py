@@ -237,7 +237,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = written(tmp_path, {"x": NUMBER}, "csv")
     pieces = user_files.pieces
 
-    def changing(*arguments):
+    def changing(*arguments, **options):
         yield from pieces(*arguments)
         os.utime(path, (1, 1))
 

@@ -96,7 +96,7 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"memory": "2GB"}}, "dask.options.memory: is set by dask.memory; remove it"),
         (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"cores": 4}}, "dask.options.cores: a batch job is one worker with one core; choose their number by dask.workers"),
         (DITAU, "dask", {"scheduler": "distributed", "cluster": "slurm", "options": {"scheduler_options": 3}}, "dask.options.scheduler_options: must be a mapping"),
-        (DITAU, "analysis", "My Analysis", "analysis: String should match pattern"),
+        (DITAU, "analysis", "My Analysis", "analysis: a name has lower-case letters, digits and underscores"),
         (DITAU, "analysis", None, "analysis: is required"),
         (DITAU, "samples.Bad-Name", {"process": "ttbar"}, "samples.Bad-Name: a name has lower-case letters"),
         (CMS, "samples.ggh.files", [], "samples.ggh.files: is required for a flat data set"),
@@ -182,3 +182,45 @@ def test_checking_does_not_change_what_it_is_given():
     content = copy.deepcopy(DITAU)
     reading.check(content)
     assert content == DITAU
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("learning.folds", True, "learning.folds: Input should be greater than or equal to 2 (got True)"),
+        ("learning.seeds", True, "learning.seeds: must be a number, but yes, on and true mean true in YAML"),
+        ("toys.truths", [1.0, True], "toys.truths.1: must be a number"),
+        ("learning.seeds", 10**6, "learning.seeds: Input should be less than or equal to 1000"),
+        ("toys.displacements.up2", 1e26, "toys.displacements.up2: variations.ttbar_rate would change a yield by a"),
+        ("processes.ttbar.color", "bleu", "processes.ttbar.color: 'bleu' is no colour"),
+        ("processes.ttbar.label", r"$\bar{t$", r"processes.ttbar.label: '$\\bar{t$' cannot be set"),
+        ("plots.title", 3, 'plots.title: must be text; put the number in quotes: "3"'),
+        ("templates.smooth", [{"tes": 1}], "templates.smooth: must be a section of names and values"),
+        ("variations.tes", 3, "variations.tes: must be a section of keys and values (got 3)"),
+        ("trainings.nominal.strategy", {"a": 1}, "trainings.nominal.strategy: no strategy"),
+        ("tune", {"adversarial": {"options": {"strength": {"low": 1}}}}, "tune.adversarial.options.strength.high: is"),
+        ("tune", {"adversarial": {"options": {"strength": 3}}}, "tune.adversarial.options.strength: must be a section"),
+        ("fit", {"bounds": [1, 2, 3]}, "fit.bounds: has 3 entries; at most 2 are allowed"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_or_size_is_refused_with_its_path(path, value, message):
+    with pytest.raises(ConfigurationError) as caught:
+        reading.check(changed(DITAU, (path, value)), "config.yaml")
+    assert f"config.yaml: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["red", "C3", "#abc", "tab:blue"])
+def test_colours_of_matplotlib_are_accepted(text):
+    assert reading.check(changed(DITAU, ("processes.ttbar.color", text))).processes["ttbar"].color == text
+
+
+@pytest.mark.parametrize("text", ["100 $", r"$\bar{t}t$", r"50 \$ or 60 \$"])
+def test_formulas_and_signs_of_money_are_accepted_as_labels(text):
+    reading.check(changed(DITAU, ("processes.ttbar.label", text)))
+
+
+def test_what_is_wrong_with_an_estimate_is_said_once_where_it_stands():
+    with pytest.raises(ConfigurationError) as caught:
+        reading.check(changed(CMS, ("processes.qcd.estimate.sideband", "q_1 *")))
+    assert str(caught.value).startswith("config.yaml: processes.qcd.estimate.sideband: cannot parse 'q_1 *'")
+    assert len(str(caught.value).splitlines()) == 1

@@ -25,6 +25,11 @@ def refused(folder, text):
         ("a: [1, 2\nb: 3\n", "line 2, column 2", "while parsing a flow sequence from line 1 on"),
         ("a: 1\nb: 'x\n\nc: 3\n", "line 5, column 1", "while scanning a quoted scalar from line 2 on"),
         ("a: %x\n", "line 1, column 4", "a text that begins with % needs quotes"),
+        ("a: 2026-13-45\n", "line 1, column 4", "looks like a date and is none (month must be in 1..12)"),
+        ("a: !!int x\n", "line 1, column 4", "'x' looks like a whole number and is none"),
+        ("? [a]\n: 1\n", "line 1, column 3", "a name must be text, not a list or a mapping"),
+        ("1: {}\n", "line 1, column 1", 'the name 1 is a number in YAML, not text; put it in quotes, "1"'),
+        ("a: {~: 1}\n", "line 1, column 5", 'the name ~ is nothing in YAML, not text; put it in quotes, "~"'),
         ("a: {b: 1,\n    c: 2, b: 3}\n", "line 2, column 11", "'b' is there twice; remove one"),
     ],
 )

@@ -181,3 +181,9 @@ def test_a_second_watch_replaces_the_first(tmp_path):
         failures.watch(logger, tmp_path, hidden)
         (listening,) = logger.handlers
         assert listening.quiet == (hidden == {Quietness.ALL})
+
+
+@pytest.mark.parametrize(("hidden", "said"), [(None, ""), ({Quietness.RULES}, ""), ({Quietness.ALL}, "no such file\n")])
+def test_an_error_is_written_where_snakemake_would_hide_it(capsys, hidden, said):
+    failures.show("no such file", hidden)
+    assert capsys.readouterr().err == said

@@ -134,7 +134,7 @@ def test_another_edge_inside_and_other_words_change_no_score():
     [
         ({"expression": "w"}, r"expression: 'w' uses 'w', which is no column; .* made of the section 'features'"),
         ({"expression": "x.real"}, r"trainings.obs.expression: .* is not allowed"),
-        ({"binning": {"number": 5}}, r"trainings.obs.* binning: give 'low' and 'high'"),
+        ({"binning": {"number": 5}}, r"trainings.obs.binning: give 'low' and 'high'"),
         ({"binning": UNIFORM | {"low": 5}}, r"binning: low \(5\) must be below high \(3\)"),
         ({"binning": {"rule": "edges", "edges": [2, 1]}}, r"binning.edges: needs at least two increasing edges"),
         ({"inputs": ["x"]}, r"trainings.obs.inputs: are the features, filled in by itself; remove it"),

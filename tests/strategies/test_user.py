@@ -104,6 +104,19 @@ def test_a_training_by_the_user_is_saved_loaded_and_pickled_with_its_options(tmp
         assert np.array_equal(other.score(columns), expected)
 
 
+def test_a_model_does_not_run_another_code_than_that_it_was_trained_with(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(EXAMPLE.read_text())
+    pool = gaussians.pool({"strategy": "user", "file": str(file)}, number=500, events_seen=4000)
+    loop.train(pool, pool.settings.training, "cpu")[0].save(tmp_path / "model.pt")
+    Classifier.load(tmp_path / "model.pt")
+    ran = tmp_path / "ran"
+    file.write_text(f"open({str(ran)!r}, 'w')\n" + EXAMPLE.read_text())
+    with pytest.raises(ValueError, match=r"model.pt: .*trained with another content of .*mine.py'.*train again"):
+        Classifier.load(tmp_path / "model.pt")
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [

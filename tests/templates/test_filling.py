@@ -236,6 +236,48 @@ def test_a_hole_of_the_selection_is_no_part_of_the_bins_beside_it():
     assert bins.holes == (2,)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_quantiles_do_not_reach_across_a_hole_of_the_selection(number):
+    """A mass window from 115 to 130 is left out of an exponential spectrum; the last bin below it ended above."""
+    mass = seeds.generator(1, "window").exponential(40, 20_000) + 60
+    mass = mass[((mass < 115) | (mass > 130)) & (mass < 300)]
+    chosen = Binning(rule="quantile", number=number)
+    edges = binning.candidates(chosen, mass.min(), mass.max())
+    background = histogram_of(mass, np.ones(len(mass)), edges)
+    none = Content(np.zeros(len(edges) - 1), np.zeros(len(edges) - 1))
+    bins = binning.choose(chosen, edges, none, background, gaps=True)
+    (hole,) = bins.holes
+    assert bins.edges[hole : hole + 2] == pytest.approx([115, 130], abs=0.1)
+    shares = np.delete(np.histogram(mass, bins.edges)[0], hole) / len(mass)
+    assert len(shares) in (number, number + 1)
+    assert shares.sum() == pytest.approx(1, abs=1e-3)
+    if len(shares) == number:  # two neighbours of the hole share what is not equal
+        assert np.sort(shares)[[0, -1]] == pytest.approx(1 / number, abs=0.5 / number)
+
+
+@pytest.mark.parametrize("values", ["integers", "rounded", "smooth", "few"])
+def test_values_without_a_hole_have_the_same_quantiles_with_gaps(values):
+    rng = seeds.generator(1, values)
+    sampled = {
+        "integers": rng.poisson(3, 5000).astype(float),
+        "rounded": np.round(rng.exponential(30, 5000)),
+        "smooth": rng.exponential(30, 200_000),
+        "few": rng.normal(size=40),
+    }[values]
+    edges = binning.candidates(Binning(), sampled.min(), sampled.max())
+    content = histogram_of(sampled, np.ones(len(sampled)), edges).values
+    expected = binning.quantiles(content, content, 8)
+    np.testing.assert_array_equal(binning.quantiles(content, content, 8, gaps=True), expected)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e15, 1e15), (1e15, 1e15 + 4), (1e300, 1e300)])
+def test_edges_of_large_numbers_increase(low, high):
+    edges = binning.candidates(Binning(rule="quantile"), low, high)
+    assert len(edges) >= 2
+    assert np.all(np.diff(edges) > 0)
+    assert edges[0] <= low <= high <= edges[-1]
+
+
 @pytest.mark.parametrize(
     "counts", [[90.0, 50, 0, 9, 40], [90.0, 9, 0, 50, 40], [90.0, 50, 0, 0, 0], [0.0, 0, 50, 40, 9]]
 )

@@ -1,6 +1,7 @@
 """Import the library, check the configuration and name what the rules fan out over."""
 
 import re
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -26,6 +27,14 @@ from nuisflow.settings import (
 from nuisflow.settings.checks import paths, reading
 from nuisflow.storage import failures, logs, runs, sources
 
+
+def refused(text):
+    """Return an error with this text, which Snakemake does not show with --quiet all."""
+    if "-n" not in sys.argv and "--dry-run" not in sys.argv:  # where it does
+        failures.show(text, workflow.output_settings.quiet)
+    return WorkflowError(text)
+
+
 is_module = not workflow.modifier.is_main_snakefile()
 place = ", ".join(str(path) for path in workflow.configfiles) or "configuration"
 if is_module:
@@ -43,7 +52,7 @@ try:
     data_folder = Path(paths.folder(settings))
     missing_files = paths.missing_files(settings)
 except reading.ConfigurationError as error:
-    raise WorkflowError(f"The configuration cannot be used:\n{error}") from None
+    raise refused(f"The configuration cannot be used:\n{error}") from None
 
 seeds = range(1, settings.learning.seeds + 1)
 gpus = int(settings.learning.device == "cuda")

@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from nuisflow.settings import expansions
 from nuisflow.storage import logs, runs
 
@@ -17,7 +15,7 @@ outside_files = [path for paths in user_files.values() for path in paths]
 os.environ[logs.PARENT] = str(os.getpid())  # jobs must not outlive this process
 
 if workflow.modifier.path_modifier.replace_prefix("results/a") != "results/a":
-    raise WorkflowError(
+    raise refused(
         f"module {workflow.modifier.namespace}: 'prefix' and 'replace_prefix' would also move the files of the user; "
         'write instead where the results shall be: pathvars: results="my/folder"'
     )
@@ -27,9 +25,22 @@ if workflow.is_main_process:
             results_folder, outside_files, logs=logs_folder, surely=not is_module
         )
     except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
+        raise refused(str(error)) from None
     if note and "--unlock" in sys.argv and runs.is_busy(results_folder):
-        raise WorkflowError(note)
+        raise refused(note)
+    if outside_files and "--unlock" not in sys.argv:
+        from nuisflow.events import preview  # not in every job
+
+        found = preview.problems(
+            settings,
+            user_files,
+            runs.LOCKS / "nuisflow" / f"{settings.analysis}.files.json",
+            sources.digest("ingest_events")
+            + sources.digest("process_events", *datasets.code(settings.dataset)),
+            logger.info,
+        )
+        if found:
+            raise refused("\n".join(["The files of events cannot be used:", *found]))
     for text in filter(None, (note, runs.confused(results_folder, origin))):
         logger.warning(text)
 
@@ -45,7 +56,7 @@ def begin_run() -> None:
         batch = workflow.non_local_exec
         runs.begin(results_folder, outside_files, batch=batch, origin=origin)
     except runs.RunError as error:
-        raise WorkflowError(str(error)) from None
+        raise refused(str(error)) from None
     if not batch:
         # Its timers, one more after every job, have Snakemake look at all jobs a dozen times a second: 80 s of a default
         # run on two cores. The processors are the limit here.

@@ -22,6 +22,8 @@ from nuisflow.storage.user_files import BOOLEAN, CODE, DOUBLE
 
 Columns = dict[str, Any]
 State = tuple[int, ...]
+HEAD = 1 << 18
+"""Bytes of a CSV file that its first rows are looked for in."""
 ROWS = 100_000
 """Rows of published events that are converted at once: the random numbers in them depend on it."""
 
@@ -53,7 +55,7 @@ def ingest(
     *shared*: the other samples that read some of these files; no row may belong to two.
     """
     states = [_state(path) for path in paths]
-    kinds = _joined_kinds(paths, settings)
+    kinds = joined_kinds({path: file_kinds(path, settings) for path in paths}, settings)
     with ThreadPoolExecutor(1) as pool:
         checksums = [pool.submit(records.checksum, path) for path in paths]
         while True:  # once, and once more for every column of whole numbers that turns out to have fractions or gaps
@@ -100,21 +102,38 @@ def _state(path: Path) -> State:
 # --- types ------------------------------------------------------------------------------------------------------------
 
 
-def _joined_kinds(paths: Sequence[Path], settings: Ingestion) -> dict[str, Kind]:
-    """Return the type of every column in all files, which are all looked at before one is read."""
-    module = datasets.MODULES[settings.origin.kind]
-    wanted, text = getattr(module, "RAW", None) or settings.declared, getattr(module, "TEXT", {})
+def joined_kinds(found: Mapping[Path, Mapping[str, Kind | None]], settings: Ingestion) -> dict[str, Kind]:
+    """Return the type of every column that is read in all files, from what was *found* in each (`file_kinds`)."""
     kinds: dict[str, Kind] = {}
     owners: dict[str, Path] = {}
-    for path in paths:
-        for name, kind in user_files.kinds(path, wanted, settings.origin.tree, text).items():
-            if kind == LISTS and settings.origin.kind != "nanoaod":
-                remedy = "read jagged branches with `kind: nanoaod`"
-                raise FileError(f"{path}: column {name!r} is not one number per event but lists of numbers; {remedy}")
+    for path, columns in found.items():
+        for name, kind in columns.items():
             if kind is not None:
                 kinds[name] = _both(name, kinds.get(name, kind), kind, owners.setdefault(name, path), path)
-    kept = [name for name in wanted if hasattr(module, "convert") or name in settings.columns]
+    kept = [name for name in _wanted(settings) if _is_converted(settings) or name in settings.columns]
     return {name: kinds.get(name, DOUBLE) for name in kept}
+
+
+def file_kinds(path: Path, settings: Ingestion, most: int | None = None) -> dict[str, Kind | None]:
+    """Return the type of every column in the file *path*, as far as its head tells (None: not at all).
+
+    *most*: as in `user_files.kinds`.
+    """
+    text = getattr(datasets.MODULES[settings.origin.kind], "TEXT", {})
+    kinds = user_files.kinds(path, _wanted(settings), settings.origin.tree, text, most=most)
+    for name, kind in kinds.items():
+        if kind == LISTS and settings.origin.kind != "nanoaod":
+            remedy = "read jagged branches with `kind: nanoaod`"
+            raise FileError(f"{path}: column {name!r} is not one number per event but lists of numbers; {remedy}")
+    return kinds
+
+
+def _wanted(settings: Ingestion) -> Sequence[str]:
+    return getattr(datasets.MODULES[settings.origin.kind], "RAW", None) or settings.declared
+
+
+def _is_converted(settings: Ingestion) -> bool:
+    return hasattr(datasets.MODULES[settings.origin.kind], "convert")
 
 
 def _both(name: str, first: Kind, second: Kind, owner: Path, path: Path) -> Kind:
@@ -137,17 +156,28 @@ def _scaled(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestio
         yield path, columns if scale is None else columns | {"weight": columns["weight"] * scale}
 
 
-def _rows(paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion) -> Iterator[tuple[Path, Columns]]:
-    """Yield the rows of the sample, piece by piece; random numbers are the same in every pass."""
+def first_rows(path: Path, kinds: Mapping[str, Kind], settings: Ingestion, number: int) -> Columns:
+    """Return at most *number* rows of a file from its beginning on; none of an empty one. May raise `Wider`."""
+    columns = next(_rows([path], kinds, settings, (number, HEAD)), (path, {}))[1]
+    return {name: columns[name] for name in settings.columns if name in columns}
+
+
+def _rows(
+    paths: Sequence[Path], kinds: Mapping[str, Kind], settings: Ingestion, part: tuple[int, int] | None = None
+) -> Iterator[tuple[Path, Columns]]:
+    """Yield the rows of the sample, piece by piece; random numbers are the same in every pass.
+
+    *part*: the rows of a piece, and the bytes of a CSV file that are read at all.
+    """
     origin = settings.origin
     module = datasets.MODULES[origin.kind]
     text = getattr(module, "TEXT", {})
     # The name under which these numbers have always been drawn: results stay the same.
     generator = seeds.generator(origin.seed, "convert_events", settings.sample)
-    rows = ROWS if hasattr(module, "convert") else 2 * ingested.ROWS
+    rows, most = part or ((ROWS if _is_converted(settings) else 2 * ingested.ROWS), None)
     for path in paths:
-        for columns in user_files.pieces(path, kinds, rows, origin.tree, text):
-            if hasattr(module, "convert"):
+        for columns in user_files.pieces(path, kinds, rows, origin.tree, text, most=most):
+            if _is_converted(settings):
                 wide = {name: values.astype(DOUBLE if name not in text else CODE) for name, values in columns.items()}
                 yield path, module.convert(wide, origin.process, generator, **origin.options)
             else:

@@ -240,16 +240,45 @@ def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
 
 
 def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
-    raw = read(chunk, settings.events, settings.sample)
+    return processed(read(chunk, settings.events, settings.sample), settings)
+
+
+def processed(raw: Columns, settings: Processing) -> Columns:
+    """Return what `process` yields of the *raw* columns of the rows that belong to the sample."""
     varied = dict.fromkeys(settings.variations, settings.z)
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    chosen = derived(_rows(raw, rows), settings.events) if settings.weights else {}
+    hiding = _hiding(settings)
+    chosen = derived(_rows(raw, rows), settings.events) if settings.weights or hiding else {}
+    for place, text, region in hiding:
+        among = None if region is None else columns["region"] == region
+        known = {"z": np.ones(len(rows))} | chosen
+        expressions.require_decided(text, known, place, settings.events.derived, among)
     for name, variation in settings.weights.items():
         for side, factor in variations.factors(variation, chosen, name).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
+
+
+def _hiding(settings: Processing) -> list[tuple[str, str, int | None]]:
+    """Return place and text of what could hide undefined values (NaN) in a comparison, and its region if it has one.
+
+    Nominal events tell: a shift changes numbers into numbers.
+    """
+    if settings.variation is not None:
+        return []
+    selection, sample = settings.events, settings.sample
+    found: list[tuple[str, str, int | None]] = [("features", name, None) for name in selection.features]
+    found += (
+        [] if sample.weight is None or sample.process == "data" else [("weight of the sample", sample.weight, None)]
+    )
+    for index, (name, region) in enumerate(selection.regions.items()):
+        found += [] if region.observable == "score" else [(f"regions.{name}.observable", region.observable, index)]
+    for name, chosen in settings.weights.items():
+        texts = (chosen.up, chosen.down, chosen.factor) if isinstance(chosen, Weight) else chosen.expressions
+        found += [(f"variations.{name}", text, None) for text in texts if text is not None]
+    return [entry for entry in found if expressions.compares(entry[1], selection.derived)]
 
 
 def _deciding(selection: EventSelection) -> set[str]:

@@ -1,6 +1,8 @@
 """The classifier that comes out of a training, and the scores that it gives."""
 
+import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ import torch
 
 from nuisflow.learning import batches, scaling
 from nuisflow.slices.training import Scoring
-from nuisflow.storage import files
+from nuisflow.storage import files, plugins
 from nuisflow.strategies import networks
 from nuisflow.strategies.strategy import Networks, Strategy
 from nuisflow.strategies.unbinned import Unbinned
@@ -21,6 +23,8 @@ Columns = dict[str, np.ndarray]
 Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
 SCORE_BLOCK = 4096
 FORMAT = 2
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingError(ValueError):
@@ -124,10 +128,15 @@ class Classifier:
             )
 
     def save(self, path: Path | str) -> None:
-        """Write the classifier to one file that `load` reads without running any code in it."""
+        """Write the classifier to one file that `load` reads without running any code in it.
+
+        A strategy of the user's is code in another file, of which the checksum is kept.
+        """
+        options = self.strategy.model_dump(mode="json")
         content = {
             "format": FORMAT,
-            "strategy": self.strategy.model_dump(mode="json"),
+            "strategy": options,
+            **({"code": _code(options)} if _is_of_user(options) else {}),
             "features": list(self.features),
             "architecture": {
                 "features": self.architecture.features,
@@ -152,7 +161,7 @@ class Classifier:
 
     @classmethod
     def load(cls, path: Path | str) -> "Classifier":
-        """Read a classifier; raise `TrainingError` if *path* is not one."""
+        """Read a classifier; raise `TrainingError` if *path* is not one, or needs code that it was not trained with."""
         from nuisflow import strategies
 
         try:
@@ -160,6 +169,7 @@ class Classifier:
                 if damaged := parts.testzip():
                     raise TrainingError(f"its part {damaged} is damaged")
             content = torch.load(path, map_location="cpu", weights_only=True)
+            _check_code(content)  # before it runs
             strategy = strategies.read(content["strategy"])
             architecture = networks.Architecture(**content["architecture"])
             folds = [_read_fold(strategy, architecture, part) for part in content["folds"]]
@@ -169,6 +179,28 @@ class Classifier:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise TrainingError(f"{path}: not a model of ours ({reason}); delete it and train again") from error
         return cls(strategy, content["features"], architecture, folds)
+
+
+def _is_of_user(options: Mapping[str, Any]) -> bool:
+    return bool(options["strategy"] == "user")
+
+
+def _code(options: Mapping[str, Any]) -> str:
+    """Return the checksum of the Python file of a user's strategy."""
+    return hashlib.sha256(plugins.content(options["file"])).hexdigest()
+
+
+def _check_code(content: Mapping[str, Any]) -> None:
+    """Raise `TrainingError` if the Python file that a model names is not the one that it was trained with."""
+    options = content["strategy"]
+    if _is_of_user(options):
+        found = _code(options)
+        if found != content.get("code"):
+            raise TrainingError(
+                f"it was trained with another content of {options['file']!r} (sha256 {content.get('code')}, now "
+                f"{found}), which is not run"
+            )
+        logger.info("the strategy is code in %s (sha256 %s)", options["file"], found)
 
 
 def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: dict[str, Any]) -> FoldModel:

@@ -159,7 +159,8 @@ class _State:
             raise TrainingError(
                 f"training {self.task.name}: the loss is not a number at step {step} (epoch {len(self.history) + 1}, "
                 f"{self.seen - number} events seen before it); lower learning_rate "
-                f"(now {self.task.learning.learning_rate:g}), or the strength of the strategy"
+                f"(now {self.task.learning.learning_rate:g}) or the strength of the strategy, or remove the training "
+                "to compare the others without it"
             )
         return {name: float(values.mean()) for name, values in stacked.items()}
 
@@ -205,7 +206,15 @@ class _State:
         )
 
     def finish(self) -> tuple[Networks, History]:
-        """Return the networks in their best state, on the CPU, and the history."""
+        """Return the networks in their best state, on the CPU, and the history; without any state it is an error."""
+        if not math.isfinite(self.best):
+            last = self.history[-1]
+            raise TrainingError(
+                f"training {self.task.name}: no state of the networks can be kept, since the validation loss was not a "
+                f"number in any of {len(self.history)} epochs (epoch {last['epoch']}: {last['validation_loss']}); look "
+                "for infinite or huge values among the features of the events, lower learning_rate "
+                f"(now {self.task.learning.learning_rate:g}), or remove the training to compare the others without it"
+            )
         for name, net in self.networks.items():
             net.load_state_dict(self.best_state[name])
             net.to("cpu").eval()

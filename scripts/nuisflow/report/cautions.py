@@ -95,7 +95,7 @@ def _coverage(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caut
     for place, table in coverage.groupby(["training", "mu_true"], sort=False):
         label, where = names.get(str(place[0]), str(place[0])), f"at a true value of {place[1]:g}"
         value, error = findings.pooled_coverage(table)
-        failed, toys, bias = table["failed"].sum(), table["toys"].sum(), float(table["pull_mean"].mean())
+        toys, bias = table["toys"].sum(), float(table["pull_mean"].mean())
         share = f"{100 * value:.1f} ± {100 * error:.1f} %"
         if findings.is_off(value, error):
             kinds.setdefault("wide" if value > TARGET else "narrow", []).append(
@@ -103,9 +103,10 @@ def _coverage(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caut
             )
         if abs(bias) > max(_BIAS, _BIAS_ERRORS / math.sqrt(toys)):
             kinds.setdefault("bias", []).append((f"{label} ({number(bias, 2)})", f"{label}: {number(bias, 2)} {where}"))
-        if failed > _FAILED_TOYS * toys:
-            text = f"{label} ({failed:.0f} of {toys:.0f})"
-            kinds.setdefault("failed", []).append((text, f"{text} {where}"))
+        for kind in ("failed", "unbounded"):
+            if (number_of := table[kind].sum()) > _FAILED_TOYS * toys:
+                text = f"{label} ({number_of:.0f} of {toys:.0f})"
+                kinds.setdefault(kind, []).append((text, f"{text} {where}"))
     for kind, (text, remedy) in _TOYS.items():
         if found := kinds.get(kind):
             yield Caution(text.format(few(name for name, _ in found)), remedy, tuple(words for _, words in found))
@@ -127,8 +128,13 @@ _TOYS = {
     ),
     "failed": (
         "More than one in a hundred fits to pseudo-experiments failed: {}.",
-        "Coverage, bias and pulls are those of the others only. Intervals without an end do that: widen fit.bounds; or "
-        "few events, fluctuating below an empty bin: use fewer bins, or let fit.bounds begin at 0.",
+        "They count as not covered, and bias and pulls are those of the others only: use fewer bins, or larger "
+        "templates.minimum_events.",
+    ),
+    "unbounded": (
+        "More than one in a hundred pseudo-experiments have an interval without an end: {}.",
+        "They count as not covered. Where the data do not exclude any value, no interval has an end: widen fit.bounds, "
+        "or use fewer bins.",
     ),
 }
 

@@ -230,7 +230,7 @@ def account(
     """Return counts of everything that failed or was changed, zeros included."""
     results = [fit[data] for fit in fits.values() for data in DATA if fit.get(data)]
     failed = sum(not result["converged"] for result in results)
-    toys = tables["coverage"][["failed", "toys"]].sum()
+    toys = tables["coverage"][["failed", "unbounded", "limited", "toys"]].sum()
     kinds = pd.Series([str(note.get("kind")) for note in notes], dtype=str).value_counts()
     changes = [
         f"{kinds.get(kind, 0)} {words}"
@@ -244,7 +244,9 @@ def account(
     ]
     return [
         f"Fits that did not converge: {failed} of {len(results)}.",
-        f"Pseudo-experiments whose fit failed: {toys['failed']:,.0f} of {toys['toys']:,.0f}.",
+        f"Pseudo-experiments whose fit failed: {toys['failed']:,.0f} of {toys['toys']:,.0f}; without an end of the "
+        f"interval: {toys['unbounded']:,.0f}; with an end at a bound or at the edge of what is physical: "
+        f"{toys['limited']:,.0f}.",
         f"Templates of all trainings and seeds: {', '.join(changes)}.",
     ]
 

@@ -140,7 +140,7 @@ def _comparison_row(row: "pd.Series[Any]", places: int, *, first: bool) -> dict[
 
 
 def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, Any]:
-    """Return what every training was given and used, and whether all were given the same."""
+    """Return what every training was given and used, and whether all that learn were given the same."""
     learning = settings.configuration["learning"]
     rows, asked, over = [], [], []
     expected = trainings[trainings["data"] == "asimov"].set_index("training")
@@ -149,30 +149,44 @@ def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, 
             continue
         row = expected.loc[[name]].iloc[0]
         options = dict(settings.configuration["trainings"][name])
-        asked.append(options.pop("events_seen", None) or learning["events_seen"])
+        given, learns = options.pop("events_seen", None) or learning["events_seen"], row["events_seen"] > 0
+        asked += [given] if learns else []
         options |= dict.fromkeys(settings.configuration.get("tune", {}).get(name, {}).get("options", {}), "by trials")
-        if row["events_seen"] > _OVER_BUDGET * asked[-1] * learning["folds"]:
+        if row["events_seen"] > _OVER_BUDGET * given * learning["folds"]:
             over.append(label)
         rows.append(
             {
                 "label": label,
                 "strategy": options.pop("strategy"),
-                "asked": f"{asked[-1] * learning['folds']:,}",
+                "asked": f"{given * learning['folds']:,}" if learns else "none: nothing is learnt",
                 "seen": f"{row['events_seen']:,.0f}",
                 "seconds": findings.number(row["train_seconds"], 1),
                 "options": "; ".join(
-                    f"{key}: {_plain(value)}" for key, value in options.items() if key != "label" and value not in _NONE
+                    f"{key}: {_plain(value)}"
+                    for key, value in options.items()
+                    if key not in ("label", "inputs") and value not in _NONE
                 ),
             }
         )
-    return {"rows": rows, "matched": len(set(asked)) <= 1, "over": over, "folds": learning["folds"]}
+    idle = len(asked) < len(rows)
+    return {"rows": rows, "matched": len(set(asked)) <= 1, "idle": idle, "over": over, "folds": learning["folds"]}
 
 
 _NONE: tuple[Any, ...] = (None, [], {})
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict) and "rule" in value:
+        return _binned(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _binned(binning: Mapping[str, Any]) -> str:
+    """Return a binning of a strategy in words."""
+    if binning["rule"] == "edges":
+        return f"with edges {', '.join(f'{edge:g}' for edge in binning['edges'])}"
+    kind = "quantiles" if binning["rule"] == "quantile" else "equal bins"
+    return f"{binning['number']} {kind} from {binning['low']:g} to {binning['high']:g}"
 
 
 def coverage_rows(coverage: pd.DataFrame, settings: PlotSettings) -> list[dict[str, Any]]:
@@ -190,7 +204,7 @@ def coverage_rows(coverage: pd.DataFrame, settings: PlotSettings) -> list[dict[s
                 "label": settings.trainings[name],
                 "truth": f"{truth:g}",
                 "toys": f"{table['toys'].sum():,.0f}",
-                "failed": f"{table['failed'].sum():,.0f}",
+                **{kind: f"{table[kind].sum():,.0f}" for kind in ("failed", "unbounded", "limited")},
                 "coverage": f"{100 * value:.1f} ± {100 * error:.1f} %",
                 "off": findings.is_off(value, error),
                 "bias": findings.number(mean["bias"], places),
@@ -250,6 +264,7 @@ def training_section(name: str, seed: int, material: Material, settings: PlotSet
         "label": settings.trainings[name],
         "strategy": "" if row is None else row["strategy"],
         "sigma": "–" if row is None else findings.number(row["sigma"], findings.decimals(row["sigma"])),
+        "learns": row is None or row["events_seen"] > 0,
         "observed": bool(fit.get("observed")),
         "quality": quality and _quality(quality),
         "where": cautions.disagreement(fit["observed"], settings) if fit.get("observed") else "",

@@ -5,7 +5,7 @@ A configuration is plain data, frozen once checked. What must agree *between* se
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from nuisflow import strategies
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
@@ -185,7 +185,7 @@ class Learning(Section):
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
         2, description="an event of fold k is scored by the network trained on the other folds"
     )
-    seeds: Count = Field(2, description="number of repetitions of every training")
+    seeds: Annotated[int, Field(gt=0, le=1000)] = Field(2, description="number of repetitions of every training")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
 
 
@@ -197,10 +197,21 @@ class Range(Section):
     log: bool = Field(False, description="whether all orders of magnitude are tried equally often")
 
 
+def _kind_of_choice(value: Any) -> str:
+    return CHOICES[isinstance(value, list | tuple)]
+
+
+CHOICES = ("a range", "values")
+Choice = Annotated[
+    Annotated[Range, Tag(CHOICES[0])] | Annotated[tuple[bool | int | float | str, ...], Tag(CHOICES[1])],
+    Discriminator(_kind_of_choice),
+]
+
+
 class Tuning(Section):
     """Trials that choose options of one training, for every network (fold) on its own validation events."""
 
-    options: dict[Name, Range | tuple[bool | int | float | str, ...]] = Field(
+    options: dict[Name, Choice] = Field(
         min_length=1, description="options of the training, each with a range or a list of values to try"
     )
     trials: Count = Field(20, description="trainings per network")
@@ -218,29 +229,27 @@ Symmetry = Literal["two_sided", "one_sided"]
 Smoother = Literal["353qh", "kernel"]
 
 
+def _listed(kind: str, choices: Any) -> Any:
+    """Return what takes a list of names as all of one *kind*; what is no list of texts stays, to be refused."""
+
+    def mapped(value: Any) -> Any:
+        listed = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+        return dict.fromkeys(value, kind) if listed else value
+
+    return BeforeValidator(mapped, json_schema_input_type=dict[Name, choices] | tuple[Name, ...])
+
+
 class Templates(Section):
     """Binning and post-processing of the templates."""
 
     binning: Binning = Field(default_factory=Binning)
-    symmetrise: dict[Name, Symmetry] = Field(
+    symmetrise: Annotated[dict[Name, Symmetry], _listed("two_sided", Symmetry)] = Field(
         {}, description="variations made symmetric: half of up minus down, or up mirrored; a list: two_sided"
     )
-    smooth: dict[Name, Smoother] = Field(
+    smooth: Annotated[dict[Name, Smoother], _listed("353qh", Smoother)] = Field(
         {}, description="variations whose ratio to nominal is smoothed, and how; a list: 353qh"
     )
     prune: Pruning = Field(default_factory=Pruning)
-
-    @field_validator("symmetrise", mode="before", json_schema_input_type=dict[Name, Symmetry] | tuple[Name, ...])
-    @classmethod
-    def _list_of_symmetrised(cls, value: Any) -> Any:
-        """Take a list of variations as all of the usual kind."""
-        return dict.fromkeys(value, "two_sided") if isinstance(value, list | tuple) else value
-
-    @field_validator("smooth", mode="before", json_schema_input_type=dict[Name, Smoother] | tuple[Name, ...])
-    @classmethod
-    def _list_of_smoothed(cls, value: Any) -> Any:
-        """Take a list of variations as all of the usual kind."""
-        return dict.fromkeys(value, "353qh") if isinstance(value, list | tuple) else value
 
 
 class Fit(Section):

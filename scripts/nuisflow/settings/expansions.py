@@ -7,7 +7,9 @@ that process, in HistFactory's words. Tables and figures show them together.
 
 from collections.abc import Iterator, Mapping
 
+from nuisflow import datasets
 from nuisflow.names import suggest
+from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Configuration, Estimate, FileDataset, Part, Process, Sample
 from nuisflow.settings.systematics import Rate, TwoPoint, Variation, Weight, WeightSet
 from nuisflow.strategies.observable import Observable
@@ -186,6 +188,7 @@ def problems(settings: Configuration) -> Iterator[str]:
     """Yield what keeps short entries from being expanded."""
     if _estimates(settings) and not any(process.role == "signal" for process in settings.processes.values()):
         yield "processes: exactly one has role signal; here: none"
+        return
     for name, process in settings.processes.items():
         if process.part is not None:
             yield f"processes.{name}.part: is made by an estimate; remove it"
@@ -207,6 +210,17 @@ def problems(settings: Configuration) -> Iterator[str]:
                 f"variations.{name}.keep: members of {variation.combine!r} are not independent; keep the eigenvectors "
                 "of a hessian or symmetric_hessian set, or remove 'keep'"
             )
+
+
+def expression_problems(settings: Configuration) -> Iterator[str]:
+    """Yield what is wrong with the selections of estimates, which become those of samples."""
+    columns = datasets.raw_columns(settings.dataset)
+    for name, estimate in _estimates(settings).items():
+        for key in ("sideband", "in_place_of"):
+            try:
+                expressions.check(getattr(estimate, key), columns, f"processes.{name}.estimate.{key}", selection=True)
+            except expressions.ExpressionError as error:
+                yield str(error)
 
 
 def _reweight_problems(settings: Configuration, name: str, chosen: TwoPoint) -> Iterator[str]:

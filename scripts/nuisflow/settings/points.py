@@ -1,5 +1,6 @@
 """The true points away from nominal: which there are, and in which folders of events they show."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 
 from nuisflow import names
@@ -184,6 +185,9 @@ def problems(settings: Configuration) -> Iterator[str]:
         for variation in settings.variations.values():
             if variation.kind == "luminosity" and (left := 1 + variation.size * z) <= 0:
                 yield f"{place}: the luminosity would be {left:g} of the nominal one; choose a smaller displacement"
+        for name, variation in settings.variations.items():
+            if variation.kind == "rate" and not 0 < (factor := float(variation.factor(z))) < math.inf:
+                yield f"{place}: variations.{name} would change a yield by a factor of {factor:g}; choose a smaller one"
     owners = {name: name for name in settings.variations}
     for name in settings.variations:
         for side in dict.fromkeys((*settings.toys.displacements, *STANDARD, *SIDES)):

@@ -10,7 +10,7 @@ Expression = Annotated[str, Field(min_length=1)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**12)]
 Relative = Annotated[float, Field(gt=-1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -117,11 +117,12 @@ class Rate(_Variation):
         return 1 + self.size, 1 / (1 + self.size)
 
     def factor(self, z: np.ndarray | float) -> np.ndarray:
-        """Return the factor on the yield at *z*, of its shape."""
-        if isinstance(self.size, tuple):
-            up, down = self.sides
-            return np.asarray(np.where(np.asarray(z) >= 0, up ** np.maximum(z, 0), down ** np.maximum(-z, 0)))
-        return np.asarray((1 + self.size) ** z)
+        """Return the factor on the yield at *z*, of its shape; infinity where it is beyond all numbers."""
+        with np.errstate(over="ignore"):
+            if isinstance(self.size, tuple):
+                up, down = self.sides
+                return np.asarray(np.where(np.asarray(z) >= 0, up ** np.maximum(z, 0), down ** np.maximum(-z, 0)))
+            return np.asarray(np.float64(1 + self.size) ** z)
 
 
 class FreeRate(_Variation):

@@ -212,6 +212,12 @@ class Watch(logging.Handler):
         self.stream.flush()
 
 
+def show(text: str, hidden: Collection[object] | None) -> None:
+    """Write an error to stderr if ``--quiet all`` is among what is *hidden*: Snakemake itself would not."""
+    if "all" in map(str, hidden or ()):
+        sys.stderr.write(f"{text}\n")
+
+
 def watch(logger: logging.Logger, benchmarks: Path, hidden: Collection[object] | None) -> None:
     """Listen to *logger*, and say at the end of this process what failed; a second call replaces the first.
 

@@ -39,8 +39,11 @@ class Wider(Exception):  # noqa: N818 (no error: whoever catches it reads once m
         self.column = column
 
 
-def kinds(path: Path, columns: Sequence[str], tree: str, text: Text) -> dict[str, Kind | None]:
-    """Return the type that every column of a file has, as far as can be told without reading it (None: not at all)."""
+def kinds(path: Path, columns: Sequence[str], tree: str, text: Text, most: int | None = None) -> dict[str, Kind | None]:
+    """Return the type that every column of a file has, as far as can be told without reading it (None: not at all).
+
+    *most*: bytes of a CSV file that are read for it, up to the end of a line.
+    """
     with naming(path):
         match _format(path):
             case "root":
@@ -48,11 +51,16 @@ def kinds(path: Path, columns: Sequence[str], tree: str, text: Text) -> dict[str
             case "parquet":
                 return _kinds_of_parquet(path, columns, text)
             case _:
-                return _kinds_of_csv(path, columns, text)
+                return _kinds_of_csv(path, columns, text, most)
 
 
-def pieces(path: Path, chosen: Mapping[str, Kind], rows: int, tree: str, text: Text) -> Iterator[Columns]:
-    """Yield all rows of a file, *rows* at a time and the rest, in the types *chosen*; may raise `Wider`."""
+def pieces(
+    path: Path, chosen: Mapping[str, Kind], rows: int, tree: str, text: Text, *, most: int | None = None
+) -> Iterator[Columns]:
+    """Yield all rows of a file, *rows* at a time and the rest, in the types *chosen*; may raise `Wider`.
+
+    *most*: bytes of a CSV file that are read at all, up to the end of a line.
+    """
     with naming(path):
         match _format(path):
             case "root":
@@ -60,7 +68,7 @@ def pieces(path: Path, chosen: Mapping[str, Kind], rows: int, tree: str, text: T
             case "parquet":
                 found = _iterate_parquet(path, chosen, rows)
             case _:
-                found = _iterate_csv(path, chosen, rows, text)
+                found = _iterate_csv(path, chosen, rows, text, most)
         for piece in found:
             yield {
                 name: _codes(path, name, piece[name], text[name])
@@ -257,11 +265,15 @@ def array(values: Any) -> np.ndarray:
 
 
 class _Ended(io.RawIOBase):
-    """A stream of bytes that remembers how it ended."""
+    """A stream of bytes that remembers how it ended; of *most* bytes, it ends with the last whole line of these."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: int | None = None) -> None:
         self._file = path.open("rb")
         self._source: Any = gzip.GzipFile(fileobj=self._file) if path.name.lower().endswith(".gz") else self._file
+        if most is not None and len(data := self._source.read(most)) == most:
+            self._source = io.BytesIO(data[: data.rfind(b"\n") + 1])
+        elif most is not None:
+            self._source = io.BytesIO(data)
         self.last = b"\n"
 
     def readable(self) -> bool:
@@ -280,12 +292,14 @@ class _Ended(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _csv(path: Path, columns: Sequence[str], types: Mapping[str, Any]) -> Iterator[tuple[Any, _Ended]]:
-    """Give a reader of *columns*, one thread: so that an error has its row."""
+def _csv(
+    path: Path, columns: Sequence[str], types: Mapping[str, Any], most: int | None
+) -> Iterator[tuple[Any, _Ended]]:
+    """Give a reader of *columns* (in the first *most* bytes), one thread: so that an error has its row."""
     import pyarrow as pa
     from pyarrow import csv
 
-    with _Ended(path) as stream:
+    with _Ended(path, most) as stream:
         try:
             yield (
                 csv.open_csv(
@@ -331,13 +345,13 @@ def _header(path: Path) -> list[str]:
         return next(csv.reader(stream), [])
 
 
-def _kinds_of_csv(path: Path, columns: Sequence[str], text: Text) -> dict[str, Kind | None]:
+def _kinds_of_csv(path: Path, columns: Sequence[str], text: Text, most: int | None) -> dict[str, Kind | None]:
     import pyarrow as pa
 
     if not (header := _header(path)):
         raise FileError(f"{path}: is empty; {REMEDY}")
     check_columns(path, columns, header)
-    with _csv(path, columns, dict.fromkeys(text, pa.string())) as (reader, _):
+    with _csv(path, columns, dict.fromkeys(text, pa.string()), most) as (reader, _):
         types = {field.name: field.type for field in reader.schema}
     return {
         name: CODE if name in text else None if pa.types.is_null(kind) else _kind_of_csv(path, name, kind)
@@ -353,11 +367,11 @@ def _kind_of_csv(path: Path, name: str, kind: Any) -> Kind:
     return _kind_of_arrow(path, name, kind)
 
 
-def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text) -> Iterator[Columns]:
+def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text, most: int | None) -> Iterator[Columns]:
     import pyarrow as pa
 
     types = {name: pa.string() if name in text else pa.from_numpy_dtype(kind) for name, kind in chosen.items()}
-    with _csv(path, list(chosen), types) as (reader, stream):
+    with _csv(path, list(chosen), types, most) as (reader, stream):
         left: list[Any] = []
         for batch in reader:
             left.append(batch)

@@ -9,8 +9,8 @@ from nuisflow.strategies.binning import Binning
 
 FINE_BINS = 2**18
 """Quantiles are edges of a uniform grid of this many bins: exact to 4e-6 of the observable's range."""
-
-
+BESIDE_A_GAP = 20
+"""Different values on both sides of a gap, within its own width, from which on it is no accident (e^-20)."""
 BESIDE_A_HOLE = 10.0
 """Effective background events of both neighbours of empty bins from which on these are no accident."""
 
@@ -37,12 +37,15 @@ def candidates(binning: Binning, low: float, high: float) -> np.ndarray:
     if binning.rule == "uniform":
         return np.linspace(binning.low, binning.high, binning.number + 1)
     if high <= low:
-        low, high = low - 0.5, low + 0.5
-    return np.linspace(low, high, FINE_BINS + 1)
+        half = max(0.5, abs(low) * float(np.finfo(np.float32).eps))  # of large numbers, half is nothing
+        low, high = low - half, low + half
+    return np.unique(np.linspace(low, high, FINE_BINS + 1))
 
 
-def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Content) -> Bins:
+def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Content, *, gaps: bool = False) -> Bins:
     """Return the bins of a region with nominal *signal* and *background* in the candidate bins *edges*.
+
+    *gaps*: whether quantiles end where a wide range without any event begins (`quantiles`).
 
     Bins with fewer than ``minimum_events`` effective background events, or without any expected event, join the bin
     below them (the lowest one joins the bin above), except holes (`merge`).
@@ -50,7 +53,7 @@ def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Con
     kept = np.arange(len(edges))
     remarks: list[tuple[int, str]] = []
     if binning.rule == "quantile":
-        kept = quantiles(signal.values, background.values, binning.number)
+        kept = quantiles(signal.values, background.values, binning.number, gaps=gaps)
         if len(kept) <= binning.number:
             remarks.append((-1, f"{len(kept) - 1} bins instead of {binning.number}: too few different values"))
     merged = merge(_group(signal, kept), _group(background, kept), binning.minimum_events)
@@ -62,12 +65,15 @@ def choose(binning: Binning, edges: np.ndarray, signal: Content, background: Con
     return Bins(edges[kept[merged]], tuple(remarks), tuple(np.flatnonzero(events == 0).tolist()))
 
 
-def quantiles(signal: np.ndarray, background: np.ndarray, number: int) -> np.ndarray:
+def quantiles(signal: np.ndarray, background: np.ndarray, number: int, *, gaps: bool = False) -> np.ndarray:
     """Return indices of the edges that cut the mixture of signal and background into *number* equal shares.
 
     Signal and background, each of shape (fine bins,), count the same: each is normalised to one. The edge nearest to a
     quantile is taken, and the middle of a range of edges that give the same shares: integers are separated half-way.
     Indices are unique, so there are fewer than ``number + 1`` where one value has more than a share.
+
+    With *gaps*, a wide range without any event, such as a signal window left out, is a bin of its own: the quantile
+    nearest to it gives way to its two ends.
     """
     shares = [values / values.sum() for values in (signal, background) if values.sum() > 0]
     if not shares:
@@ -79,8 +85,26 @@ def quantiles(signal: np.ndarray, background: np.ndarray, number: int) -> np.nda
     after, before = cumulative[above], np.where(above > 0, cumulative[above - 1], 0.0)
     levels = np.where(targets - before < after - targets, before, after)
     levels = levels[(levels > 0) & (levels < cumulative[-1])]
+    ends = _gaps(np.flatnonzero((signal != 0) | (background != 0))) if gaps else np.zeros((0, 2), dtype=np.int64)
+    for level in cumulative[ends[:, 0] - 1]:
+        distances = np.abs(levels - level)
+        near = distances == distances.min(initial=0.5 / number)
+        levels = levels[~near]
     first, last = (np.searchsorted(cumulative, levels, side=side) for side in ("left", "right"))
-    return np.unique(np.concatenate([[0], (first + 1 + last) // 2, [len(signal)]]))
+    return np.unique(np.concatenate([[0], (first + 1 + last) // 2, ends.ravel(), [len(signal)]]))
+
+
+def _gaps(filled: np.ndarray) -> np.ndarray:
+    """Return the first and the last edge of every wide gap between *filled* bins, shape (gaps, 2).
+
+    Wide is a gap if there are `BESIDE_A_GAP` filled bins on either side within its own width: that the values of a
+    smooth distribution leave one is as improbable as exp(-20). Integers and rounded values have no such gaps.
+    """
+    starts, ends = filled[:-1] + 1, filled[1:]
+    number = np.arange(1, len(filled))
+    below = number - np.searchsorted(filled, starts - (ends - starts), side="left")
+    above = np.searchsorted(filled, ends + (ends - starts), side="left") - number
+    return np.asarray(np.stack([starts, ends], axis=1)[np.minimum(below, above) >= BESIDE_A_GAP])
 
 
 def merge(signal: Content, background: Content, minimum: float) -> np.ndarray:

@@ -145,7 +145,8 @@ def _choose(settings: Filling, region: str, histogram: Histogram) -> binning.Bin
     signal, background = (_content(histogram[{"role": role}]) for role in ("signal", "background"))
     if not np.any(signal.variances + background.variances):
         raise TemplateError(f"region {region!r}: no simulated event is in it; check its selection or remove the region")
-    return binning.choose(settings.regions[region], histogram.axes["score"].edges, signal, background)
+    edges, gaps = histogram.axes["score"].edges, region not in settings.scored
+    return binning.choose(settings.regions[region], edges, signal, background, gaps=gaps)
 
 
 def _ranges(parts: Sequence[Part], settings: Filling) -> dict[str, tuple[float, float]]:

@@ -235,8 +235,11 @@ def _coverage_row(
 def history(seeds: Mapping[int, pd.DataFrame]) -> Figure:
     """Return every term of the loss, in training and validation, and the AUC against the events seen.
 
-    One line per seed, fold and member of an ensemble; a dot marks the epoch whose network is kept.
+    One line per seed, fold and member of an ensemble; a dot marks the epoch whose network is kept. Of what learns
+    nothing it is words.
     """
+    if not any((table["events_seen"] > 0).any() for table in seeds.values()):
+        return style.empty("nothing is learnt")
     columns = list(next(iter(seeds.values())).columns)
     terms = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
     terms += [name for name in ("auc",) if name in columns]

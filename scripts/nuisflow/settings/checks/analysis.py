@@ -5,11 +5,12 @@ All problems found are reported at once, each as ``file: path: problem; remedy``
 
 from collections.abc import Iterator
 
+import numpy as np
 import pydantic
 
 from nuisflow import datasets, names
 from nuisflow.settings import conditional, known_answers, points, tuning, unbinned
-from nuisflow.settings.checks import dask, published, reserved, variations
+from nuisflow.settings.checks import dask, figures, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
 suggest = names.suggest
@@ -21,8 +22,9 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from _process_problems(settings)
     yield from reserved.problems(settings)
     for name, sample in settings.samples.items():
-        yield from _sample_problems(settings, name, sample)
-        yield from _format_problems(settings, name)
+        if not _is_made(settings, sample):
+            yield from _sample_problems(settings, name, sample)
+            yield from _format_problems(settings, name)
     yield from _column_problems(settings)
     for name, region in settings.regions.items():
         yield from _region_problems(settings, name, region)
@@ -38,7 +40,15 @@ def _problems(settings: Configuration) -> Iterator[str]:
     yield from known_answers.problems(settings)
     yield from tuning.problems(settings)
     yield from published.problems(settings)
+    yield from figures.problems(settings)
     yield from _other_problems(settings)
+
+
+def _is_made(settings: Configuration, sample: Sample) -> bool:
+    """Tell whether *sample* was made by an estimate: what is wrong with it is wrong with what it is made of."""
+    return sample.recorded or (
+        sample.process in settings.processes and settings.processes[sample.process].part is not None
+    )
 
 
 def _process_problems(settings: Configuration) -> Iterator[str]:
@@ -121,6 +131,11 @@ def _region_problems(settings: Configuration, name: str, region: Region) -> Iter
             continue
         if binning.rule == "uniform" and binning.low >= binning.high:
             yield f"{place}: low ({binning.low:g}) must be below high ({binning.high:g})"
+        elif (
+            binning.rule == "uniform"
+            and len(set(np.linspace(binning.low, binning.high, binning.number + 1))) <= binning.number
+        ):
+            yield f"{place}: {binning.number} bins between {binning.low!r} and {binning.high!r} have equal edges"
         if binning.rule == "edges" and (len(binning.edges) < 2 or list(binning.edges) != sorted(set(binning.edges))):
             yield f"{place}.edges: needs at least two increasing edges"
 

@@ -5,9 +5,21 @@ numbers in `whole`) and which events a selection keeps (`decisions`). An express
 `grammar`.
 """
 
-from nuisflow.settings.expressions.decisions import decide
+from nuisflow.settings.expressions.decisions import compares, decide, require_decided
 from nuisflow.settings.expressions.evaluation import evaluate
 from nuisflow.settings.expressions.grammar import CONSTANTS, FUNCTIONS, ExpressionError, names
 from nuisflow.settings.expressions.kinds import BOOL, UNKNOWN, check
 
-__all__ = ["BOOL", "CONSTANTS", "FUNCTIONS", "UNKNOWN", "ExpressionError", "check", "decide", "evaluate", "names"]
+__all__ = [
+    "BOOL",
+    "CONSTANTS",
+    "FUNCTIONS",
+    "UNKNOWN",
+    "ExpressionError",
+    "check",
+    "compares",
+    "decide",
+    "evaluate",
+    "names",
+    "require_decided",
+]

@@ -45,6 +45,36 @@ def decide(
     return chosen
 
 
+def require_decided(
+    expression: str,
+    columns: Mapping[str, np.ndarray],
+    place: str,
+    derived: Mapping[str, str],
+    among: np.ndarray | None = None,
+) -> None:
+    """Raise `ExpressionError` naming *place* where the value of *expression* depends on a comparison with NaN.
+
+    ``where(x > 3, 1, 0)`` is 0 for an undefined x, which nobody has said. *derived*, *among*: as in `decide`.
+    """
+    try:
+        found = Evaluation(expression, columns)
+        undecided = _undecided(found.tree, _Look(found, columns, derived))
+        if undecided is not None:
+            undecided = np.broadcast_to(undecided, len(next(iter(columns.values())))) & (
+                True if among is None else among
+            )
+            if undecided.any():
+                raise ExpressionError(_reason(expression, columns, derived, undecided))
+    except ExpressionError as error:
+        raise ExpressionError(f"{place}: {error}") from None
+
+
+def compares(expression: str, derived: Mapping[str, str]) -> bool:
+    """Tell whether there is a comparison in *expression*, or in what is *derived* and used in it."""
+    texts = [expression, *(derived[name] for name in _leaves(expression, derived) if name in derived)]
+    return any(isinstance(node, ast.Compare) for text in texts for node in ast.walk(grammar.parse(text)))
+
+
 class _Look(NamedTuple):
     """One expression over *columns*, and what is *derived* of them."""
 
