@@ -9,7 +9,8 @@ from studies import random_limits
 from workspace_strategies import KINDS, build
 
 from nuisflow.likelihood import fits, limits, uncertainties
-from nuisflow.likelihood.model import Model, minimise_with_minuit
+from nuisflow.likelihood.minuit import minimise_with_minuit
+from nuisflow.likelihood.model import Model
 
 TIGHT = {"tolerance": 1e-10, "maxiter": 100_000}
 

@@ -32,6 +32,7 @@ BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 DEEPER, CLS, SHIFT = 1e-5, 1e-3, 2e-3
 """What counts as wrong: -2 ln L above the oracle's; CLs at a limit off 0.05; an impact off, in standard deviations."""
 STARTS = 4
+WIDEST = 1e5  # upper bound of the oracle's signal strength where limits are looked for beyond the workspace's
 
 
 def workspace(seed: int) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _sample(rng: np.random.Generator, name: str, scale: float, bins: int, channe
 
 def _observed(rng: np.random.Generator, total: Floats, kind: str) -> Floats:
     """Return data around *total*, far below or above it (in standard deviations), and none in some bins."""
-    width = np.sqrt(total)
+    width = np.sqrt(np.maximum(total, 0.0))
     shift = {"usual": 0.0, "deficit": -rng.uniform(1, 60), "excess": rng.uniform(1, 30)}[kind]
     data = rng.poisson(np.maximum(total, 0.0)) + np.round(shift * width)
     return np.asarray(np.where(rng.random(len(total)) < 0.15, 0.0, np.maximum(data, 0.0)))
@@ -115,6 +116,9 @@ class Oracle:
             wall = [{"type": "ineq", "fun": rates}] if len(self.empty) else []
             found = optimize.minimize(value, point[free], jac=True, method="SLSQP", bounds=bounds, constraints=wall,
                                       options={"ftol": 1e-13, "maxiter": 300})  # fmt: skip
+            if not len(self.empty) and not found.fun < 1e8:  # its line search left the region with a likelihood
+                found = optimize.minimize(value, point[free], jac=True, method="L-BFGS-B", bounds=bounds,
+                                          options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 3000})  # fmt: skip
             physical = not len(self.empty) or rates(found.x).min() > -1e-6
             if physical and found.fun < min(best[0], 1e8):
                 best = float(found.fun), full(found.x)
@@ -146,6 +150,8 @@ def cls(model: Model, data: Floats, value: float) -> tuple[float, ...]:
         held = oracle.minimum({at: value}, starts(model, [values, known]))[0]
         q.append(0.0 if values[at] >= value else max(held - lowest, 0.0))
     root = math.sqrt(q[1])
+    if math.isinf(root):  # a bin of the background has no events at this strength: only the data's own tail is left
+        return (float(stats.norm.sf(math.sqrt(q[0]))), *[0.0] * len(BANDS))
     shift = math.sqrt(q[0]) - root if q[0] <= q[1] else (q[0] - q[1]) / (2.0 * root)
     tails = [stats.norm.logsf(x + root) - stats.norm.logsf(x) for x in (shift, *(-band for band in BANDS))]
     return tuple(float(np.exp(tail)) for tail in tails)
@@ -161,9 +167,10 @@ def check(seed: int) -> dict[str, Any]:
     depth, values = oracle.minimum({}, starts(model))
     row["fit"] = _verdict(best.converged, best.twice_nll - depth < DEEPER)
     row["pyhf"] = float(_pyhf(case, best.values) - best.twice_nll) if best.converged else 0.0
-    found = answers.limit(model, model.data, widen=True)
+    found, at = answers.limit(model, model.data, widen=True), model.index(model.poi)
     listed = [float(entry[model.poi]) for entry in found.tables[0].rows]
-    errors = [abs(cls(model, model.data, value)[i] - 0.05) for i, value in enumerate(listed) if math.isfinite(value)]
+    wide = model if not any(value > model.upper[at] for value in listed) else model.bounded({model.poi: (None, WIDEST)})
+    errors = [abs(cls(wide, model.data, value)[i] - 0.05) for i, value in enumerate(listed) if math.isfinite(value)]
     row["limit"] = _verdict(bool(errors), max(errors, default=0.0) < CLS)
     row["limits"], row["off"] = len(errors), max(errors, default=0.0)
     row["told"] = found.converged == (len(errors) == len(listed) and best.converged) or not found.converged
@@ -211,9 +218,12 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("nuisflow").setLevel(logging.INFO)
     seeds = range(options.first, options.first + options.number)
-    table = pd.DataFrame([check(seed) for seed in progress(seeds, "workspaces", options.number)])
     options.output.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.output / "random_limits.csv", index=False)
+    rows = []
+    for seed in progress(seeds, "workspaces", options.number):
+        rows.append(check(seed))
+        table = pd.DataFrame(rows)
+        table.to_csv(options.output / "random_limits.csv", index=False)  # all so far: a run may be broken off
     for name in ("fit", "limit", "rank"):
         print(name, table[name].value_counts().to_dict())
     print("limits given", int(table["limits"].sum()), "of", 6 * len(table), "largest error of CLs", table["off"].max())

@@ -1,10 +1,17 @@
 """Covariances of fitted parameters from the exact Hessian, and the bins that end the physical region."""
 
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, Model, Values
 from nuisflow.likelihood.plans import FULL
+
+if TYPE_CHECKING:
+    from nuisflow.likelihood.blocks.curvature import Curvature
 
 _FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
 _SAFE = 0.1 / _FLATNESS  # norm of an inverse that is far from any flat direction
@@ -16,15 +23,15 @@ def covariance(model: Model, data: Values | None, values: Floats, held: Booleans
     Where that is not positive definite, parameters at a bound, and one for each bin at the edge of the physical region,
     count as held, and their errors are NaN.
     """
-    full = 0.5 * model.derivatives(values, data).hessian[0]
-    inverse, problem = _inverse(model, full, ~held)
+    invert = _inversion(model, data, values)
+    inverse, problem = invert(~held)
     if not problem:
         return inverse, ""
     bound = ~held & ((values <= model.lower) | (values >= model.upper))
     for bin_, slopes in zip(*edge(model, data, values, held | bound), strict=True):
         bound[np.argmax(np.abs(slopes) * ~(held | bound))] |= bool(bin_ >= 0)
     if bound.any():
-        inverse, problem = _inverse(model, full, ~held & ~bound)
+        inverse, problem = invert(~held & ~bound)
         inverse[bound, bound] = np.nan
     return inverse, problem
 
@@ -53,6 +60,83 @@ def totals(model: Model, values: Floats) -> tuple[Floats, Floats]:
     return model.expected(values), slopes
 
 
+def along(model: Model, values: Floats, direction: Floats) -> tuple[Floats, Floats]:
+    """Return the expected main data (bins), and how they change along a direction of the parameters."""
+    if not model.large:
+        rates, slopes = totals(model, values)
+        return rates, slopes @ direction
+    from nuisflow.likelihood.blocks import curvature
+
+    blocks, change = model.blocks, np.zeros(model.bins)
+    some, at = blocks.local >= 0, np.maximum(blocks.local, 0)
+    gamma, shared = np.where(some, values[at], 1.0), blocks.shared(values[blocks.dense][:, None])
+    for part in curvature.slopes(blocks, shared, gamma[:, None]):
+        change[part.bins] = direction[blocks.dense[part.owners]] @ part.rates
+    rest, under = (row[:, 0] for row in blocks.rates(shared))
+    return rest + gamma * under, change + np.where(some, direction[at] * under, 0.0)
+
+
+def _inversion(model: Model, data: Values | None, values: Floats) -> Callable[[Booleans], tuple[Floats, str]]:
+    """Return what inverts the exact Hessian at a point over the parameters that are free."""
+    if not model.large:
+        return functools.partial(_inverse, model, 0.5 * model.derivatives(values, data).hessian[0])
+    from nuisflow.likelihood.blocks import curvature, steps
+
+    main, auxiliary = model.split(data)
+    problem = steps.Problem(main[:1], auxiliary[:1], values[None, :], np.ones((1, len(values)), dtype=np.bool_))
+    return functools.partial(_in_blocks, model, curvature.at(model.blocks, steps.lanes_of(model.blocks, problem)))
+
+
+def _in_blocks(model: Model, parts: "Curvature", free: Booleans) -> tuple[Floats, str]:
+    """Return what _inverse does, of a Hessian in blocks, the parameters of single bins eliminated (Schur)."""
+    from nuisflow.likelihood.blocks import steps
+
+    blocks, result = model.blocks, np.zeros((len(free),) * 2)
+    single = (parts.joint > 0.0) & free[np.maximum(blocks.local, 0)] & (blocks.local >= 0)
+    lost = free.copy()
+    lost[blocks.local[single]] = lost[blocks.dense] = False
+    dense, local, some = blocks.dense[free[blocks.dense]], blocks.local[single], free[blocks.dense]
+    matrix = parts.profiled(single)[np.ix_(some, some)]
+    if lost.any() or not np.isfinite(matrix).all():
+        result[np.ix_(free, free)] = np.nan
+        return result, "the likelihood is 0 at the best fit" if not lost.any() else _flat(model, int(lost.argmax()))
+    try:
+        inverse = steps.inverted(matrix)
+    except np.linalg.LinAlgError:
+        inverse = None
+    if inverse is None or (np.diagonal(inverse) * np.diagonal(matrix) > _SAFE).any():
+        scale = 1.0 / np.sqrt(np.where(np.diagonal(matrix) > 0, np.diagonal(matrix), 1.0))
+        spectrum, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
+        if spectrum[0] < _FLATNESS:
+            result[np.ix_(free, free)] = np.nan
+            return result, _flat(model, int(dense[np.argmax(np.abs(vectors[:, 0]))]))
+        inverse = (vectors / spectrum) @ vectors.T * np.outer(scale, scale)
+    cross = parts.cross[np.ix_(some, single)] / parts.joint[single]
+    follow = inverse @ cross
+    many, one = _range(dense), _range(local)
+    result[_block(many, many)], result[_block(many, one)], result[_block(one, many)] = inverse, -follow, -follow.T
+    result[_block(one, one)] = cross.T @ follow
+    result[local, local] += 1.0 / parts.joint[single]
+    return result, ""
+
+
+def _flat(model: Model, index: int) -> str:
+    return f"not converged: the likelihood does not fix all parameters (flat mostly along {model.names[index]})"
+
+
+def _range(index: Integers) -> Integers | slice:
+    """Return indices that follow each other as a slice, which needs no copies."""
+    whole = len(index) > 0 and index[-1] - index[0] == len(index) - 1 and bool((np.diff(index) == 1).all())
+    return slice(int(index[0]), int(index[-1]) + 1) if whole else index
+
+
+def _block(rows: Integers | slice, columns: Integers | slice) -> Any:
+    """Return what names a block of a matrix."""
+    if isinstance(rows, slice) or isinstance(columns, slice):
+        return rows, columns
+    return np.ix_(rows, columns)
+
+
 def _inverse(model: Model, hessian: Floats, free: Booleans) -> tuple[Floats, str]:
     """Return the inverse over the *free* parameters (0 elsewhere), or NaN and why there is none."""
     result, where = np.zeros_like(hessian), np.ix_(free, free)
@@ -69,8 +153,8 @@ def _inverse(model: Model, hessian: Floats, free: Booleans) -> tuple[Floats, str
         spectrum, vectors = np.linalg.eigh(scaled)
         if len(part) and spectrum[0] < _FLATNESS:
             result[where] = np.nan
-            worst = model.names[np.flatnonzero(free)[np.argmax(np.abs(vectors[:, 0]))]]
-            return result, f"not converged: the likelihood does not fix all parameters (flat mostly along {worst})"
+            worst = int(np.flatnonzero(free)[np.argmax(np.abs(vectors[:, 0]))])
+            return result, _flat(model, worst)
         inverse = (vectors / spectrum) @ vectors.T
     result[where] = inverse * np.outer(scale, scale)
     return result, ""

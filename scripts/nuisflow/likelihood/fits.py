@@ -8,7 +8,8 @@ import numpy as np
 from nuisflow.likelihood import covariances, starts
 from nuisflow.likelihood.covariances import totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
+from nuisflow.likelihood.minuit import minimise_with_minuit
+from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
@@ -80,12 +81,16 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     """Fit one data set (default: the observed one), with the parameters *fixed* at these values.
 
     Without a *start*, the fit starts at the initial values and, since variations that do not mirror each other make
-    several minima, at further points within the constraints; the deepest minimum counts. Where Newton does not
+    several minima, at further points within the constraints (a large model: where such variations are, on their other
+    sides); the deepest minimum counts. Where Newton does not
     converge, Minuit minimises with the same gradient; the message says so.
     """
     held, begin = _held(model, fixed, start)
-    begins = starts.further(model, begin, held) if start is None else begin
-    minima = model.minimise(data, begins, held, tolerance=1e-10)
+    if model.large and start is None:
+        minima = starts.deepest(model, data, begin, held, tolerance=1e-10)
+    else:
+        begins = starts.further(model, begin, held) if start is None else begin
+        minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
@@ -258,7 +263,7 @@ def scan(model: Model, data: Values | None, parameter: str, points: Values) -> S
     index = model.index(parameter)
     held, start = model.fixed.copy(), np.tile(best.values, (len(values), 1))
     held[index], start[:, index] = True, values
-    minima = starts.deepest(model, data, start, held, tolerance=1e-10)
+    minima = starts.deepest(model, data, start, held, tolerance=1e-10, near=best.values)
     return Scan(parameter, values, minima.twice_nll - best.twice_nll, minima.status == 0)
 
 

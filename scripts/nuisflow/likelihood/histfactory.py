@@ -88,7 +88,8 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Struct
 
 def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
     """Return *values* as an array of finite numbers, of this length."""
-    if not all(isinstance(value, Real) and not isinstance(value, bool) for value in _list(values, place)):
+    plain = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
+    if not plain and not all(_is_number(kind) for kind in {*map(type, _list(values, place))}):
         raise ValueError(f"{place}: expected a list of numbers, not {values!r}")
     array = np.array(values, dtype=np.float64)
     if not array.size:
@@ -99,6 +100,10 @@ def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
     if length is not None and len(array) != length:
         raise ValueError(f"{place}: {len(array)} bins where the channel has {length}")
     return array
+
+
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, Real) and not issubclass(kind, bool)
 
 
 def _list(values: Any, place: str) -> Sequence[Any]:

@@ -146,7 +146,8 @@ class _Calculator:
     def verify(self, value: float) -> None:
         """Fit at a signal strength once more, from many starts; `depth` tells whether that found something deeper."""
         for profile in () if self.problem else self.profiles:
-            profile.conditional(value, thorough=True)
+            if profile.mirrors or not profile.model.large:
+                profile.conditional(value, thorough=True)
 
     def reason(self) -> str:
         """Return why the last CLs is not a number."""

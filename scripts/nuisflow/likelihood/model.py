@@ -9,7 +9,7 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,13 @@ from nuisflow.likelihood import histfactory, plans
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation
 
+if TYPE_CHECKING:
+    from nuisflow.likelihood.blocks.evaluation import Blocks
+
 Values = npt.ArrayLike
 FLAT, NEGATIVE = 4, 5
 EDGE = 1e-6  # a bin without data that expects fewer events lies at the edge of the physical region
+LARGE = 100  # parameters that act on several bins, from which matrix products per channel are faster
 FEW = 16  # data sets fitted side by side take the time of about so many fitted one by one
 MESSAGES = (
     "converged",
@@ -106,6 +110,7 @@ class Model:
         self.auxiliary = np.array([row.auxiliary for row in self.parameters])
         self.data = np.concatenate([self.structure.observed, self.auxiliary[self.constrained]])
         self._side_by_side = plans.simple(self.plan)
+        self._blocks: Blocks | None = None
         self._check_rates()
 
     def _check_rates(self) -> None:
@@ -116,6 +121,21 @@ class Model:
             raise ValueError(f"{self.place(worst)}: {rates[worst]:.4g} events are expected at the initial values of "
                              f"the parameters; a rate cannot be negative")  # fmt: skip
 
+    @property
+    def large(self) -> bool:
+        """Tell whether this model has so many parameters that it is fitted in blocks."""
+        from nuisflow.likelihood.blocks import evaluation
+
+        return len(self.plan.dense) >= LARGE and evaluation.possible(self.plan)
+
+    @property
+    def blocks(self) -> "Blocks":
+        """Return the model laid out in blocks (only if it is *large*)."""
+        from nuisflow.likelihood.blocks import evaluation
+
+        self._blocks = self._blocks or evaluation.Blocks(self.plan)
+        return self._blocks
+
     def bounded(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> "Model":
         """Return the same model with other lower and upper bounds of some parameters (None: as before)."""
         table = self.plan.parameters.copy()
@@ -124,6 +144,7 @@ class Model:
                 table[row, self.index(name)] = table[row, self.index(name)] if end is None else end
         other = copy.copy(self)
         other.plan, other.lower, other.upper = self.plan._replace(parameters=table), table[0], table[1]
+        other._blocks = None
         return other
 
     def place(self, bin_: int) -> str:
@@ -235,20 +256,23 @@ class Model:
         return 2.0 * result
 
     def minimise(self, data: Values | None = None, start: Mapping[str, float] | Values | None = None,
-                 fixed: npt.ArrayLike | None = None, tolerance: float = 1e-6,
-                 workers: int | None = None) -> Minima:  # fmt: skip
+                 fixed: npt.ArrayLike | None = None, tolerance: float = 1e-6, workers: int | None = None,
+                 *, near: Floats | None = None) -> Minima:  # fmt: skip
         """Fit every data set from *start*, with the parameters *fixed* (booleans) held there.
 
         *start* and *fixed* are for all sets or per set. Fits end when -ln L can fall by less than *tolerance*; the
         last Newton step still follows, so that the distance from the minimum is about the square of it. Data sets do
-        not influence each other, but for the choice between one by one and (from FEW on) side by side.
+        not influence each other, but for the choice between one by one and (from FEW on) side by side. *near*: a point
+        to which the fits of a *large* model are close (default: their only start, or the initial values).
         """
         problem = self._problem(data, np.atleast_2d(self.point(start)), fixed)
         begin = np.clip(problem.start, self.lower, self.upper)
         problem = problem._replace(start=np.where(problem.fixed, problem.start, begin))
         size = max(len(part) for part in problem)
         values, result = np.empty((size, len(self.parameters))), np.full((size, 3), -1.0)
-        if self._side_by_side and size >= FEW:
+        if self.large:
+            self._in_blocks(problem, near, tolerance, values, result)
+        elif self._side_by_side and size >= FEW:
             _share(lambda rows: self._newton(problem.part(rows), tolerance, values[rows], result[rows]), size, workers)
         left = np.flatnonzero(result[:, 1] < 0)
         _share(lambda rows: self._one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
@@ -258,6 +282,17 @@ class Model:
     def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> _Problem:
         held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_, order="C"))
         return _Problem(*self.split(data), np.ascontiguousarray(start), held)
+
+    def _in_blocks(
+        self, problem: _Problem, near: Floats | None, tolerance: float, values: Floats, result: Floats
+    ) -> None:
+        """Fit a large model; the status stays negative where that is not enough."""
+        from nuisflow.likelihood.blocks import steps
+
+        start = problem.start[0] if len(problem.start) == 1 else self.inits
+        own = steps.chosen(self.blocks, steps.Problem(*problem), start, near)
+        if own is not None:
+            steps.fit(self.blocks, own, steps.Problem(*problem), tolerance, values, result)
 
     def _newton(self, problem: _Problem, tolerance: float, values: Floats, result: Floats) -> None:
         """Fit data sets side by side; the status stays negative where that is not enough."""
@@ -301,7 +336,11 @@ class Model:
         index, size = self.index(parameter), len(minima.values)
         result = np.full((size, 4), -1.0)
         free = not problem.fixed[:, index].any() and index in self.plan.dense[:, plans.FULL]
-        if self._side_by_side and size >= FEW and free:
+        if self.large:
+            from nuisflow.likelihood.blocks import crossings, steps
+
+            crossings.intervals(self.blocks, steps.Problem(*problem), lowest, index, sigmas, tolerance, result)
+        elif self._side_by_side and size >= FEW and free:
             _share(lambda rows: self._crossings(problem.part(rows), lowest[rows], index, sigmas, result[rows]),
                    size, workers)  # fmt: skip
         left = np.flatnonzero(result[:, 3] < 0)
@@ -332,6 +371,8 @@ class Model:
 def _share(work: Callable[[slice], None], size: int, workers: int | None) -> None:
     """Run *work* on slices of the data sets, on threads (compiled code releases the interpreter lock)."""
     count = min(workers or default_workers(), size)
+    if not size:
+        return None
     if count <= 1:
         return work(slice(0, size))
     edges = np.linspace(0, size, 4 * count + 1).astype(int)
@@ -348,34 +389,3 @@ def named(model: Model, names: Sequence[str]) -> Booleans:
         if name not in known:
             raise ValueError(f"no parameter or modifier {name!r}; there are: {', '.join(sorted(known))}")
     return np.array([row.name in names or row.group in names for row in model.parameters])
-
-
-def minimise_with_minuit(model: Model, data: Values | None, values: Floats, held: Booleans, reason: str,
-            ) -> tuple[Floats, float, bool, str]:  # fmt: skip
-    """Minimise with Minuit and our gradient, from where Newton stopped (or from the start)."""
-    import iminuit
-
-    main, auxiliary = model.split(data)
-    flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
-
-    def value(point: Floats) -> float:
-        result = float(model.derivatives(point, flat).twice_nll[0])
-        return result if np.isfinite(result) else 1e300
-
-    def gradient(point: Floats) -> Floats:
-        slopes: Floats = np.nan_to_num(model.derivatives(point, flat).gradient[0])
-        return slopes
-
-    minuit = iminuit.Minuit(value, values, grad=gradient)
-    minuit.errordef, minuit.strategy, minuit.print_level = 1.0, 2, 0
-    minuit.limits = list(zip(model.lower, model.upper, strict=True))
-    minuit.fixed = list(held)
-    minuit.migrad(ncall=100_000)
-    polished = model.minimise(flat, np.array(minuit.values), held, tolerance=1e-10)
-    if polished.status[0] == 0:
-        return polished.values[0], float(polished.twice_nll[0]), True, "converged after Minuit"
-    # Minuit knows nothing of the physical region: what it finds beyond is no minimum of ours.
-    beyond = bool(np.any((main[0] == 0) & (model.expected(np.array(minuit.values)) < -EDGE)))
-    good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300 and not beyond
-    text = f"converged with Minuit only ({reason})" if good else f"{reason}; Minuit did not converge either"
-    return np.array(minuit.values), float(minuit.fval) if good else np.inf, good, text

@@ -92,9 +92,7 @@ def _integers(values: Iterable[int] | Integers) -> Integers:
 
 def _bin_parameters(structure: Structure) -> dict[tuple[str, str, str], Integers]:
     """Return, for (type, name, channel) of every modifier with a parameter per bin, the parameters of the bins."""
-    first: dict[str, int] = {}
-    for number, row in enumerate(structure.parameters):
-        first.setdefault(row.group, number)
+    first = _groups(structure)
     used: dict[str, int] = {}
     index = {}
     for kind in _LOCAL:
@@ -136,18 +134,22 @@ def _mixed(structure: Structure, names: dict[str, tuple[str, str]], local: Integ
     return mixed
 
 
-def _group(structure: Structure, name: str) -> int:
-    return next(number for number, row in enumerate(structure.parameters) if row.group == name)
+def _groups(structure: Structure) -> dict[str, int]:
+    """Return the first parameter of every modifier."""
+    first: dict[str, int] = {}
+    for number, row in enumerate(structure.parameters):
+        first.setdefault(row.group, number)
+    return first
 
 
 def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integers, Integers, Floats]:
-    pointer, rows = [0], []
+    pointer, rows, groups = [0], [], _groups(structure)
     for cell in structure.cells:
         entries = []
         for (kind, name), data in cell.modifiers.items():
             if kind in _NORMS:
                 order = LINEAR if kind != "normsys" else EXPONENTIAL if code == "code1" else POLYNOMIAL
-                entries.append((int(position[_group(structure, name)]), order, _code4(data)))
+                entries.append((int(position[groups[name]]), order, _code4(data)))
         rows += sorted(entries, key=lambda entry: entry[0])
         pointer.append(len(rows))
     coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
@@ -168,11 +170,12 @@ def _code4(factors: Floats | None) -> Floats:
 def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integers, Floats]:
     """Write delta = odd x + even q(x): code 4p with the even polynomial q, code 0 with q = 8 |x|."""
     pointer, owners, starts, odd, even, size = [0], [], [], [np.zeros(0)], [np.zeros(0)], 0
+    groups = _groups(structure)
     for cell in structure.cells:
         for (kind, name), data in cell.modifiers.items():
             if kind == "histosys":
                 up, down = data[1] - cell.nominal, cell.nominal - data[0]
-                owners.append(int(position[_group(structure, name)]))
+                owners.append(int(position[groups[name]]))
                 starts.append(size)
                 odd.append((up + down) / 2)
                 even.append((up - down) / 16)
@@ -199,7 +202,7 @@ def _slots(structure: Structure, position: Integers, index: dict[tuple[str, str,
 def _ranges(structure: Structure, position: Integers, index: dict[tuple[str, str, str], Integers],
             dense: int) -> tuple[Integers, Integers]:  # fmt: skip
     """Return the first and last bin (exclusive) that each dense parameter acts on."""
-    bins = len(structure.observed)
+    bins, groups = len(structure.observed), _groups(structure)
     first, last = np.full(dense, bins), np.zeros(dense, np.int64)
     for cell in structure.cells:
         for kind, name in cell.modifiers:
@@ -210,6 +213,6 @@ def _ranges(structure: Structure, position: Integers, index: dict[tuple[str, str
                 np.minimum.at(first, where[keep], spans[keep])
                 np.maximum.at(last, where[keep], spans[keep] + 1)
             else:
-                at = position[_group(structure, name)]
+                at = position[groups[name]]
                 first[at], last[at] = min(first[at], cell.first), max(last[at], cell.last)
     return _integers(np.minimum(first, last)), _integers(last)

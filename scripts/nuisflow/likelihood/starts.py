@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values, minimise_with_minuit
+from nuisflow.likelihood.minuit import minimise_with_minuit
+from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
@@ -41,16 +42,17 @@ def two_sided(model: Model) -> Integers:
     for c in range(len(plan.cells) - 1):
         first, last, start = plan.cells[c, [FIRST, LAST, START]]
         bins = last - first
-        for e in range(plan.cells[c, SHAPES], plan.cells[c + 1, SHAPES]):
-            owner, at = plan.shapes[e, OWNER], plan.shapes[e, AT]
-            odd[owner] += ((plan.templates[0, at : at + bins] / errors[first:last]) ** 2).sum()
-            even[owner] += ((8.0 * plan.templates[1, at : at + bins] / errors[first:last]) ** 2).sum()
+        begin, end = plan.cells[c, SHAPES], plan.cells[c + 1, SHAPES]
+        at = plan.shapes[begin, AT] if end > begin else 0  # the templates of a cell follow each other
+        parts = plan.templates[:, at : at + (end - begin) * bins].reshape(2, end - begin, bins) / errors[first:last]
+        np.add.at(odd, plan.shapes[begin:end, OWNER], (parts[0] ** 2).sum(axis=1))
+        np.add.at(even, plan.shapes[begin:end, OWNER], ((8.0 * parts[1]) ** 2).sum(axis=1))
         size = ((plan.nominal[start : start + bins] / errors[first:last]) ** 2).sum()
-        for e in range(plan.cells[c, NORMS], plan.cells[c + 1, NORMS]):
-            if plan.norms[e, CODE] != LINEAR:
-                up, down = np.expm1(plan.coefficients[e, 6:8])
-                odd[plan.norms[e, OWNER]] += (0.5 * (up - down)) ** 2 * size
-                even[plan.norms[e, OWNER]] += (0.5 * (up + down)) ** 2 * size
+        norms = np.arange(plan.cells[c, NORMS], plan.cells[c + 1, NORMS])
+        norms = norms[plan.norms[norms, CODE] != LINEAR]
+        up, down = np.expm1(plan.coefficients[norms, 6:8].T)
+        np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
+        np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)
     found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd))
     indices = plan.dense[found[np.argsort(-even[found])], FULL]
     free: Integers = indices[~model.fixed[indices]]
@@ -59,17 +61,19 @@ def two_sided(model: Model) -> Integers:
 
 def deepest(model: Model, data: Values | None = None, start: Mapping[str, float] | Values | None = None,
             fixed: npt.ArrayLike | None = None, *, tolerance: float = 1e-6, workers: int | None = None,
-            ) -> Minima:  # fmt: skip
+            near: Floats | None = None) -> Minima:  # fmt: skip
     """Fit every data set as Model.minimise does, and return the deepest minimum of several fits where that may matter.
 
     In models with two-sided parameters every data set is fitted again from the mirror image of its minimum (all of
     these parameters at once, then the strongest one by one); fits that fail start again from STARTS further points.
     """
-    minima = model.minimise(data, start, fixed, tolerance, workers)
+    minima = model.minimise(data, start, fixed, tolerance, workers, near=near)
     held = np.atleast_2d(model.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
+    if model.large and near is None and len(minima.values) == 1:
+        near = minima.values[0]
     for which in _mirrors(two_sided(model)):
         begin = _mirrored(minima.values, which, held)
-        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers))
+        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
     flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
     failed: Integers = np.flatnonzero((minima.status != 0) & (minima.status != FLAT))
@@ -126,6 +130,7 @@ class Profile:
         self.model, self.data, self.index, self.problem, self.deepened = model, data, index, "", 0
         self.mirrors = _mirrors(two_sided(model))
         self.branches = np.atleast_2d(begin)
+        self.near = self.branches[0]
         self.best: Found | None = None
 
     def minimise(self) -> None:
@@ -141,6 +146,7 @@ class Profile:
         at = int(np.argmin(depths))
         here = Found(free.values[at], float(depths[at]))
         self.best = here if here.twice_nll < edge.twice_nll else edge
+        self.near = self.best.values
         self.branches = np.vstack([self.branches, self.best.values])
 
     def q_tilde(self, value: float) -> float:
@@ -152,8 +158,8 @@ class Profile:
 
     def conditional(self, value: float, *, thorough: bool = False) -> Found:
         """Return the deepest minimum at a value of the parameter."""
-        begins, held = self.branches.copy(), self.model.fixed.copy()
-        begins[:, self.index], held[self.index], self.problem = value, True, ""
+        begins, held = self._moved(value), self.model.fixed.copy()
+        held[self.index], self.problem = True, ""
         minima = self._fit(begins, held, thorough=thorough)
         if not len(minima.values):
             return self._alone(begins[0], held)
@@ -166,17 +172,34 @@ class Profile:
             self.minimise()
         return lowest
 
+    def _moved(self, value: float) -> Floats:
+        """Return the branches at a value of the parameter; in a large model the others follow along straight lines."""
+        begins, model = self.branches.copy(), self.model
+        if model.large and self.best is not None:
+            away = begins[:, [self.index]] - self.best.values[self.index]
+            slopes = (begins - self.best.values) / np.where(away == 0.0, np.inf, away)
+            begins = np.clip(begins + slopes * (value - begins[:, [self.index]]), model.lower, model.upper)
+            begins[:, model.fixed] = self.branches[:, model.fixed]
+        begins[:, self.index] = value
+        return begins
+
     def _fit(self, begins: Floats, held: Booleans, *, thorough: bool) -> Minima:
-        """Return the fits that converged."""
+        """Return the fits that converged; one that ended in a flat direction counts if another one is as deep."""
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
-        more += [further(self.model, begins[0], held)[1:]] if thorough else []
-        minima = self.model.minimise(self.data, np.vstack([begins, *more]), held, tolerance=1e-10)
+        others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
+        begins = np.vstack([begins, *more, others])
+        minima = self.model.minimise(self.data, begins, held, tolerance=1e-10, near=self.near)
         good = np.isin(minima.status, (0, FLAT))
         if thorough and good.any():
             depths = np.where(good, minima.twice_nll, np.inf)
-            usual = depths[: len(depths) - STARTS]
+            usual = depths[: len(depths) - len(others)]
             self.deepened += int(depths.min() < usual.min() - _DEEPER)
-        if not good.any():
+        depths = np.where(good, minima.twice_nll, np.inf)
+        if good.any() and minima.status[np.argmin(depths)] == FLAT and (depths < depths.min() + _DISTINCT).sum() == 1:
+            if not thorough:
+                return self._fit(begins, held, thorough=True)
+            self.problem, good = MESSAGES[FLAT], np.zeros_like(good)
+        elif not good.any():
             self.problem = MESSAGES[int(minima.status[0])]
         return Minima(minima.values[good], minima.twice_nll[good], minima.status[good], minima.iterations[good])
 

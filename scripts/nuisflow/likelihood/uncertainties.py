@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.likelihood import starts
-from nuisflow.likelihood.covariances import totals
+from nuisflow.likelihood.covariances import along
 from nuisflow.likelihood.fits import SINGLE_BINS, FitResult, fit, prefit_widths
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import Minima, Model, Values, named
@@ -72,7 +72,7 @@ def _shifted(model: Model, data: Values | None, best: FitResult, *, index: Integ
         start[rows + half, index], held[rows + half, index] = moved, True
     change = np.full(2 * count, np.nan)
     for part in progress(_parts(2 * count), "impacts: part", len(_parts(2 * count))):
-        minima = starts.deepest(model, data, start[part], held[part], tolerance=1e-10)
+        minima = starts.deepest(model, data, start[part], held[part], tolerance=1e-10, near=best.values)
         change[part] = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
     return np.where(np.isfinite(sizes), change.reshape(2, count), np.nan)
 
@@ -93,7 +93,7 @@ def observable_shifts(model: Model, data: Values | None, best: FitResult, poi: s
         sets[np.arange(len(sizes)), model.bins + np.arange(len(sizes))] += sign * sizes
         sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
         for part in progress(_parts(len(sets)), "impacts of auxiliary measurements: part", len(_parts(len(sets)))):
-            minima = starts.deepest(model, sets[part], best.values, tolerance=1e-10)
+            minima = starts.deepest(model, sets[part], best.values, tolerance=1e-10, near=best.values)
             shift = minima.values[:, model.index(poi)] - best.values[model.index(poi)]
             change[row, model.constrained[part]] = np.where(minima.status == 0, shift, np.nan)
     change[:, model.fixed] = np.nan
@@ -175,6 +175,5 @@ def half_widths(below: Floats, above: Floats, flags: Integers, error: Floats | f
 
 def _data_part(model: Model, best: FitResult, poi: str) -> float:
     """Return the standard deviation of the parameter of interest from the Poisson fluctuations of the main data."""
-    rates, slopes = totals(model, best.values)
-    change = slopes @ best.covariance[model.index(poi)]
+    rates, change = along(model, best.values, best.covariance[model.index(poi)])
     return float(np.sqrt((change**2 / np.where(rates > 0, rates, np.inf)).sum()))

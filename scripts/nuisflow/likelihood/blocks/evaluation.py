@@ -1,0 +1,296 @@
+"""-ln L and its gradient at many points side by side, by matrix products per cell (sample in a channel).
+
+Arrays are (what, lanes): every lane is a point with its own data. Parameters of single bins ("local") are profiled in
+closed form as in kernels.rates, all others are "dense"; -ln L is less its saturated value.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.plans import (
+    AT,
+    CODE,
+    FIRST,
+    FULL,
+    KIND,
+    LAST,
+    LINEAR,
+    LOCAL,
+    MIXED,
+    NORMS,
+    OWNER,
+    POLYNOMIAL,
+    SHAPE,
+    SHAPES,
+    START,
+    Plan,
+)
+
+_TINY = 1e-100
+"""In place of a norm factor of 0: the derivatives by it and by others keep their values, and no ratio is 0/0."""
+_NOTHING = 1e-50  # a rate above that of any product with such a factor
+NORMAL, POISSON = 1, 2
+_ROWS = 256  # norms between two looks at main memory
+
+
+class Cell(NamedTuple):
+    """A sample in a channel: its bins, nominal rates, whether local parameters scale it, norms, shapes with templates.
+
+    *odd*, *even*: (shapes, bins), views of Plan.templates.
+    """
+
+    bins: slice
+    nominal: Floats
+    local: bool
+    norms: slice
+    owners: Integers
+    odd: Floats
+    even: Floats
+
+
+class Lanes(NamedTuple):
+    """Points and data, (parameters or bins, lanes); *held* tells which local parameters are.
+
+    *auxiliary* belongs to the local parameters, *centre* to the dense ones.
+    """
+
+    x: Floats
+    gamma: Floats
+    held: Booleans
+    data: Floats
+    auxiliary: Floats
+    centre: Floats
+
+    def part(self, lanes: Integers | slice) -> "Lanes":
+        """Return some of the lanes."""
+        x, gamma, held, data, auxiliary, centre = self
+        rows = (data[:, lanes], auxiliary[:, lanes], centre[:, lanes])
+        return Lanes(x[:, lanes], gamma[:, lanes], held[:, lanes], *rows)
+
+
+class Shared(NamedTuple):
+    """What all derivatives need of one evaluation: factors of cells, ratios of norms, polynomials, rates of cells.
+
+    *ratios*: logarithmic derivatives; *bends*: second derivatives over values; *bases*: rates of cells without factors.
+    """
+
+    factors: Floats
+    ratios: Floats
+    bends: Floats
+    turn: Floats
+    curl: Floats
+    bases: list[Floats]
+
+
+class Profiled(NamedTuple):
+    """Bins after their local parameters are profiled, see kernels.rates._profile; *nll*: (lanes,)."""
+
+    nll: Floats
+    gamma: Floats
+    rate: Floats
+    under: Floats
+    residual: Floats
+    two: Floats
+    joint: Floats
+    free: Booleans
+
+
+class Blocks:
+    """A plan without bin factors besides one constrained local parameter per bin, laid out in blocks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.metrics: dict[bytes, Any] = {}
+        """The last metrics of fits, see steps.metric."""
+        self.dense, self.local = plan.dense[:, FULL], plan.local[:, FULL]
+        self.cells = [_cell(plan, c) for c in range(len(plan.cells) - 1)]
+        self.kinds, self.mixed = plan.local[:, KIND], plan.local[:, MIXED].astype(bool)
+        lower, upper, width = plan.parameters
+        at = np.maximum(self.local, 0)
+        self.lowest, self.highest, self.widths = (row[at][:, None] for row in (lower, upper, width))
+        self.lower, self.upper, self.width = (row[self.dense][:, None] for row in (lower, upper, width))
+        self.normal, self.poisson = (plan.dense[:, KIND] == kind for kind in (NORMAL, POISSON))
+        self.owners = plan.norms[:, OWNER]
+        codes, counts = plan.norms[:, CODE], np.diff(plan.cells[:, NORMS])
+        self.inner, self.outer = np.flatnonzero(codes == POLYNOMIAL), np.flatnonzero(codes != LINEAR)
+        self.reach = np.where(codes[self.outer] == POLYNOMIAL, 1.0, 0.0)[:, None]
+        self.filled, self.cell_of_norm = np.flatnonzero(counts), np.repeat(np.arange(len(counts)), counts)
+        self.order = np.argsort(self.owners, kind="stable")
+        self.having, self.begins = np.unique(self.owners[self.order], return_index=True)
+
+    def shared(self, x: Floats, *, bent: bool = False) -> Shared:
+        """Return norms, polynomials and rates of cells at points (dense parameters, lanes); *bends* when asked for."""
+        inside = (self.plan.dense[:, SHAPE] == POLYNOMIAL)[:, None] & (np.abs(x) <= 1.0)
+        y, outer = x * x, np.where(x > 0.0, 8.0, -8.0)
+        even = np.where(inside, y * (15.0 + y * (3.0 * y - 10.0)), 8.0 * np.abs(x))
+        turn = np.where(inside, x * (30.0 + y * (18.0 * y - 40.0)), outer)
+        curl = np.where(inside, 30.0 + y * (90.0 * y - 120.0), 0.0)
+        values, ratios, bends = self._norms(x, bent=bent)
+        factors = np.ones((len(self.cells), x.shape[1]))
+        if len(self.filled):
+            factors[self.filled] = np.multiply.reduceat(values, self.plan.cells[self.filled, NORMS], axis=0)
+        bases = []
+        for cell in self.cells:
+            base = np.repeat(cell.nominal[:, None], x.shape[1], axis=1)
+            if len(cell.owners):
+                base += cell.odd.T @ x[cell.owners]
+                base += cell.even.T @ even[cell.owners]
+            bases.append(base)
+        return Shared(factors, ratios, bends, turn, curl, bases)
+
+    def _norms(self, x: Floats, *, bent: bool) -> tuple[Floats, Floats, Floats]:
+        """Return the values of all norm factors, their logarithmic derivatives, and second derivatives over values."""
+        y = x[self.owners]
+        value, first, second = y.copy(), np.ones_like(y), np.zeros_like(y)
+        for begin in range(0, len(self.inner), _ROWS):
+            some = self.inner[begin : begin + _ROWS]
+            value[some], first[some], second[some] = _polynomial(self.plan.coefficients[some], y[some], bent=bent)
+        far = self.outer[(np.abs(y[self.outer]) >= self.reach).any(axis=1)]
+        if len(far):
+            reach = np.where(self.plan.norms[far, CODE] == POLYNOMIAL, 1.0, 0.0)[:, None]
+            found = _exponential(self.plan.coefficients[far], y[far])
+            for row, new in zip((value, first, second), found, strict=True):
+                row[far] = np.where(np.abs(y[far]) >= reach, new, row[far])
+        value[np.abs(value) < _TINY] = _TINY
+        first /= value
+        return value, first, second / value if bent else second
+
+    def rates(self, shared: Shared) -> tuple[Floats, Floats]:
+        """Return the rates of all bins that their local parameters do not scale, and those that they do."""
+        sums = np.zeros((2, len(self.local), shared.factors.shape[1]))
+        for cell, factor, base in zip(self.cells, shared.factors, shared.bases, strict=True):
+            sums[int(cell.local), cell.bins] += factor * base
+        return sums[0], sums[1]
+
+    def profile(self, lanes: Lanes, shared: Shared) -> Profiled:
+        """Profile the local parameters that are not held; return -ln L and what its derivatives need."""
+        rest, under = self.rates(shared)
+        some, gamma, curvature = self.kinds >= 0, np.ones_like(rest), np.zeros_like(rest)
+        root, nll = gamma.copy(), self._penalty(lanes)
+        with np.errstate(all="ignore"):
+            for kind, roots in ((NORMAL, _normal_roots), (POISSON, _poisson_roots)):
+                at = np.flatnonzero(self.kinds == kind)
+                if len(at):
+                    aux, width = lanes.auxiliary[at], self.widths[at]
+                    root[at] = roots(rest[at], under[at], lanes.data[at], aux, width)
+                    inside = np.minimum(np.maximum(root[at], self.lowest[at]), self.highest[at])
+                    gamma[at] = g = np.where(lanes.held[at], lanes.gamma[at], inside)
+                    curvature[at] = 1.0 / width**2 if kind == NORMAL else aux / g**2
+                    nll += (0.5 * ((g - aux) / width) ** 2 if kind == NORMAL else _poisson(width * g, aux)).sum(axis=0)
+            rate = rest + gamma * under
+            nll += _poisson(rate, lanes.data).sum(axis=0)
+            full = lanes.data > 0.0
+            residual = np.where(full, 1.0 - lanes.data / rate, 1.0)
+            two = np.where(full, lanes.data / rate**2, 0.0)
+        joint = two * under * under + curvature
+        free = some[:, None] & ~lanes.held & (root == gamma) & (joint > 0.0)
+        nll = np.where(np.isfinite(nll), nll, np.inf)
+        return Profiled(nll, gamma, rate, under, residual, two, joint, free)
+
+    def _penalty(self, lanes: Lanes) -> Floats:
+        """Return the constraint terms of the dense parameters (lanes,)."""
+        n, p = self.normal, self.poisson
+        total: Floats = 0.5 * (((lanes.x[n] - lanes.centre[n]) / self.width[n]) ** 2).sum(axis=0)
+        if p.any():
+            total += _poisson(self.width[p] * lanes.x[p], lanes.centre[p]).sum(axis=0)
+        return total
+
+    def gradient(self, lanes: Lanes, shared: Shared, bins: Profiled) -> Floats:
+        """Return the gradient of -ln L by the dense parameters (dense parameters, lanes)."""
+        result = self.pulls(lanes)
+        totals = np.empty_like(shared.factors)
+        scaled = bins.residual * bins.gamma
+        for c, (cell, base) in enumerate(zip(self.cells, shared.bases, strict=True)):
+            pull = (scaled if cell.local else bins.residual)[cell.bins]
+            totals[c] = shared.factors[c] * np.einsum("bl,bl->l", pull, base)
+            if len(cell.owners):
+                change = cell.odd @ pull + shared.turn[cell.owners] * (cell.even @ pull)
+                result[cell.owners] += shared.factors[c] * change
+        if len(self.order):
+            each = (shared.ratios * totals[self.cell_of_norm])[self.order]
+            result[self.having] += np.add.reduceat(each, self.begins, axis=0)
+        return result
+
+    def pulls(self, lanes: Lanes) -> Floats:
+        """Return the gradient of the constraint terms of the dense parameters."""
+        result, p = np.zeros_like(lanes.x), self.poisson
+        result[self.normal] = (lanes.x[self.normal] - lanes.centre[self.normal]) / self.width[self.normal] ** 2
+        if p.any():
+            with np.errstate(all="ignore"):
+                down = np.where(lanes.centre[p] > 0.0, lanes.centre[p] / lanes.x[p], 0.0)
+            result[p] = self.width[p] - down
+        return result
+
+    def evaluate(self, lanes: Lanes) -> tuple[Profiled, Floats]:
+        """Return -ln L with its bins, and the gradient."""
+        shared = self.shared(lanes.x)
+        bins = self.profile(lanes, shared)
+        return bins, self.gradient(lanes, shared, bins)
+
+
+def possible(plan: Plan) -> bool:
+    """Tell whether a plan can be laid out in blocks: one constrained parameter at most acts on single bins."""
+    return not plan.slots.size and not (plan.local[:, KIND] == 0).any()
+
+
+def _cell(plan: Plan, c: int) -> Cell:
+    first, last, start = plan.cells[c, [FIRST, LAST, START]]
+    begin, end, bins = plan.cells[c, SHAPES], plan.cells[c + 1, SHAPES], last - first
+    at = plan.shapes[begin, AT] if end > begin else 0  # the templates of a cell follow each other
+    odd, even = (row[at : at + (end - begin) * bins].reshape(end - begin, bins) for row in plan.templates)
+    nominal, norms = plan.nominal[start : start + bins], slice(plan.cells[c, NORMS], plan.cells[c + 1, NORMS])
+    return Cell(
+        slice(first, last), nominal, bool(plan.cells[c, LOCAL]), norms, plan.shapes[begin:end, OWNER], odd, even
+    )
+
+
+def _poisson(rate: Floats, data: Floats) -> Floats:
+    """Return rate - data ln(rate), less its minimum; as kernels.rates._poisson."""
+    full = data > 0.0
+    logarithm = np.log(np.where(full, data / rate, 1.0))
+    found: Floats = np.where(full, np.where(rate > _NOTHING, rate - data + data * logarithm, np.inf), rate)
+    return found
+
+
+def _normal_roots(rest: Floats, under: Floats, data: Floats, auxiliary: Floats, width: Floats) -> Floats:
+    """Return the local parameters that minimise -ln L of their bins, as kernels.rates._root."""
+    pull = width * under
+    offset = rest + under * auxiliary - pull * pull
+    root = np.sqrt(offset * offset + 4.0 * pull * pull * data)
+    rate = np.where(offset > 0.0, 0.5 * (offset + root), 2.0 * pull * pull * data / (root - offset))
+    moved = np.where(rate > 0.0, auxiliary - width * pull * (1.0 - data / rate), auxiliary)
+    found: Floats = np.where(data == 0.0, auxiliary - width * pull, moved)
+    return found
+
+
+def _poisson_roots(rest: Floats, under: Floats, data: Floats, auxiliary: Floats, width: Floats) -> Floats:
+    """Return the local parameters of shapesys modifiers, as kernels.rates._root."""
+    total = under + width
+    a, b, c = total * under, total * rest - (data + auxiliary) * under, -auxiliary * rest
+    root = np.sqrt(np.maximum(b * b - 4.0 * a * c, 0.0))
+    q = -0.5 * (b + np.copysign(root, b))
+    one, two = np.where(a != 0.0, q / a, np.nan), np.where(q != 0.0, c / q, 0.0)
+    swap = (two > one) | ~np.isfinite(one)
+    one, two = np.where(swap, two, one), np.where(swap, one, two)
+    found = np.where(rest + one * under > 0.0, one, two)
+    single: Floats = np.where(total > 0.0, auxiliary / total, np.inf)
+    return np.where((data == 0.0) | (under == 0.0), single, found)
+
+
+def _polynomial(table: Floats, x: Floats, *, bent: bool) -> tuple[Floats, Floats, Floats | float]:
+    """Return the factors of code 4 within one standard deviation, first and (when asked) second derivatives."""
+    a = table.T[:, :, None]
+    value = 1.0 + x * (a[0] + x * (a[1] + x * (a[2] + x * (a[3] + x * (a[4] + x * a[5])))))
+    first = a[0] + x * (2 * a[1] + x * (3 * a[2] + x * (4 * a[3] + x * (5 * a[4] + x * (6 * a[5])))))
+    if not bent:
+        return value, first, 0.0
+    return value, first, 2 * a[1] + x * (6 * a[2] + x * (12 * a[3] + x * (20 * a[4] + x * (30 * a[5]))))
+
+
+def _exponential(table: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the factors of code 1, first and second derivatives."""
+    slope = np.where(x > 0.0, table[:, 6:7], -table[:, 7:8])
+    value = np.exp(slope * x)
+    return value, slope * value, slope * slope * value

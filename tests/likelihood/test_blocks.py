@@ -1,0 +1,156 @@
+"""Large models, fitted in blocks, against the kernels that fit one data set after the other, and against pyhf."""
+
+import large_models
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from workspace_strategies import point, workspaces
+
+from nuisflow.likelihood import covariances, fits, limits, model, uncertainties
+from nuisflow.likelihood.blocks import curvature, evaluation, steps
+from nuisflow.likelihood.model import Model
+
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def case():
+    return large_models.workspace(3, parameters=110, bins=40, channels=5, samples=3, share=0.4)
+
+
+@pytest.fixture(scope="module")
+def large(case):
+    found = Model(case)
+    assert found.large
+    return found
+
+
+@pytest.fixture
+def dense(case, monkeypatch):
+    """Return the same model, fitted by the kernels with the whole Hessian: the oracle."""
+    monkeypatch.setattr(model, "LARGE", 10**9)
+    found = Model(case)
+    assert not found.large
+    return found
+
+
+@QUICK
+@given(workspaces(), st.integers(0, 2**32 - 1))
+def test_value_gradient_and_hessian_in_blocks_equal_those_of_the_kernels(workspace, seed):
+    ours = Model(workspace)
+    if not evaluation.possible(ours.plan):
+        return
+    values = point(np.random.default_rng(seed), ours.parameters)
+    main, auxiliary = ours.split()
+    blocks, held = evaluation.Blocks(ours.plan), np.ones((1, len(values)), dtype=bool)
+    lanes = steps.lanes_of(blocks, steps.Problem(main, auxiliary, values[None, :], held))
+    expected, (bins, gradient) = ours.derivatives(values), blocks.evaluate(lanes)
+    if not np.isfinite(expected.twice_nll[0]):
+        assert not np.isfinite(bins.nll[0])
+        return
+    assert 2.0 * bins.nll[0] + ours.constants()[0] == pytest.approx(expected.twice_nll[0], rel=1e-9, abs=1e-9)
+    hessian, size = 0.5 * expected.hessian[0], np.abs(expected.hessian[0]).max()
+    assert 2.0 * gradient[:, 0] == pytest.approx(expected.gradient[0][blocks.dense], rel=1e-9, abs=1e-9 * size)
+    found, some = curvature.at(blocks, lanes), blocks.local >= 0
+    assert found.dense == pytest.approx(hessian[np.ix_(blocks.dense, blocks.dense)], rel=1e-9, abs=1e-9 * size)
+    local = blocks.local[some]
+    assert found.cross[:, some] == pytest.approx(hessian[np.ix_(blocks.dense, local)], rel=1e-9, abs=1e-9 * size)
+    assert found.joint[some] == pytest.approx(hessian[local, local], rel=1e-9, abs=1e-9 * size)
+
+
+def test_a_signal_strength_of_0_keeps_its_derivative(large):
+    values = large.point({"mu": 0.0})
+    main, auxiliary = large.split()
+    held = np.ones((1, len(values)), dtype=bool)
+    lanes = steps.lanes_of(large.blocks, steps.Problem(main, auxiliary, values[None, :], held))
+    slope = large.blocks.evaluate(lanes)[1][large.blocks.dense == large.index("mu"), 0]
+    assert 2.0 * slope == pytest.approx(large.derivatives(values).gradient[0][large.index("mu")], rel=1e-12)
+    assert abs(slope) > 1.0
+
+
+def test_the_fit_of_a_large_model_is_that_of_the_kernels_and_its_depth_is_that_of_pyhf(case, large, dense):
+    pyhf = pytest.importorskip("pyhf")
+    found = fits.fit(large)
+    oracle = dense.minimise(tolerance=1e-12)
+    assert found.converged
+    assert found.twice_nll == pytest.approx(oracle.twice_nll[0], abs=1e-8)
+    assert found.values == pytest.approx(oracle.values[0], abs=1e-5)
+    listed = large_models.plain(case)
+    book = pyhf.Workspace(listed)
+    theirs = book.model()
+    assert -2.0 * float(theirs.logpdf(found.values, book.data(theirs))[0]) == pytest.approx(found.twice_nll, abs=1e-8)
+    assert found.covariance == pytest.approx(
+        np.linalg.inv(0.5 * dense.derivatives(found.values).hessian[0]), rel=1e-7, abs=1e-10
+    )
+
+
+def test_fits_side_by_side_with_parameters_held_are_those_of_the_kernels(large, dense):
+    best, count = fits.fit(large).values, 12
+    held, start = np.tile(large.fixed, (count, 1)), np.tile(best, (count, 1))
+    index = np.linspace(0, len(best) - 1, count).astype(int)  # also factors of single bins
+    start[np.arange(count), index] += 0.5 * fits.prefit_widths(large)[index]
+    held[np.arange(count), index] = True
+    found = large.minimise(None, start, held, tolerance=1e-10, near=best)
+    oracle = dense.minimise(None, start, held, tolerance=1e-12)
+    assert (found.status == 0).all()
+    assert found.twice_nll == pytest.approx(oracle.twice_nll, abs=1e-8)
+    assert found.values == pytest.approx(oracle.values, abs=1e-5)
+
+
+def test_a_data_set_is_fitted_alike_in_whatever_company(large):
+    data = np.random.default_rng(4).poisson(large.expected(), (5, large.bins)).astype(float)
+    together, alone = large.minimise(data), large.minimise(data[3:4])
+    assert together.values[3] == pytest.approx(alone.values[0], abs=1e-9)
+
+
+def test_intervals_and_limits_of_a_large_model_are_those_of_the_kernels(case, large, monkeypatch):
+    found, ends = limits.limits(large), fits.interval(large)
+    monkeypatch.setattr(model, "LARGE", 10**9)
+    dense = Model(case)
+    oracle, expected = limits.limits(dense), fits.interval(dense)
+    assert (ends.low, ends.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
+    assert ends.error == pytest.approx(expected.error, rel=1e-6)
+    assert (found.observed, *found.expected) == pytest.approx((oracle.observed, *oracle.expected), rel=1e-5)
+    assert found.problems == ()
+
+
+def test_the_breakdown_of_a_large_model_is_that_of_the_kernels(case, large, monkeypatch):
+    found = uncertainties.breakdown(large)
+    monkeypatch.setattr(model, "LARGE", 10**9)
+    oracle = uncertainties.breakdown(Model(case))
+    assert found[:4] == pytest.approx(oracle[:4], rel=1e-5)
+    for one, two in zip(found.sources, oracle.sources, strict=True):
+        assert (one.group, one.frozen, one.observable) == (
+            two.group, pytest.approx(two.frozen, rel=1e-4), pytest.approx(two.observable, rel=1e-4, nan_ok=True)
+        )  # fmt: skip
+
+
+def test_a_flat_direction_of_a_large_model_is_named(case):
+    flat = large_models.plain(case)
+    for channel in flat["channels"]:
+        channel["samples"][0]["modifiers"].append({"name": "twin", "type": "normfactor", "data": None})
+    found = fits.fit(Model(flat))
+    assert not found.converged
+    assert "flat mostly along mu" in found.message or "flat mostly along twin" in found.message
+
+
+def test_a_bound_that_a_large_model_reaches_is_where_it_stops(large):
+    data = large.asimov({"mu": 0.0})
+    data[: large.bins] *= 0.9
+    found = fits.fit(large, data)
+    assert found.values[large.index("mu")] == 0.0
+    assert "mu is at its lower bound 0" in found.message
+    slope = large.derivatives(found.values, data).gradient[0]
+    free = ~large.fixed & (np.arange(len(slope)) != large.index("mu"))
+    assert slope[large.index("mu")] > 0.0
+    assert slope[free] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_changes_along_a_direction_are_those_by_the_whole_jacobian(large):
+    rng = np.random.default_rng(5)
+    direction = rng.standard_normal(len(large.names))
+    rates, slopes = covariances.totals(large, large.inits)
+    found, change = covariances.along(large, large.inits, direction)
+    assert found == pytest.approx(rates, rel=1e-12)
+    assert change == pytest.approx(slopes @ direction, rel=1e-10)
