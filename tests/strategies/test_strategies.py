@@ -27,6 +27,7 @@ REQUIRED = {
     "clairvoyant": {"at": {"shift": 1.0}},
     "observable": OBSERVABLE,
     "optimal": {"density": "gaussian"},
+    "unbinned": {"acting": {"background": SHIFT, "signal": SHIFT}, "signal": "signal", "batch_size": 256},
     "user": {"file": USER_FILE},
 }
 TRAINED = [name for name in NAMES if name not in ("observable", "optimal")]

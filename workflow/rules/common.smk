@@ -16,14 +16,8 @@ import nuisflow.slices.scenarios
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
 from nuisflow import datasets, slices
-from nuisflow.settings import (
-    conditional,
-    points,
-    sections,
-    shipped,
-    tuning,
-    unbinned,
-)
+from nuisflow.settings import conditional, points, sections, shipped
+from nuisflow.settings import tuning, unbinned
 from nuisflow.settings.checks import paths, reading
 from nuisflow.storage import failures, logs, runs, sources
 

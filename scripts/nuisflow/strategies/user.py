@@ -3,9 +3,9 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError
 
@@ -53,6 +53,10 @@ class User(Strategy):
         own = {name: value for name, value in ignored.items() if name not in Strategy.model_fields}
         common = {name: value for name, value in ignored.items() if name not in own}
         return common | ({"options": self.options | own} if own else {})
+
+    def informed(self, acting: Mapping[str, Sequence[str]], signal: str) -> Self:  # noqa: ARG002
+        """Return the strategy itself: one of a user's own is told nothing of the analysis."""
+        return self
 
 
 _ALIKE = 0.75
