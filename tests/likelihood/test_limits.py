@@ -206,3 +206,54 @@ def test_a_significance_that_is_infinite_is_no_number_and_has_a_reason():
     assert not answer.converged
     assert any("significance: there is none" in warning and "has data but no expected" in warning
                for warning in answer.warnings)  # fmt: skip
+
+
+def wide_background(data):
+    """Return the workspace of one bin: signal 3 mu on a background of 5 + 5 h, which may vanish within h's prior."""
+    signal = {"name": "s", "data": [3.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    width = {"name": "h", "type": "histosys", "data": {"lo_data": [0.0], "hi_data": [10.0]}}
+    return {
+        "channels": [{"name": "c", "samples": [signal, {"name": "b", "data": [5.0], "modifiers": [width]}]}],
+        "observations": [{"name": "c", "data": [data]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        "version": "1.0.0",
+    }
+
+
+def profiled_by_hand(mu, count, centre):
+    """Return the minimum of -2 ln L over h, and h, from a fine scan of all h at which the rate is positive."""
+    h = np.linspace(-1 - 0.6 * mu + 1e-6, 6, 20_001)
+
+    def twice_nll(h):
+        rate = 3 * mu + 5 + 5 * h
+        return 2 * (rate - count * np.log(rate)) + (h - centre) ** 2
+
+    at = int(np.argmin(twice_nll(h)))
+    near = (h[max(at - 1, 0)], h[min(at + 1, len(h) - 1)])
+    found = optimize.minimize_scalar(twice_nll, bounds=near, method="bounded", options={"xatol": 1e-12})
+    return float(found.fun), float(found.x)
+
+
+@pytest.mark.parametrize("count", [2.0, 4.0, 7.0])
+def test_a_minimum_of_another_strength_that_is_impossible_here_is_not_where_a_limit_ends(count):
+    def q(mu, count, centre):
+        best = optimize.minimize_scalar(
+            lambda m: profiled_by_hand(m, count, centre)[0], bounds=(0, 10), method="bounded", options={"xatol": 1e-9}
+        )
+        lowest, place = min((best.fun, best.x), (profiled_by_hand(0, count, centre)[0], 0.0))
+        return 0.0 if place > mu else max(profiled_by_hand(mu, count, centre)[0] - lowest, 0.0)
+
+    _, centre = profiled_by_hand(0, count, 0)
+    asimov = 5 + 5 * centre
+
+    def cls(mu):
+        root, other = math.sqrt(q(mu, count, 0)), math.sqrt(q(mu, asimov, centre))
+        if root <= other:
+            return stats.norm.sf(root) / stats.norm.sf(root - other)
+        both = (root**2 + other**2) / (2 * other), (root**2 - other**2) / (2 * other)
+        return stats.norm.sf(both[0]) / stats.norm.sf(both[1])
+
+    found = limits.limits(Model(wide_background(count)))
+    assert found.observed == pytest.approx(optimize.brentq(lambda mu: cls(mu) - 0.05, 0.5, 10), rel=1e-5)
+    median = optimize.brentq(lambda mu: math.sqrt(q(mu, asimov, centre)) - 1.959964, 0.5, 10)
+    assert found.expected[2] == pytest.approx(median, rel=1e-5)

@@ -193,13 +193,16 @@ class Profile:
         if thorough and good.any():
             depths = np.where(good, minima.twice_nll, np.inf)
             usual = depths[: len(depths) - len(others)]
-            self.deepened += int(depths.min() < usual.min() - _DEEPER)
+            # Where no usual start was possible, `conditional` has always come here: nothing was computed without this.
+            self.deepened += int(np.isfinite(usual).any() and depths.min() < usual.min() - _DEEPER)
         depths = np.where(good, minima.twice_nll, np.inf)
         if good.any() and minima.status[np.argmin(depths)] == FLAT and (depths < depths.min() + _DISTINCT).sum() == 1:
             if not thorough:
                 return self._fit(begins, held, thorough=True)
             self.problem, good = MESSAGES[FLAT], np.zeros_like(good)
         elif not good.any():
+            if not thorough and not self.model.large:  # a minimum at another value may start at negative rates here
+                return self._fit(begins, held, thorough=True)
             self.problem = MESSAGES[int(minima.status[0])]
         return Minima(minima.values[good], minima.twice_nll[good], minima.status[good], minima.iterations[good])
 
