@@ -157,17 +157,21 @@ def crossing(
     """
     n, side, goal = len(best), math.copysign(1.0, target), abs(target)
     fixed, inside, outside = held.copy(), best[index], math.nan
-    fixed[index] = True
+    fixed[index], straight = True, False
     bound = s.upper[index] if side > 0 else s.lower[index]
     theta, here = best.copy(), best[index] + target * error
     for _ in range(40):
         if side * (here - bound) > 0:
             here = bound
         for k in range(n):
-            if not held[k] and k != index:
+            if not held[k] and k != index and not straight:
                 theta[k] += column[k] / column[index] * (here - theta[index]) if math.isfinite(column[index]) else 0.0
         theta[index] = here
         point, value, gradient, _, end = minimise(s, data, theta, fixed, precision * precision)
+        if end == IMPOSSIBLE and not straight:  # perhaps only where the others were moved to
+            theta, straight = best.copy(), True
+            continue
+        straight = False
         if end == IMPOSSIBLE:
             outside = here
             here = 0.5 * (inside + outside)
