@@ -30,10 +30,10 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         observed = pools["data"]
         data["observed"] = events.asimov(model, observed)
     results, impacts, scan = {}, [], []
-    spread = measurements.spread(files.read_table(inputs["replicas"])) if "replicas" in inputs else None
-    for kind, one in data.items():
-        best = measurements.best_fit(model, one)
-        null = measurements.profiled(model, best, one, {0: 0.0}).values
+    spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
+    fits = {kind: measurements.best_fit(model, one) for kind, one in data.items()}
+    for kind, best in fits.items():
+        null = measurements.profiled(model, best, best.data, {0: 0.0}).values
         start = model.point({model.poi: 0.0}) if kind == "asimov" else null
         background = events.asimov(model, pools["nominal"], start)
         found = measurements.measure(model, best, chosen.groups, background, asimov=kind == "asimov")
@@ -49,7 +49,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     files.write_json(outputs["coverage"], thrown.coverage)
     information = model.information(data["asimov"], model.inits)
     found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    shifts = measurements.shifts(model, model.fit(data["asimov"]))
+    shifts = measurements.shifts(model, fits["asimov"].result)
     found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
     found |= {"closure": model.description["closure"] | {"shifts": shifts}}
     files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})

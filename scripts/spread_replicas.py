@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from nuisflow.inference.unbinned import events as experiments
@@ -41,7 +40,7 @@ def spread_replicas(
         data = experiments.asimov(model, experiments.nominal(parts, model, chosen.samples, histograms))
         best = model.fit(data)
         rows.append({"replica": replica, "converged": best.converged} | dict(zip(best.names, best.values, strict=True)))
-    files.write_table(table, pd.DataFrame(rows))
+    files.write_rows(table, rows)
 
 
 if __name__ == "__main__":

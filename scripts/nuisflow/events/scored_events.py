@@ -1,12 +1,13 @@
 """Events and their scores, which stand in different files, read together, region by region, in bounded memory."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.settings.points import STANDARD, Point
 from nuisflow.storage import event_files
 
 Columns = dict[str, np.ndarray]
@@ -79,6 +80,37 @@ def part(path: Path, scores: Path | None, blocks: Blocks, scored_as: str | None 
             "delete the scores and run score_events again"
         )
     return Part(path, variation, sample, scores, start, stop)
+
+
+def chosen(events: Sequence[Path], wanted: Iterable[Key]) -> list[Path]:
+    """Return the files of *events*, ``<variation>/<sample>.parquet``, that are *wanted*, in that order."""
+    paths = {(path.parent.name, path.stem): path for path in events}
+    keys = list(wanted)
+    if missing := ["/".join(key) for key in keys if key not in paths]:
+        raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
+    return [paths[key] for key in keys]
+
+
+def moved_folders(process: str, shifts: Mapping[str, Collection[str]], displaced: Mapping[str, Point]) -> list[str]:
+    """Return the folders in which events of *process* have features of their own: nominal, and shifts at all points.
+
+    *shifts*: the processes on which each acts.
+    """
+    names: dict[str, None] = {"nominal": None}
+    for name, processes in shifts.items():
+        if process in processes:
+            names |= dict.fromkeys(f"{name}_{side}" for side in STANDARD)
+            names |= dict.fromkeys(key for key, point in displaced.items() if point.variation == name)
+    return list(names)
+
+
+def other_weights(nominal: Path, folder: str, start: int, stop: int) -> np.ndarray:
+    """Return the weights of rows of the *nominal* events at another point of a weight variation, its *folder*."""
+    path = nominal.parent.parent / folder / nominal.name
+    found = event_files.read_rows(path, ["weight"], start, stop)["weight"]
+    if len(found) != stop - start:
+        raise TemplateError(f"{path} has fewer events than the nominal file; delete it and run process_events")
+    return found
 
 
 def rows(part: Part, regions: Regions, factors: Sequence[str] = ()) -> Iterator[tuple[str, Columns]]:

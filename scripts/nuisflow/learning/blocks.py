@@ -89,17 +89,20 @@ class Maker:
             own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
         near = [self._near(own, name, columns, p) if nominal else self._at(name, columns, p) for p in points]
         kept, moved, counts = _together(own, near)
-        size, times = len(kept.row), seeds.poisson(columns["entry"][kept.row], self.settings.replica, name)
+        if self.settings.replica:
+            times = seeds.poisson(columns["entry"][kept.row], self.settings.replica, name)
+            kept, counts = kept._replace(weights=kept.weights * times), counts * times[:, None]
+        size = len(kept.row)
         return Part(
             features=kept.features,
             labels=np.full(size, sample.process == self.settings.signal, dtype=np.float32),
-            weights=kept.weights * times,
+            weights=kept.weights,
             z=z[kept.row].astype(np.float32),
             process=np.full(size, self._processes.index(sample.process), dtype=np.int64),
             entry=columns["entry"][kept.row],
             sample=np.full(size, list(self.settings.samples).index(name)),
             points=moved,
-            counts=counts * times[:, None],
+            counts=counts,
         )
 
     def _settled(self, name: str, entry: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -187,15 +187,14 @@ class Profile:
         """Return the fits that converged; one that ended in a flat direction counts if another one is as deep."""
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
         others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
-        begins = np.vstack([begins, *more, others])
-        minima = self.model.minimise(self.data, begins, held, tolerance=1e-10, near=self.near)
+        every = np.vstack([begins, *more, others])
+        minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=self.near)
         good = np.isin(minima.status, (0, FLAT))
+        depths = np.where(good, minima.twice_nll, np.inf)
         if thorough and good.any():
-            depths = np.where(good, minima.twice_nll, np.inf)
             usual = depths[: len(depths) - len(others)]
             # Where no usual start was possible, `conditional` has always come here: nothing was computed without this.
             self.deepened += int(np.isfinite(usual).any() and depths.min() < usual.min() - _DEEPER)
-        depths = np.where(good, minima.twice_nll, np.inf)
         if good.any() and minima.status[np.argmin(depths)] == FLAT and (depths < depths.min() + _DISTINCT).sum() == 1:
             if not thorough:
                 return self._fit(begins, held, thorough=True)

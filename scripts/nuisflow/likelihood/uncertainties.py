@@ -1,7 +1,7 @@
 """Where an uncertainty comes from: impacts of nuisance parameters, and the breakdown by source in two ways."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -141,18 +141,32 @@ def _members(model: Model, poi: str, groups: Mapping[str, Sequence[str]]) -> dic
     """Return which parameters belong to each group, those added by themselves last."""
     free = ~model.fixed & (np.arange(len(model.names)) != model.index(poi))
     members = {group: named(model, names) & free for group, names in groups.items()}
-    return members | ungrouped(model, members, free)
+    return members | ungrouped(model.parameters, members, free)
 
 
-def ungrouped(model: Model, members: Mapping[str, Booleans], free: Booleans) -> dict[str, Booleans]:
-    """Return the groups, not empty, of the *free* parameters of a model (and perhaps others) that are in none yet.
+class Row(Protocol):
+    """What a parameter says of itself."""
+
+    @property
+    def kind(self) -> str:
+        """What it acts as."""
+        ...
+
+    @property
+    def constraint(self) -> str:
+        """What constrains it, or "none"."""
+        ...
+
+
+def ungrouped(rows: Sequence[Row], members: Mapping[str, Booleans], free: Booleans) -> dict[str, Booleans]:
+    """Return the groups, not empty, of the *free* parameters, *rows* and perhaps others after them, that are in none.
 
     What a group of the same name has in *members* stays in it.
     """
     rest = free & ~np.any([*members.values(), np.zeros_like(free)], axis=0)
     mc, unconstrained = np.zeros_like(free), np.zeros_like(free)
-    mc[: len(model.parameters)] = [row.kind in SINGLE_BINS for row in model.parameters]
-    unconstrained[: len(model.parameters)] = [row.constraint == "none" for row in model.parameters]
+    mc[: len(rows)] = [row.kind in SINGLE_BINS for row in rows]
+    unconstrained[: len(rows)] = [row.constraint == "none" for row in rows]
     found = {OTHER: rest & ~mc & ~unconstrained, NORMALISATIONS: rest & unconstrained, MC_STATISTICS: rest & mc}
     return {group: member | members.get(group, False) for group, member in found.items() if member.any()}
 

@@ -12,6 +12,7 @@ import hist
 import numpy as np
 import pandas as pd
 
+from nuisflow.events import scored_events
 from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.settings.points import STANDARD
@@ -73,22 +74,12 @@ def scorer(classifier: "Classifier", grid: Grid, where: str) -> Score:
 
 def needed(events: Sequence[Path], settings: Rescoring) -> list[Path]:
     """Return the files of *events* that are scored, sample after sample."""
-    paths = {(path.parent.name, path.stem): path for path in events}
-    wanted = [(folder, sample) for sample in settings.samples for folder in folders(settings, sample)]
-    if missing := [f"{folder}/{sample}" for folder, sample in wanted if (folder, sample) not in paths]:
-        raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
-    return [paths[key] for key in wanted]
-
-
-def folders(settings: Rescoring, sample: str) -> list[str]:
-    """Return the folders of events of *sample* that are scored: nominal, and those of the shifts that act on it."""
-    process = settings.samples[sample]
-    names: dict[str, None] = {NOMINAL: None}
-    for name, processes in settings.shifts.items():
-        if process in processes:
-            names |= dict.fromkeys(f"{name}_{side}" for side in STANDARD)
-            names |= dict.fromkeys(key for key, point in settings.displaced.items() if point.variation == name)
-    return list(names)
+    wanted = (
+        (folder, sample)
+        for sample, process in settings.samples.items()
+        for folder in scored_events.moved_folders(process, settings.shifts, settings.displaced)
+    )
+    return scored_events.chosen(events, wanted)
 
 
 def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterator[Moving]:
@@ -103,17 +94,9 @@ def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterato
         stop = start + len(read["weight"])
         weights = {folder: read["weight"]}
         weights |= {name: read["weight"] * read[factor] for name, factor in factors.items()}
-        weights |= {name: _weights(path.parent.parent / name / path.name, start, stop) for name in others}
+        weights |= {name: scored_events.other_weights(path, name, start, stop) for name in others}
         yield Moving(process, _bins(read, path, settings, edges, score), weights)
         start = stop
-
-
-def _weights(path: Path, start: int, stop: int) -> np.ndarray:
-    """Return the weights of rows of the nominal events at another point of a weight variation."""
-    found = event_files.read_rows(path, ["weight"], start, stop)["weight"]
-    if len(found) != stop - start:
-        raise TemplateError(f"{path} has fewer events than the nominal file; delete it and run process_events")
-    return found
 
 
 def _bins(read: Columns, path: Path, settings: Rescoring, edges: Edges, score: Score) -> np.ndarray:

@@ -91,7 +91,6 @@ def _parts(
     settings: DisplacedFilling,
 ) -> list[Part]:
     """Return the events files in the order of points and samples, with the place of their scores."""
-    paths = {(path.parent.name, path.stem): path for path in events}
     needed = {
         (name, sample): name if sample not in settings.alternatives else NOMINAL
         for name, point in settings.displaced.items()
@@ -99,15 +98,13 @@ def _parts(
         if point.factor is None and name not in templated and process in point.processes
         if _shows(sample, name, point, settings)
     }
-    if missing := [f"{folder}/{key[1]}" for key, folder in needed.items() if (folder, key[1]) not in paths]:
-        raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
+    paths = scored_events.chosen(events, ((folder, sample) for (_, sample), folder in needed.items()))
     names = list(settings.samples)
     weighted = any(settings.displaced[name].kind in ("weight", "two_point") for name, _ in needed)
     common = scored_events.blocks(scores, settings.scores, names) if weighted and settings.scored else {}
     own = scored_events.blocks(rescored, list(settings.displaced), names) if rescored and settings.scored else {}
     parts = []
-    for (name, sample), folder in needed.items():
-        path = paths[folder, sample]
+    for (name, _), path in zip(needed, paths, strict=True):
         if not settings.scored:
             found = scored_events.part(path, None, {})
         elif settings.displaced[name].kind in ("weight", "two_point"):

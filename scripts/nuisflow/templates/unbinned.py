@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nuisflow import names, seeds
+from nuisflow.events import scored_events
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.learning import batches
 from nuisflow.settings.points import STANDARD
@@ -14,7 +15,7 @@ from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
-from nuisflow.templates import polynomials
+from nuisflow.templates import polynomials, workspaces
 from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Columns = dict[str, np.ndarray]
 BLOCK = 50_000
 """Events that are evaluated at once."""
-WIDEST = 10
-"""Bound of the luminosity parameter, in standard deviations, as in workspaces."""
 RATE_REACH = 5.0
 """Bounds of the nuisance parameters of rates, as in workspaces."""
 
@@ -41,22 +40,14 @@ class Part(NamedTuple):
 
 
 def needed(events: Sequence[Path], settings: UnbinnedFilling) -> list[Path]:
-    """Return the files of *events* that are read: nominal ones, and where variations show their effect."""
-    paths = {(path.parent.name, path.stem): path for path in events}
-    wanted = [(folder, sample) for sample in settings.samples for folder in folders(settings, sample)]
-    if missing := [f"{folder}/{sample}" for folder, sample in wanted if (folder, sample) not in paths]:
-        raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
-    return [paths[key] for key in wanted]
-
-
-def folders(settings: UnbinnedFilling, sample: str) -> list[str]:
-    """Return the folders of events of *sample* with features of their own: nominal, shifts at +-1 and at all points."""
-    process, found = settings.samples[sample], {NOMINAL: None}
-    for name, variation in settings.variations.items():
-        if variation.kind == "shift" and process in (variation.processes or ()):
-            found |= dict.fromkeys(f"{name}_{side}" for side in STANDARD)
-            found |= dict.fromkeys(key for key, point in settings.displaced.items() if point.variation == name)
-    return list(found)
+    """Return the files of *events* that are read: nominal ones, and where shifts show their effect."""
+    shifts = {name: other.processes or () for name, other in settings.variations.items() if other.kind == "shift"}
+    wanted = (
+        (folder, sample)
+        for sample, process in settings.samples.items()
+        for folder in scored_events.moved_folders(process, shifts, settings.displaced)
+    )
+    return scored_events.chosen(events, wanted)
 
 
 class Sums:
@@ -75,7 +66,6 @@ class Sums:
         self.z = np.concatenate([*nodes, np.array(list(self.places.values())).reshape(-1, len(strategy.variations))])
         shape = settings.folds, len(strategy.processes)
         self.means = np.zeros((*shape, len(self.z)))
-        self.slopes = np.zeros((*shape, strategy.outputs - len(strategy.processes)))
         self.events, self.squares = np.zeros(shape), np.zeros(shape)
         self.shares = np.zeros((settings.folds, len(strategy.processes), len(strategy.processes)))
         self.yields: dict[tuple[str, str], float] = {}
@@ -88,7 +78,7 @@ class Sums:
         """Add up the responses of nominal events at all nodes."""
         index, first = self.strategy.processes.index(process), len(self.strategy.processes)
         columns = first + _columns(self.strategy, process)
-        monomials = _values(self.strategy.monomials(process), self.z)
+        monomials = polynomials.values(self.strategy.monomials(process), self.z)
         for fold in range(self.settings.folds):
             inside = part.fold == fold
             weight, values = part.weight[inside].astype(np.float64), part.values[inside].astype(np.float64)
@@ -98,7 +88,6 @@ class Sums:
             for start in range(0, len(weight), 5000) if len(columns) else ():
                 rows = slice(start, start + 5000)
                 self.means[fold, index] += weight[rows] @ np.exp(values[rows][:, columns] @ monomials.T)
-            self.slopes[fold, index, columns - first] += weight @ values[:, columns]
         if not len(columns):
             self.means[:, index] = self.events[:, index, None]
 
@@ -120,11 +109,6 @@ def _columns(strategy: "Unbinned", process: str) -> np.ndarray:
     return np.arange(sum(sizes[:index]), sum(sizes[: index + 1]))
 
 
-def _values(monomials: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the *monomials* (terms, variations) at *z* (points, variations), shape (points, terms)."""
-    return np.asarray(np.prod(z[:, None, :] ** monomials, axis=2))
-
-
 def evaluate(
     paths: Iterable[Path], classifier: "Classifier", settings: UnbinnedFilling, sums: Sums, where: str = "cpu"
 ) -> Iterator[Part]:
@@ -139,7 +123,9 @@ def evaluate(
             stop = start + len(inside)
             scored = {name: values[inside] for name, values in read.items()}
             found = {folder: scored["weight"]} | {
-                name: scored["weight"] * scored[factor] if factor else _weights(path, name, start, stop)[inside]
+                name: scored["weight"] * scored[factor]
+                if factor
+                else scored_events.other_weights(path, name, start, stop)[inside]
                 for name, factor in weights.items()
             }
             start, times = stop, seeds.poisson(scored["entry"], sums.replica, sample)
@@ -171,15 +157,6 @@ def _reweighted(path: Path, settings: UnbinnedFilling) -> dict[str, str]:
     return found
 
 
-def _weights(path: Path, name: str, start: int, stop: int) -> np.ndarray:
-    """Return the weights of rows of nominal events at another point of a weight variation."""
-    other = path.parent.parent / name / path.name
-    found = event_files.read_rows(other, ["weight"], start, stop)["weight"]
-    if len(found) != stop - start:
-        raise TemplateError(f"{other} has fewer events than the nominal file; delete it and run process_events")
-    return found
-
-
 def columns(part: Part, folders: Sequence[str], samples: Sequence[str]) -> Columns:
     """Return *part* as columns of a table."""
     size = len(part.weight)
@@ -202,7 +179,12 @@ def describe(
     if missing := [name for name in settings.processes if name not in processes and name != DATA]:
         raise TemplateError(f"no events of {', '.join(missing)} in any region: the likelihood has no density of them")
     variations = strategy.variations
+    for fold, index in np.argwhere(sums.events <= 0):
+        raise TemplateError(
+            f"no events of {strategy.processes[index]} in fold {fold}: simulate more, or use fewer folds"
+        )
     means = sums.means / sums.events[:, :, None]
+    norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
     return {
         "poi": settings.fit.poi,
         "signal": settings.signal,
@@ -218,10 +200,7 @@ def describe(
         "learned": list(variations),
         "powers": sums.table.tolist(),
         "yield_terms": [_yield_terms(strategy, process, sums).tolist() for process in strategy.processes],
-        "norms": [
-            [_norm(means[fold, index], sums).tolist() for index in range(len(strategy.processes))]
-            for fold in range(settings.folds)
-        ],
+        "norms": norms.tolist(),
         "monomials": np.concatenate([strategy.monomials(process) for process in strategy.processes]).tolist(),
         "owners": [process for process in strategy.processes for _ in strategy.monomials(process)],
         "binned": [
@@ -229,7 +208,7 @@ def describe(
             for name in settings.regions
             if name not in settings.scored
         ],
-        "closure": _closure(strategy, sums, means),
+        "closure": _closure(strategy, sums, means, norms),
     }
 
 
@@ -250,7 +229,9 @@ def _binned(strategy: "Unbinned", histogram: Histogram, sums: Sums) -> dict[str,
             if len(np.flatnonzero(powers)) == 1 and powers[axis] <= 2:
                 found[:, column] = _response(histogram, process, strategy.variations[axis], odd=powers[axis] == 1)
         slopes.append(found)
-        means = np.exp(found @ _values(strategy.monomials(process), sums.z).T).T @ shares[-1] if total else 1.0
+        means = (
+            np.exp(found @ polynomials.values(strategy.monomials(process), sums.z).T).T @ shares[-1] if total else 1.0
+        )
         norms.append(_norm(np.broadcast_to(means, len(sums.z)), sums).tolist())
     rows = np.concatenate(slopes, axis=1)
     return {"yields": yields, "shares": np.array(shares).T.tolist(), "slopes": rows.tolist(), "norms": norms}
@@ -275,7 +256,7 @@ def _parameters(strategy: "Unbinned", settings: UnbinnedFilling) -> list[dict[st
             case FreeRate(bounds=(lower, upper)):
                 row = {"name": name, "kind": "free", "init": 1.0, "lower": lower, "upper": upper, "width": 0.0}
             case Luminosity(size=size):
-                reach = WIDEST * size
+                reach = workspaces.WIDEST * size
                 row = {"name": names.LUMINOSITY, "kind": "luminosity", "init": 1.0, "lower": max(0.0, 1 - reach)}
                 row |= {"upper": 1 + reach, "width": size}
             case Rate():
@@ -325,33 +306,27 @@ def _norm(means: np.ndarray, sums: Sums) -> np.ndarray:
     return polynomials.fitted(sums.table, found)
 
 
-def _closure(strategy: "Unbinned", sums: Sums, means: np.ndarray) -> dict[str, Any]:
+def _closure(strategy: "Unbinned", sums: Sums, means: np.ndarray, norms: np.ndarray) -> dict[str, Any]:
     """Return how far the surrogate is from what is known, without a fit: each is a number that should be small.
 
     *ratios*: mean of r_p over the reference, minus 1; *response*: largest deviation of the mean response from the
     counted yield, by point; *norms*: that of the polynomials from the means at all nodes within two deviations.
     """
-    size = len(strategy.processes)
     whole = sums.shares.sum(axis=0) / sums.events.sum(axis=0)[:, None]
     joined = (sums.means.sum(axis=0) / sums.events.sum(axis=0)[:, None])[:, sums.ends[-1] :]
     response: dict[str, dict[str, float]] = {}
     for place, folder in enumerate(sums.places):
         for index, process in enumerate(strategy.processes):
             counted = sums.yields.get((folder, process))
-            if counted is not None and folder.rsplit("_", 1)[0]:
+            if counted is not None:
                 ratio = counted / sums.yields[NOMINAL, process]
                 response.setdefault(process, {})[folder] = float(joined[index, place] / ratio - 1)
     near = np.flatnonzero((np.abs(sums.z[: sums.ends[-1]]) <= 2).all(axis=1))
-    basis = polynomials.values(sums.table, sums.z[near])
-    apart = 0.0
-    for fold in range(len(means)):
-        for index in range(size):
-            known = np.log(means[fold, index, near])
-            apart = max(apart, float(np.abs(basis @ _norm(means[fold, index], sums) - known).max()))
+    apart = np.abs(norms @ polynomials.values(sums.table, sums.z[near]).T - np.log(means[:, :, near])).max()
     return {
         "ratios": {name: float(whole[:, index].sum() - 1) for index, name in enumerate(strategy.processes)},
         "response": response,
-        "norms": apart,
+        "norms": float(apart),
         "effective_events": {
             name: float(sums.events[:, index].sum() ** 2 / sums.squares[:, index].sum())
             for index, name in enumerate(strategy.processes)

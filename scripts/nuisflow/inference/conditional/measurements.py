@@ -184,7 +184,7 @@ def _members(model: GridModel, groups: Groups) -> dict[str, np.ndarray]:
         for group, names in groups.items()
     }
     members = {group: member for group, member in members.items() if member.any()}
-    return members | uncertainties.ungrouped(model.nominal, members, free)
+    return members | uncertainties.ungrouped(model.nominal.parameters, members, free)
 
 
 def _at(model: GridModel, values: Floats) -> Floats:

@@ -56,8 +56,7 @@ def read(
         process = codes[rows["sample"]]
         for folder, index in sorted(set(zip(rows["variation"].tolist(), process.tolist(), strict=True))):
             inside = (rows["variation"] == folder) & (process == index)
-            weight = rows["weight"][inside].astype(np.float64)
-            part = _Part(weight, process[inside], rows["fold"][inside].astype(np.int64), values[inside])
+            part = _part(rows["weight"][inside], index, rows["fold"][inside], values[inside])
             parts.setdefault((folder, index), []).append(part)
     joined = {key: _together(part) for key, part in parts.items()}
     nominal = folders.index("nominal")
@@ -77,12 +76,8 @@ def nominal(
     """Return the nominal events among *parts*, of simulation."""
     known = {name: index for index, name in enumerate(model.processes)}
     chosen = [part for part in parts if part.folder == "nominal" and samples[part.sample] in known]
-    process = np.concatenate([np.full(len(part.weight), known[samples[part.sample]]) for part in chosen])
-    weight, fold, values = (
-        np.concatenate([getattr(part, name) for part in chosen]) for name in ("weight", "fold", "values")
-    )
-    bins = _counted(model, templates, "nominal", model.processes)
-    return Events(weight.astype(np.float64), process, fold.astype(np.int64), values, bins)
+    alike = [_part(part.weight, known[samples[part.sample]], part.fold, part.values) for part in chosen]
+    return Events(*_together(alike), _counted(model, templates, "nominal", model.processes))
 
 
 class _Part(NamedTuple):
@@ -92,6 +87,11 @@ class _Part(NamedTuple):
     process: Integers
     fold: Integers
     values: Floats
+
+
+def _part(weight: Floats, process: int, fold: Integers, values: Floats) -> _Part:
+    """Return events of one process in the types in which they are used."""
+    return _Part(weight.astype(np.float64), np.full(len(weight), process), fold.astype(np.int64), values)
 
 
 def _together(parts: Sequence[_Part]) -> _Part:

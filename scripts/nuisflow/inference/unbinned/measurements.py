@@ -66,9 +66,9 @@ def measure(model: UnbinnedModel, best: Best, groups: Groups, background: Data, 
     }
 
 
-def spread(replicas: pd.DataFrame) -> float | None:
-    """Return the standard deviation of the best fits of bootstrap replicas of the simulation; None of one."""
-    values = replicas.loc[replicas["converged"], replicas.columns[2]]
+def spread(replicas: pd.DataFrame, poi: str) -> float | None:
+    """Return the standard deviation of the best fits of *poi* in bootstrap replicas of the simulation; None of one."""
+    values = replicas.loc[replicas["converged"], poi]
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
@@ -220,12 +220,7 @@ def _members(model: UnbinnedModel, groups: Groups) -> dict[str, Booleans]:
     free = np.arange(len(model.names)) != 0
     members = {group: free & np.isin(model.names, list(names)) for group, names in groups.items()}
     members = {group: member for group, member in members.items() if member.any()}
-    rest = free & ~np.any([*members.values(), np.zeros_like(free)], axis=0)
-    others = {
-        uncertainties.OTHER: rest & model.constrained,
-        uncertainties.NORMALISATIONS: rest & ~model.constrained,
-    }
-    return members | {group: member for group, member in others.items() if member.any()}
+    return members | uncertainties.ungrouped(model.parameters, members, free)
 
 
 def _observable_sizes(model: UnbinnedModel, best: Best, groups: Groups) -> dict[str, float | None]:

@@ -39,6 +39,11 @@ class Parameter(NamedTuple):
     upper: float
     width: float
 
+    @property
+    def constraint(self) -> str:
+        """Whether it has one, as parameters of workspaces say it."""
+        return "normal" if self.width else "none"
+
 
 class UnbinnedModel:
     """The likelihood that a *description* tells of (plain values, as in densities.json); see `describe`."""
