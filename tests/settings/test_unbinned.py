@@ -31,6 +31,7 @@ def test_all_variations_of_shapes_and_regions_with_bins_are_right():
         (TRAINING, (("variations.tes.decorrelate", ["process"]),), "'tes' is decorrelated"),
         (TRAINING, (("variations.tilt.regions", ["signal"]),), "acts in some regions only"),
         (TRAINING, (("variations.tes.acceptance", "renormalised"),), "'tes' is renormalised"),
+        (TRAINING, (("variations.tilt.alternatives", ["ttbar"]),), "'tilt' has samples of its own"),
         (TRAINING | {"variations": []}, (), "variations"),
     ],
 )

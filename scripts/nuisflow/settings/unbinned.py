@@ -68,6 +68,11 @@ def _analysis(settings: Configuration, place: str) -> Iterator[str]:
                 f"{place}: variation {name!r} is decorrelated or acts in some regions only; the strategy 'unbinned' "
                 "has one nuisance parameter per variation, for all regions"
             )
+        if variation.kind == "weight" and (variation.alternatives or variation.held_out):
+            yield (
+                f"{place}: variation {name!r} has samples of its own ('alternatives', 'held_out'), which the strategy "
+                "'unbinned' would take for more nominal events; leave them out, or use another strategy"
+            )
         if getattr(variation, "acceptance", "kept") == "renormalised":
             yield f"{place}: variation {name!r} is renormalised, which the strategy 'unbinned' does not know"
     for name, process in settings.processes.items():
