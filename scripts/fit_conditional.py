@@ -5,6 +5,7 @@ from typing import Any
 
 from nuisflow.inference import truths
 from nuisflow.inference.conditional import hypotheses, measurements, toys
+from nuisflow.likelihood import measurements as shared
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.slices.inference import FitSettings, ToySettings, WorkspaceSettings
 from nuisflow.storage import files, logs
@@ -28,15 +29,18 @@ def fit_conditional(
     edges = {name: histogram.axes["score"].edges for name, histogram in nominal.items()}
     data = {"asimov": model.data(expected.at(NOMINAL))}
     data |= {"observed": model.data(expected.observed())} if chosen.observed else {}
-    results = {
-        kind: measurements.measure(model, one, chosen.groups, edges, asimov=kind == "asimov")
-        for kind, one in data.items()
-    }
-    results = {kind: shown.merged_yields(result, nominal, chosen.parts) for kind, result in results.items()}
-    rows = [row for kind, one in data.items() for row in measurements.impact_rows(model, one, kind)]
-    files.write_rows(outputs["impacts"], rows)
-    rows = [row for kind, one in data.items() for row in measurements.scan_rows(model, one, kind)]
-    files.write_rows(outputs["scan"], rows)
+    background = model.data(expected.at(NOMINAL, 0.0))
+    results, impacts, scan = {}, [], []
+    for kind, one in data.items():
+        best, observed = model.best(one), kind == "observed"
+        found = measurements.measure(
+            model, one, best, chosen.groups, edges=edges, background=background, observed=observed
+        )
+        results[kind] = shown.merged_yields(found, nominal, chosen.parts)
+        impacts += shared.impact_rows(model, one, kind, best)
+        scan += shared.scan_rows(model, one, kind, best)
+    files.write_rows(outputs["impacts"], impacts)
+    files.write_rows(outputs["scan"], scan)
     thrown = toys.throw(
         model,
         expected,

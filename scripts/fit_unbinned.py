@@ -6,7 +6,7 @@ from typing import Any
 from nuisflow.inference import truths
 from nuisflow.inference.unbinned import events, measurements, toys
 from nuisflow.inference.unbinned.model import UnbinnedModel
-from nuisflow.likelihood import measurements as binned
+from nuisflow.likelihood import measurements as shared
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import FitSettings, ToySettings
 from nuisflow.storage import files, logs
@@ -31,17 +31,17 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         data["observed"] = events.asimov(model, observed)
     results, impacts, scan = {}, [], []
     spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
-    fits = {kind: measurements.best_fit(model, one) for kind, one in data.items()}
+    fits = {kind: model.best(one) for kind, one in data.items()}
     for kind, best in fits.items():
-        null = measurements.profiled(model, best, best.data, {0: 0.0}).values
-        start = model.point({model.poi: 0.0}) if kind == "asimov" else null
+        one, observed = data[kind], kind == "observed"
+        start = model.best(one, {model.poi: 0.0}).values if observed else model.point({model.poi: 0.0})
         background = events.asimov(model, pools["nominal"], start)
-        found = measurements.measure(model, best, chosen.groups, background, asimov=kind == "asimov")
+        found = measurements.measure(model, one, best, chosen.groups, background, observed=observed)
         found = measurements.with_simulation(found, spread)
-        found["yields"] = binned.yields_at(workspace, kind, best.result, edges)
+        found["yields"] = shared.yields_at(workspace, kind, best, edges)
         results[kind] = shown.merged_yields(found, histograms, chosen.parts)
-        impacts += measurements.impact_rows(model, best, kind)
-        scan += measurements.scan_rows(model, best, kind)
+        impacts += shared.impact_rows(model, one, kind, best)
+        scan += shared.scan_rows(model, one, kind, best)
     files.write_rows(outputs["impacts"], impacts)
     files.write_rows(outputs["scan"], scan)
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
@@ -49,7 +49,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     files.write_json(outputs["coverage"], thrown.coverage)
     information = model.information(data["asimov"], model.inits)
     found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    shifts = measurements.shifts(model, fits["asimov"].result)
+    shifts = measurements.shifts(model, fits["asimov"])
     found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
     found |= {"closure": model.description["closure"] | {"shifts": shifts}}
     files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})

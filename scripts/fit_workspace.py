@@ -25,8 +25,9 @@ def fit_workspace(
     results = {kind: measurements.measure(model, kind, chosen.groups, edges, **options) for kind in kinds}
     results = {kind: shown.merged_yields(result, histograms, chosen.parts) for kind, result in results.items()}
     simulation = scarcity.rows(histograms, chosen.backgrounds)
-    files.write_rows(impacts, [row for kind in kinds for row in measurements.impact_rows(model, kind)])
-    files.write_rows(scan, [row for kind in kinds for row in measurements.scan_rows(model, kind)])
+    data = {kind: measurements.data_of(model, kind) for kind in kinds}
+    files.write_rows(impacts, [row for kind in kinds for row in measurements.impact_rows(model, data[kind], kind)])
+    files.write_rows(scan, [row for kind in kinds for row in measurements.scan_rows(model, data[kind], kind)])
     found = {"asimov": results["asimov"], "observed": results.get("observed"), "simulation": simulation}
     files.write_json(fit, found)
 

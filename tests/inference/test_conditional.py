@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from nuisflow.inference.conditional.measurements import SHARPER, best_fit, flagged, impact_rows, measure, scan_rows
-from nuisflow.inference.conditional.model import AT_LOWER, EDGE, GridModel
-from nuisflow.likelihood import fits, measurements
+from nuisflow.inference.conditional.likelihood import GridLikelihood, flagged
+from nuisflow.inference.conditional.measurements import SHARPER, measure
+from nuisflow.inference.conditional.model import EDGE, GridModel
+from nuisflow.inference.conditional.splines import AT_LOWER
+from nuisflow.likelihood import fits, limits, measurements
 from nuisflow.likelihood.model import Model
 
 BINS = 5
@@ -47,7 +49,11 @@ def ordinary(**options):
 
 
 def grid(z=Z, **options):
-    return GridModel([Model(workspace(BACKGROUND + value * CHANGE, **options)) for value in z], z, "shift")
+    return GridLikelihood([Model(workspace(BACKGROUND + value * CHANGE, **options)) for value in z], z, "shift")
+
+
+def measured(model, data, background, groups, edges=EDGES):
+    return measure(model, data, model.best(data), groups, edges=edges, background=background, observed=False)
 
 
 def the_same_at_all_z(model, main):
@@ -68,20 +74,20 @@ def observed(pair):
 
 def test_it_equals_an_ordinary_fit_where_the_observable_does_not_depend_on_z(pair, observed):
     one, model = pair
-    expected, best = fits.fit(one, observed), best_fit(model, the_same_at_all_z(model, observed))
+    expected, best = fits.fit(one, observed), model.best(the_same_at_all_z(model, observed))
     for number, name in enumerate(model.names):
         where = expected.names.index(name)
-        assert best.result.values[number] == pytest.approx(expected.values[where], abs=2e-3 * expected.errors[where])
-        assert best.result.errors[number] == pytest.approx(expected.errors[where], rel=5e-3)
+        assert best.values[number] == pytest.approx(expected.values[where], abs=2e-3 * expected.errors[where])
+        assert best.errors[number] == pytest.approx(expected.errors[where], rel=5e-3)
     a, b = expected.names.index("mu"), expected.names.index("shift")
-    correlation = fits.correlations(best.result)[model.names.index("mu"), -1]
+    correlation = fits.correlations(best)[model.names.index("mu"), -1]
     assert correlation == pytest.approx(fits.correlations(expected)[a, b], abs=5e-3)
 
 
 def test_its_intervals_equal_those_of_an_ordinary_fit(pair, observed):
     one, model = pair
     data = the_same_at_all_z(model, observed)
-    found, expected = model.intervals(data, model.fit(data), tolerance=1e-8), fits.interval(one, observed)
+    found, expected = model.ends(data, model.fit(data), tolerance=1e-8), fits.interval(one, observed)
     assert found.flags[0] == 0
     assert [found.low[0], found.high[0]] == pytest.approx([expected.low, expected.high], abs=2e-3 * expected.error)
 
@@ -91,7 +97,8 @@ def test_everything_measured_equals_that_of_an_ordinary_fit(pair, observed):
     groups = {"energy": ("shift",), "rates": ("rate",)}
     data = the_same_at_all_z(model, one.expected())
     expected = measurements.measure(one, "asimov", groups, EDGES)
-    found = measure(model, data, groups, EDGES, asimov=True)
+    background = the_same_at_all_z(model, one.expected({"mu": 0.0}))
+    found = measured(model, data, background, groups)
     assert found.keys() == expected.keys()
     assert found["breakdown"].keys() == expected["breakdown"].keys()
     for name, size in expected["breakdown"].items():
@@ -103,6 +110,7 @@ def test_everything_measured_equals_that_of_an_ordinary_fit(pair, observed):
             )
     for name in ("sigma", "sigma_up", "sigma_down", "sigma_hessian", "sigma_stat", "sigma_syst", "sigma_mcstat"):
         assert found[name] == pytest.approx(expected[name], rel=5e-3), name
+    assert found["limits"]["expected"] == pytest.approx(expected["limits"]["expected"], rel=5e-3)
     assert found["significance"]["sigmas"] == pytest.approx(expected["significance"]["sigmas"], rel=5e-3)
     for stage in ("prefit", "postfit"):
         for name in ("total", "error"):
@@ -112,9 +120,25 @@ def test_everything_measured_equals_that_of_an_ordinary_fit(pair, observed):
             assert shown["sums"][name] == pytest.approx(events, rel=0.01), (stage, name)
 
 
+def test_observed_limits_and_goodness_of_fit_equal_those_of_an_ordinary_fit(observed):
+    one, model = ordinary(errors=0.04), grid(np.linspace(-5, 5, 21), errors=0.04)
+    null = fits.fit(one, observed, fixed={"mu": 0.0})
+    expected = one.asimov(null.values)[one.bins :][[one.names[i] != "shift" for i in one.constrained]]
+    shift = null.values[one.index("shift")]
+    background = the_same_at_all_z(model, one.expected(null.values))
+    background = background._replace(auxiliary=background.auxiliary * 0 + expected, centre=np.array([shift]))
+    data, known = the_same_at_all_z(model, observed), limits.limits(one, observed)
+    found = limits.upper_limits(model, data, background)
+    assert (found.observed, *found.expected) == pytest.approx((known.observed, *known.expected), rel=5e-3)
+    ours, theirs = limits.goodness_of_fit(model, data), limits.goodness_of_fit(one, observed)
+    assert ours.statistic == pytest.approx(theirs.statistic, abs=0.02)
+    assert ours.degrees == theirs.degrees
+
+
 def test_the_parts_of_the_uncertainty_add_up_in_quadrature(pair):
     _, model = pair
-    found = measure(model, the_same_at_all_z(model, SIGNAL + BACKGROUND), GROUPS, EDGES, asimov=True)
+    background = the_same_at_all_z(model, BACKGROUND)
+    found = measured(model, the_same_at_all_z(model, SIGNAL + BACKGROUND), background, GROUPS)
     parts = [found[f"sigma_{name}"] for name in ("stat", "syst", "mcstat")]
     assert math.hypot(*parts) == pytest.approx(found["sigma"], rel=1e-9)
 
@@ -122,15 +146,15 @@ def test_the_parts_of_the_uncertainty_add_up_in_quadrature(pair):
 def test_impacts_and_scan_equal_those_of_an_ordinary_fit(pair):
     one, model = pair
     data = the_same_at_all_z(model, one.expected())
-    expected = {row["parameter"]: row for row in measurements.impact_rows(one, "asimov")}
-    found = {row["parameter"]: row for row in impact_rows(model, data, "asimov")}
+    expected = {row["parameter"]: row for row in measurements.impact_rows(one, one.asimov(), "asimov")}
+    found = {row["parameter"]: row for row in measurements.impact_rows(model, data, "asimov")}
     assert found.keys() == expected.keys()
     sigma = fits.fit(one, one.asimov()).errors[one.index("mu")]
     for parameter, row in found.items():
         assert row.keys() == expected[parameter].keys()
         for name in ("impact_up", "impact_down", "prefit_up", "prefit_down", "observable_up", "observable_down"):
             assert row[name] == pytest.approx(expected[parameter][name], abs=5e-3 * sigma), (parameter, name)
-    ours, theirs = scan_rows(model, data, "asimov"), measurements.scan_rows(one, "asimov")
+    ours, theirs = measurements.scan_rows(model, data, "asimov"), measurements.scan_rows(one, one.asimov(), "asimov")
     assert [row["delta"] for row in ours] == pytest.approx([row["delta"] for row in theirs], abs=0.05)
 
 
@@ -138,11 +162,11 @@ def test_many_data_sets_are_fitted_as_one_by_one(pair):
     one, model = pair
     sets = np.random.default_rng(1).poisson(one.expected(), (5, BINS)).astype(float)
     together = model.fit(the_same_at_all_z(model, sets))
-    ends = model.intervals(the_same_at_all_z(model, sets), together)
+    ends = model.ends(the_same_at_all_z(model, sets), together)
     for number, row in enumerate(sets):
         alone = model.fit(the_same_at_all_z(model, row))
         assert alone.values[0] == pytest.approx(together.values[number], abs=1e-8)
-        low = model.intervals(the_same_at_all_z(model, row), alone).low[0]
+        low = model.ends(the_same_at_all_z(model, row), alone).low[0]
         assert low == pytest.approx(ends.low[number], abs=1e-6)
 
 
@@ -193,7 +217,7 @@ def gaussian_data(rule, truth, z=DISPLACED):
 def width(model, main):
     data = model.data(main)
     best = model.fit(data)
-    ends = model.intervals(data, best, tolerance=1e-7)
+    ends = model.ends(data, best, tolerance=1e-7)
     return float(best.values[0, 0]), float(ends.high[0] - ends.low[0]) / 2, float(best.values[0, -1])
 
 
@@ -237,7 +261,7 @@ def sharpening(kept):
     for value in z:
         space = workspace(1000 * shares(value, value), signal=[5.0, 20.0])
         spaces.append(Model(space))
-    model = GridModel(spaces, z, "shift", kept=kept)
+    model = GridLikelihood(spaces, z, "shift", kept=kept)
     return model, model.data(np.array([1000 * shares(value, 0.0) + [5.0, 20.0] for value in z]))
 
 
@@ -250,7 +274,7 @@ def test_expected_data_fit_best_at_their_true_z_however_sharp_the_observable_is_
 
 def test_without_the_terms_of_the_data_the_fit_goes_where_the_observable_is_sharper_and_says_so():
     model, data = sharpening(kept=False)
-    found = measure(model, data, {"energy": ("shift",)}, {"r": [0, 1, 2]}, asimov=True)
+    found = measured(model, data, data, {"energy": ("shift",)}, {"r": [0, 1, 2]})
     assert abs(model.fit(data).values[0, -1]) > SHARPER
     assert "data_terms" in found["message"]
 
@@ -271,7 +295,7 @@ def test_an_end_of_the_interval_at_a_bound_of_mu_is_flagged():
     z = np.array([-2.0, 0.0, 2.0])
     model = grid(z, bounds=(0.9, 10.0))
     data = the_same_at_all_z(model, BACKGROUND + SIGNAL)
-    ends = model.intervals(data, model.fit(data))
+    ends = model.ends(data, model.fit(data))
     assert ends.flags[0] == AT_LOWER
     assert ends.low[0] == pytest.approx(0.9)
 

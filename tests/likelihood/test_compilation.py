@@ -76,7 +76,8 @@ def test_jobs_load_everything_and_compile_nothing():
         model.errors(minima, data)
         model.intervals(minima, model.poi, data)
     measurements.measure(model, "asimov", {"rates": ["rate"]}, {"bin": [0.0, 1.0]}, goodness_toys=100, seed=1)
-    measurements.impact_rows(model, "asimov"), measurements.scan_rows(model, "asimov")
+    measurements.impact_rows(model, model.asimov(), "asimov")
+    measurements.scan_rows(model, model.asimov(), "asimov")
     toys.run(model, None, 100, 1)
     for name in [name for name in sys.modules if name.startswith("nuisflow.")]:
         for attribute, function in vars(sys.modules[name]).items():

@@ -8,8 +8,7 @@ import pytest
 from studies import random_limits
 from workspace_strategies import KINDS, build
 
-from nuisflow.likelihood import fits, limits, uncertainties
-from nuisflow.likelihood.minuit import minimise_with_minuit
+from nuisflow.likelihood import fits, limits, starts, uncertainties
 from nuisflow.likelihood.model import Model
 
 TIGHT = {"tolerance": 1e-10, "maxiter": 100_000}
@@ -368,7 +367,7 @@ def test_fixed_parameters_stay_and_unknown_ones_are_named(model):
 def test_minuit_agrees_where_it_takes_over(model):
     pytest.importorskip("iminuit")
     best = fits.fit(model)
-    values, twice, good, message = minimise_with_minuit(model, None, model.inits, model.fixed, "asked for")
+    values, twice, good, message = starts.minimise_with_minuit(model, None, model.inits, model.fixed, "asked for")
     assert good
     assert "Minuit" in message
     assert twice == pytest.approx(best.twice_nll, abs=1e-6)

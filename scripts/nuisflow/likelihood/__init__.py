@@ -1,7 +1,8 @@
 """The HistFactory likelihood: model, fits, intervals, limits, toys, and the commands of the shell.
 
 Knows any pyhf workspace and nothing else of this project: it imports no other room, so that it is a library by itself
-(numpy, numba, scipy, iminuit). Start with `model`, then `fits`; what is compiled lies in `kernels`, the
+(numpy, numba, scipy, iminuit). Start with `model`, then `fits`; what all kinds of likelihood
+offer is in `likelihoods`; what is compiled lies in `kernels`, the
 matrix products of large models in `blocks`.
 
 What is used most can be imported from here: ``from nuisflow.likelihood import Model, fit, interval, limits, toys``.

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood import covariances, starts
+from nuisflow.likelihood import covariances, likelihoods, starts
 from nuisflow.likelihood.covariances import totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.minuit import minimise_with_minuit
+from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
@@ -96,7 +96,7 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
     if not converged and status != NEGATIVE:
-        values, twice, converged, message = minimise_with_minuit(model, data, values, held, message)
+        values, twice, converged, message = starts.minimise_with_minuit(model, data, values, held, message)
     covariance, problem = covariances.covariance(model, data, values, held)
     message = MESSAGES[0] if status == FLAT and not problem else message
     remarks = [message if not (converged and problem) else "", problem, *_remarks(model, data, values, held)]
@@ -257,26 +257,35 @@ def disagreements(value: float, low: float, high: float, error: float) -> list[s
     ]
 
 
-def scan(model: Model, data: Values | None, parameter: str, points: Values) -> Scan:
+def by_profile(likelihood: Likelihood, data: Data, best: FitResult, parameter: str) -> Interval:
+    """Return the interval around a best fit; a likelihood with one minimum needs no more care than this."""
+    at = likelihoods.index(likelihood, parameter)
+    minima = Minima(best.values[None, :], np.array([best.twice_nll]), np.zeros(1, int), np.zeros(1, int))
+    found = likelihood.intervals(minima, parameter, data, likelihood.fixed[None, :], tolerance=1e-10)
+    value, error, low, high = (float(x) for x in (best.values[at], best.errors[at], found.low[0], found.high[0]))
+    remarks = _warning(value, low, high, error, int(found.flags[0]))
+    return Interval(parameter, value, low, high, error, "; ".join(remarks))
+
+
+def scan(likelihood: Likelihood, data: Data, parameter: str, points: Values, best: FitResult | None = None) -> Scan:
     """Return -2 ln L profiled over all other parameters at the *points*, relative to the best fit."""
-    best, values = fit(model, data), np.array(points, dtype=np.float64)
-    index = model.index(parameter)
-    held, start = model.fixed.copy(), np.tile(best.values, (len(values), 1))
-    held[index], start[:, index] = True, values
-    minima = starts.deepest(model, data, start, held, tolerance=1e-10, near=best.values)
+    best, values = best or likelihood.best(data), np.array(points, dtype=np.float64)
+    at = likelihoods.index(likelihood, parameter)
+    start = np.tile(best.values, (len(values), 1))
+    start[:, at] = values
+    held = np.tile(likelihood.fixed | (np.arange(start.shape[1]) == at), (len(values), 1))
+    minima = likelihood.minima(data, start, held, best.values)
     return Scan(parameter, values, minima.twice_nll - best.twice_nll, minima.status == 0)
 
 
-def pulls(model: Model, result: FitResult) -> list[Pull]:
+def pulls(likelihood: Likelihood, result: FitResult, data: Data = None) -> list[Pull]:
     """Return pull and constraint of every constrained parameter that is not fixed."""
-    widths, rows = prefit_widths(model), []
-    for i in model.constrained:
-        row = model.parameters[i]
-        centre = row.auxiliary / row.width if row.constraint == "poisson" else row.auxiliary
-        if not row.fixed:
-            pull = (result.values[i] - centre) / widths[i]
-            rows.append(Pull(row.name, result.values[i], result.errors[i], pull, result.errors[i] / widths[i]))
-    return rows
+    centres, widths = likelihood.constraints(data)
+    pulled, constraint = (result.values - centres) / widths, result.errors / widths
+    return [
+        Pull(result.names[i], result.values[i], result.errors[i], pulled[i], constraint[i])
+        for i in np.flatnonzero(~np.isnan(widths) & ~likelihood.fixed)
+    ]
 
 
 def correlations(result: FitResult) -> Floats:

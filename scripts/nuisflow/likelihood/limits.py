@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from nuisflow.likelihood import covariances, fits, starts
+from nuisflow.likelihood import covariances, fits, likelihoods, starts
+from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.histfactory import Booleans, Floats
+from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import Model, Values
 from nuisflow.progress import Reporter
 
@@ -53,30 +55,32 @@ class Limits(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-def goodness_of_fit(model: Model, data: Values | None = None) -> GoodnessOfFit:
-    """Compare the best fit with the saturated model (Cousins 2013).
+def goodness_of_fit(likelihood: Likelihood, data: Data = None, best: FitResult | None = None) -> GoodnessOfFit:
+    """Compare the best fit with the saturated model (Cousins 2013); NaN where there is none.
 
-    Degrees of freedom: bins minus free parameters without a constraint.
+    Degrees of freedom: main data minus free parameters without a constraint.
     """
     from scipy import special
 
-    best = fits.fit(model, data)
-    statistic = best.twice_nll - float(model.constants(data)[0])
-    free = sum(row.constraint == "none" and not row.fixed for row in model.parameters)
-    degrees = model.bins - free
+    statistic, number = likelihood.saturated(data, best or likelihood.best(data))
+    rows = zip(likelihood.parameters, likelihood.fixed, strict=True)
+    degrees = number - sum(row.constraint == "none" and not fixed for row, fixed in rows)
     p_value = float(special.gammaincc(0.5 * degrees, 0.5 * max(statistic, 0.0))) if degrees > 0 else math.nan
     return GoodnessOfFit(statistic, degrees, p_value)
 
 
-def significance(model: Model, data: Values | None = None, poi: str | None = None) -> Significance:
+def significance(
+    likelihood: Likelihood, data: Data = None, poi: str | None = None, *, best: FitResult | None = None
+) -> Significance:
     """Return the significance against no signal: q0 of arXiv:1007.1727, equation 12."""
     from scipy import special
 
-    name = poi or model.poi
-    best, null = fits.fit(model, data), fits.fit(model, data, fixed={name: 0.0})
+    name = poi or likelihood.poi
+    best, null = best or likelihood.best(data), likelihood.best(data, {name: 0.0})
     if not (math.isfinite(best.twice_nll) and math.isfinite(null.twice_nll)):
         return Significance(math.nan, math.nan, math.nan)
-    q0 = max(null.twice_nll - best.twice_nll, 0.0) if best.values[model.index(name)] > 0 else 0.0
+    signal = best.values[likelihoods.index(likelihood, name)] > 0
+    q0 = max(null.twice_nll - best.twice_nll, 0.0) if signal else 0.0
     return Significance(q0, math.sqrt(q0), float(special.ndtr(-math.sqrt(q0))))
 
 
@@ -90,7 +94,7 @@ def cls(model: Model, data: Values | None, value: float, poi: str | None = None)
 
     NaN where a fit failed.
     """
-    calculator = _Calculator(model, data, poi or model.poi)
+    calculator = _of_workspace(model, data, poi or model.poi)
     calculator.verify(value)
     return calculator(value)
 
@@ -108,29 +112,63 @@ def tail_ratio(shift: float, root: float) -> float:
     return float(math.exp(-root * (shift + 0.5 * root)) * scaled)
 
 
-class _Calculator:
-    """CLs of signal strengths from one data set; what was computed is kept."""
+class _Profile(Protocol):
+    """What the test statistics come from; *problem*: why there is none; *deepened*: how often a minimum got deeper."""
 
-    def __init__(self, model: Model, data: Values | None, poi: str) -> None:
-        index = model.index(poi)
-        background = starts.Profile(model, data, index, model.inits)
-        found = background.conditional(0.0, thorough=True)
+    deepened: int
+    problem: str
+
+    def q_tilde(self, value: float) -> float:
+        """Return the test statistic of arXiv:1007.1727, equation 16."""
+        ...
+
+    def verify(self, value: float) -> None:
+        """Fit once more, with more care."""
+        ...
+
+
+class _Along:
+    """-2 ln L of one data set of any likelihood along its parameter of interest; it has one minimum."""
+
+    deepened, problem = 0, ""
+
+    def __init__(self, likelihood: Likelihood, data: Data) -> None:
+        self.likelihood, self.data, self.index = likelihood, data, likelihoods.index(likelihood, likelihood.poi)
+        self.held = (likelihood.fixed | (np.arange(len(likelihood.names)) == self.index))[None, :]
+        best = likelihood.best(data)
+        self.error = float(best.errors[self.index])
+        self.best = best if best.values[self.index] >= 0 else likelihood.best(data, {likelihood.poi: 0.0})
+        self.problem = "" if self.best.converged else f"a fit failed: {self.best.message}"
+        self.last = self.best.values
+
+    def q_tilde(self, value: float) -> float:
+        """Return the test statistic of arXiv:1007.1727, equation 16, for a value of the parameter."""
+        if self.best.values[self.index] >= value:
+            return 0.0
+        start = self.last[None, :].copy()
+        start[0, self.index] = value
+        found = self.likelihood.minima(self.data, start, self.held, self.best.values)
+        if found.status[0] != 0:
+            self.problem = "a fit did not converge, or ended where its parameters may go no further"
+            return math.nan
+        self.last = found.values[0]
+        return max(float(found.twice_nll[0]) - self.best.twice_nll, 0.0)
+
+    def verify(self, value: float) -> None:
+        """Look for a deeper minimum: there is none."""
+
+
+class _Calculator:
+    """CLs of signal strengths from the *profiles* of data and of expected data; what was computed is kept.
+
+    *step*: the standard deviation of the signal strength in background; *problem*: why there is nothing to compute.
+    """
+
+    def __init__(self, profiles: Sequence[_Profile], step: float, problem: str) -> None:
+        self.profiles, self.step, self.problem = profiles, step, problem
         self.known: dict[float, Cls] = {}
         self.reporter = Reporter("limit: signal strengths tested")
-        self.profiles: tuple[starts.Profile, ...] = (background,)
-        self.problem = f"the fit without signal failed: {background.problem}" if background.problem else ""
-        if not self.problem and (places := fits.edges(model, data, found.values, _held(model, index))):
-            self.problem = (
-                f"the fit without signal lies at the edge of the physical region, where asymptotic formulae do not "
-                f"hold: beyond it {places}"
-            )
-        if not self.problem:
-            asimov = model.asimov(found.values)
-            self.profiles = (background, starts.Profile(model, asimov, index, found.values))
-            self.step = _step(model, asimov, found.values, index)
-            for profile in self.profiles:
-                profile.minimise()
-            self.problem = self.reason()
+        self.problem = problem or self.reason()
 
     def __call__(self, value: float) -> Cls:
         """Return the CLs of a signal strength; NaN where a fit failed."""
@@ -146,8 +184,7 @@ class _Calculator:
     def verify(self, value: float) -> None:
         """Fit at a signal strength once more, from many starts; `depth` tells whether that found something deeper."""
         for profile in () if self.problem else self.profiles:
-            if profile.mirrors or not profile.model.large:
-                profile.conditional(value, thorough=True)
+            profile.verify(value)
 
     def reason(self) -> str:
         """Return why the last CLs is not a number."""
@@ -157,7 +194,9 @@ class _Calculator:
         nothing = Cls(value, math.nan, (math.nan,) * len(BANDS))
         if self.problem:
             return nothing
-        q, q_asimov = (profile.q_tilde(value) for profile in self.profiles)
+        one, other = self.profiles
+        q = one.q_tilde(value)
+        q_asimov = q if one is other else other.q_tilde(value)
         if not (math.isfinite(q) and math.isfinite(q_asimov)):
             return nothing
         root = math.sqrt(q_asimov)
@@ -166,6 +205,27 @@ class _Calculator:
         shift = math.sqrt(q) - root if q <= q_asimov else (q - q_asimov) / (2.0 * root)
         rows = [tail_ratio(x, root) for x in (shift, *(-band for band in BANDS))]
         return Cls(value, rows[0], tuple(rows[1:]))
+
+
+def _of_workspace(model: Model, data: Values | None, poi: str) -> _Calculator:
+    """Return the calculator of a workspace: several minima are possible, and Asimov data follow from the data."""
+    index = model.index(poi)
+    background = starts.Profile(model, data, index, model.inits)
+    found = background.conditional(0.0, thorough=True)
+    problem = f"the fit without signal failed: {background.problem}" if background.problem else ""
+    if not problem and (places := fits.edges(model, data, found.values, _held(model, index))):
+        problem = (
+            f"the fit without signal lies at the edge of the physical region, where asymptotic formulae do not "
+            f"hold: beyond it {places}"
+        )
+    if problem:
+        return _Calculator((background,), math.nan, problem)
+    asimov = model.asimov(found.values)
+    profiles = background, starts.Profile(model, asimov, index, found.values)
+    step = _step(model, asimov, found.values, index)
+    for profile in profiles:
+        profile.minimise()
+    return _Calculator(profiles, step, "")
 
 
 def _step(model: Model, data: Floats, values: Floats, index: int) -> float:
@@ -187,13 +247,15 @@ def limits(model: Model, data: Values | None = None, poi: str | None = None, lev
     nor beyond the parameter's upper bound, unless it is to be *widened*: then *problems* say how far it reaches.
     """
     name = poi or model.poi
-    found = _within(model, data, name, level)
+    upper = float(model.upper[model.index(name)])
+    found = _within(_of_workspace(model, data, name), upper, level)
     beyond = [i for i, (_, problem) in enumerate(found) if problem == _BEYOND]
     if not beyond:
         return _limits(found, level)
-    upper, wide = float(model.upper[model.index(name)]), found
+    wide = found
     for factor in _WIDER:
-        wide = _within(model.bounded({name: (None, factor * upper)}), data, name, level)
+        wider = model.bounded({name: (None, factor * upper)})
+        wide = _within(_of_workspace(wider, data, name), factor * upper, level)
         if all(wide[i][1] != _BEYOND for i in beyond):
             break
     if widen:
@@ -219,12 +281,24 @@ def _limits(found: Sequence[tuple[float, str]], level: float) -> Limits:
     return Limits(found[0][0], tuple(value for value, _ in found[1:]), level, tuple(whole))
 
 
-def _within(model: Model, data: Values | None, poi: str, level: float) -> list[tuple[float, str]]:
+def upper_limits(likelihood: Likelihood, data: Data, background: Data, level: float = 0.95) -> Limits:
+    """Return the CLs upper limits on the parameter of interest of any likelihood with one minimum, as `limits`.
+
+    *background*: expected data without signal, at the best fit of the nuisance parameters to *data* without signal.
+    """
+    profiles = [_Along(likelihood, data)]
+    profiles.append(profiles[0] if data is background else _Along(likelihood, background))
+    upper, name = float(likelihood.bounds[1][profiles[0].index]), likelihood.poi
+    step = profiles[1].error if profiles[1].error > 0 else 0.1 * upper
+    found = _within(_Calculator(profiles, step, ""), upper, level)
+    beyond = f"is beyond the upper bound {upper:g} of {name}"
+    return _limits([(value, beyond if problem == _BEYOND else problem) for value, problem in found], level)
+
+
+def _within(calculator: _Calculator, upper: float, level: float) -> list[tuple[float, str]]:
     """Return every limit (or NaN) and why there is none (or "") within the bounds."""
-    calculator = _Calculator(model, data, poi)
     if calculator.problem:
         return [(math.nan, calculator.problem)] * len(NAMES)
-    upper = float(model.upper[model.index(poi)])
 
     def excess(i: int) -> Callable[[float], float]:
         def function(value: float) -> float:

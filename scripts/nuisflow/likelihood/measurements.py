@@ -1,16 +1,21 @@
-"""Everything that one fit of one workspace tells, as plain values for JSON and tables."""
+"""Everything that one fit of a likelihood tells, as plain values for JSON and tables; and the yields of workspaces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from nuisflow.likelihood import fits, limits, sums, toys, uncertainties
+from nuisflow.likelihood import fits, likelihoods, limits, sums, toys, uncertainties
+from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
 
 SCAN_POINTS = 41
 SCAN_SIGMAS = 3.0
+STRENGTHS = ("normfactor", "signal")
+"""Kinds of parameters that may be the strength of a signal, which is tested against none."""
+
+Groups = Mapping[str, Sequence[str]]
 
 
 def data_of(model: Model, kind: str) -> np.ndarray:
@@ -21,46 +26,77 @@ def data_of(model: Model, kind: str) -> np.ndarray:
 def measure(
     model: Model,
     kind: str,
-    groups: Mapping[str, Sequence[str]],
+    groups: Groups,
     edges: Mapping[str, Sequence[float]],
     *,
     goodness_toys: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit *kind* (asimov or observed) data and return the best fit, uncertainties, tests, pulls, yields and more.
+    """Fit *kind* (asimov or observed) data and return what `measured` says, and the yields before and after the fit.
 
-    The parts of the uncertainty add up: sigma^2 = sigma_stat^2 + sigma_syst^2 + sigma_mcstat^2. *goodness_toys*
-    pseudo-experiments (made with *seed*) test the fit of observed data.
+    *goodness_toys* pseudo-experiments (made with *seed*) test the fit of observed data. Profile intervals of all
+    parameters are checked but those of single bins: there are many, and each matters little. Nor are others than that
+    of interest where there are more than `fits.PROFILES`.
     """
-    data = data_of(model, kind)
-    result = fits.fit(model, data)
-    interval = fits.interval(model, data, model.poi, result=result)
-    parts = uncertainties.breakdown(model, data, groups=present(model, groups))
-    poi = model.index(model.poi)
-    systematic = np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))
-    tested, untested = _tests(model, kind, data, result)
+    data, observed = data_of(model, kind), kind == "observed"
+    best = model.best(data)
+    rows = [row.name for row in model.parameters if not row.fixed and row.kind not in fits.SINGLE_BINS]
+    profiled = [name for name in rows if name != model.poi] if best.converged else []
+    found = measured(
+        model,
+        data,
+        best,
+        groups,
+        lambda: limits.limits(model, data if observed else model.asimov({model.poi: 0.0})),
+        observed=observed,
+        profiled=profiled if len(profiled) <= fits.PROFILES else [],
+    )
+    if observed and goodness_toys:
+        thrown = toys.goodness_of_fit_by_toys(model, data, goodness_toys, seed, "fit_workspace")
+        found["goodness_of_fit"]["toys"] = thrown._asdict()
+    yields = {"prefit": _yields(model, data, None, edges), "postfit": _yields(model, data, best, edges)}
+    return found | {"yields": plain(yields)}
+
+
+def measured(
+    likelihood: Likelihood,
+    data: Data,
+    best: fits.FitResult,
+    groups: Groups,
+    limited: Callable[[], limits.Limits],
+    *,
+    observed: bool,
+    profiled: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the *best* fit to *data*, uncertainties, tests, pulls and more, as plain values.
+
+    The parts of the uncertainty add up: sigma^2 = sigma_stat^2 + sigma_syst^2 + sigma_mcstat^2. *limited* finds the
+    upper limits; *profiled*: further parameters whose profile intervals are compared with the Hessian's errors;
+    *remarks*: what else the message is to say.
+    """
+    interval = likelihood.interval(data, best, likelihood.poi)
+    parts = uncertainties.breakdown(likelihood, data, groups=present(likelihood, groups), best=best)
+    poi = likelihoods.index(likelihood, likelihood.poi)
+    tested, untested = _tests(likelihood, data, best, limited, observed=observed)
     found = {
-        "mu": result.values[poi],
+        "mu": best.values[poi],
         "sigma": parts.sigma_total,
         "sigma_up": finite(interval.high - interval.value),
         "sigma_down": finite(interval.value - interval.low),
-        "sigma_hessian": finite(result.errors[poi]),
+        "sigma_hessian": finite(best.errors[poi]),
         "sigma_stat": parts.sigma_stat,
-        "sigma_syst": systematic,
+        "sigma_syst": np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0)),
         "sigma_mcstat": parts.sigma_mcstat,
         "breakdown": {source.group: source.frozen for source in parts.sources},
         "breakdown_observable": {source.group: finite(source.observable) for source in parts.sources},
-        "parameters": _parameters(model, result),
-        "correlation": {"names": list(result.names), "matrix": fits.correlations(result)},
-        "intervals": _intervals(model, data, result, interval),
-        "converged": result.converged,
-        "message": "; ".join(filter(None, (_reason(result), interval.message, *untested))),
-        "goodness_of_fit": _goodness(model, data, goodness_toys, seed) if kind == "observed" else None,
+        "parameters": _parameters(likelihood, data, best),
+        "correlation": {"names": list(best.names), "matrix": fits.correlations(best)},
+        "intervals": _intervals(likelihood, data, best, interval, profiled),
+        "converged": best.converged,
+        "message": "; ".join(dict.fromkeys(filter(None, (_reason(best), *remarks, interval.message, *untested)))),
+        "goodness_of_fit": _goodness(likelihood, data, best) if observed else None,
         **tested,
-        "yields": {
-            "prefit": _yields(model, data, None, edges),
-            "postfit": _yields(model, data, result, edges),
-        },
     }
     return {name: plain(part) for name, part in found.items()}
 
@@ -71,75 +107,68 @@ def _reason(result: fits.FitResult) -> str:
     return "; ".join(edges) if result.converged else result.message
 
 
-def _parameters(model: Model, result: fits.FitResult) -> list[dict[str, Any]]:
+def _parameters(likelihood: Likelihood, data: Data, best: fits.FitResult) -> list[dict[str, Any]]:
     """Return value, error, pull and constraint of the constrained parameters, then of the free ones (without)."""
     return [
         {"name": pull.parameter, "value": pull.value, "error": pull.error}
         | {"pull": pull.pull, "constraint": pull.constraint}
-        for pull in fits.pulls(model, result)
+        for pull in fits.pulls(likelihood, best, data)
     ] + [
-        {"name": result.names[i], "value": result.values[i], "error": finite(result.errors[i])}
+        {"name": best.names[i], "value": best.values[i], "error": finite(best.errors[i])}
         | {"pull": None, "constraint": None}
-        for i, parameter in enumerate(model.parameters)
-        if parameter.constraint == "none" and not parameter.fixed
+        for i, parameter in enumerate(likelihood.parameters)
+        if parameter.constraint == "none" and not likelihood.fixed[i]
     ]
 
 
-def _intervals(model: Model, data: np.ndarray, result: fits.FitResult, own: fits.Interval) -> dict[str, Any]:
-    """Return how many profile intervals were compared with the Hessian's errors, and what was wrong with which.
-
-    The factors of single bins are not checked: there are many, and each matters little. Nor are others than that of
-    interest where there are more than `fits.PROFILES`.
-    """
-    names = [
-        row.name
-        for row in model.parameters
-        if not row.fixed and row.kind not in fits.SINGLE_BINS and row.name != own.parameter
-    ]
-    asked = names if result.converged and len(names) <= fits.PROFILES else []
-    profiled = progress(asked, "profile intervals", len(asked))
-    found = [own, *(fits.interval(model, data, name, result=result) for name in profiled)]
+def _intervals(
+    likelihood: Likelihood, data: Data, best: fits.FitResult, own: fits.Interval, profiled: Sequence[str]
+) -> dict[str, Any]:
+    """Return how many profile intervals were compared with the Hessian's errors, and what was wrong with which."""
+    rows = progress(profiled, "profile intervals", len(profiled))
+    found = [own, *(likelihood.interval(data, best, name) for name in rows)]
     return {"checked": len(found), "remarks": {row.parameter: row.message for row in found if row.message}}
 
 
-def _goodness(model: Model, data: np.ndarray, number: int, seed: int) -> dict[str, Any]:
-    """Return the saturated goodness of fit: asymptotic, and from *number* pseudo-experiments (none: null)."""
-    found = limits.goodness_of_fit(model, data)
-    thrown = toys.goodness_of_fit_by_toys(model, data, number, seed, "fit_workspace") if number else None
-    return {
-        "chi2": found.statistic,
-        "ndof": found.degrees,
-        "p_value": finite(found.p_value),
-        "toys": thrown and thrown._asdict(),
-    }
+def _goodness(likelihood: Likelihood, data: Data, best: fits.FitResult) -> dict[str, Any] | None:
+    """Return the saturated goodness of fit (asymptotic; that by pseudo-experiments: null), if there is one."""
+    found = limits.goodness_of_fit(likelihood, data, best)
+    if np.isnan(found.statistic):
+        return None
+    return {"chi2": found.statistic, "ndof": found.degrees, "p_value": finite(found.p_value), "toys": None}
 
 
 def _tests(
-    model: Model, kind: str, data: np.ndarray, result: fits.FitResult
+    likelihood: Likelihood,
+    data: Data,
+    best: fits.FitResult,
+    limited: Callable[[], limits.Limits],
+    *,
+    observed: bool,
 ) -> tuple[dict[str, dict[str, Any] | None], list[str]]:
     """Return significance and upper limits of the signal, null where they have no meaning; and why there is no number.
 
     Asimov data contain the signal: they give the expected significance, but expected limits are those without signal.
     """
-    poi = model.parameters[model.index(model.poi)]
-    if not result.converged or poi.kind != "normfactor" or not poi.lower <= 0 < poi.upper:
+    poi = likelihoods.index(likelihood, likelihood.poi)
+    lower, upper = (float(bound[poi]) for bound in likelihood.bounds)
+    if not best.converged or likelihood.parameters[poi].kind not in STRENGTHS or not lower <= 0 < upper:
         return {"significance": None, "limits": None}, []
-    observed = kind == "observed"
-    found = limits.limits(model, data if observed else model.asimov({model.poi: 0.0}))
-    tested = limits.significance(model, data)
+    found, tested = limited(), limits.significance(likelihood, data, best=best)
     why = [f"limits: {problem}" for problem in found.problems]
     why += [] if np.isfinite(tested.q0) else ["significance: the fit without signal failed"]
-    limited = {
+    values = {
         "level": found.level,
         "observed": finite(found.observed) if observed else None,
         "expected": [finite(value) for value in found.expected],
     }
-    return {"significance": tested._asdict(), "limits": limited}, why
+    return {"significance": tested._asdict(), "limits": values}, why
 
 
-def present(model: Model, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return *groups* without the parameters that the workspace left out because they have no effect."""
-    kept = {group: [name for name in names if name in model.names] for group, names in groups.items()}
+def present(likelihood: Likelihood, groups: Groups) -> dict[str, list[str]]:
+    """Return *groups* without the parameters that the likelihood left out because they have no effect."""
+    known = {*likelihood.names, *(row.group for row in likelihood.parameters)}
+    kept = {group: [name for name in names if name in known] for group, names in groups.items()}
     return {group: names for group, names in kept.items() if names}
 
 
@@ -194,10 +223,12 @@ def yields_at(
     return {name: plain(stage) for name, stage in stages.items()}
 
 
-def impact_rows(model: Model, kind: str) -> list[dict[str, Any]]:
+def impact_rows(
+    likelihood: Likelihood, data: Data, kind: str, best: fits.FitResult | None = None
+) -> list[dict[str, Any]]:
     """Return one row per nuisance parameter: how it moves the POI, its pull and its constraint (none if it is free)."""
-    data = data_of(model, kind)
-    pulls = {pull.parameter: pull for pull in fits.pulls(model, fits.fit(model, data))}
+    best = best or likelihood.best(data)
+    pulls = {pull.parameter: pull for pull in fits.pulls(likelihood, best, data)}
     return [
         {
             "data": kind,
@@ -211,19 +242,19 @@ def impact_rows(model: Model, kind: str) -> list[dict[str, Any]]:
             "pull": pulls[impact.parameter].pull if impact.parameter in pulls else None,
             "constraint": pulls[impact.parameter].constraint if impact.parameter in pulls else None,
         }
-        for impact in uncertainties.impacts(model, data)
+        for impact in uncertainties.impacts(likelihood, data, best=best)
     ]
 
 
-def scan_rows(model: Model, kind: str) -> list[dict[str, Any]]:
+def scan_rows(
+    likelihood: Likelihood, data: Data, kind: str, best: fits.FitResult | None = None
+) -> list[dict[str, Any]]:
     """Return the profile likelihood of the POI at points within three standard deviations of the best fit."""
-    data = data_of(model, kind)
-    result = fits.fit(model, data)
-    poi = model.index(model.poi)
-    low, high = (model.parameters[poi].lower, model.parameters[poi].upper)
-    reach = SCAN_SIGMAS * result.errors[poi]
-    points = np.linspace(max(low, result.values[poi] - reach), min(high, result.values[poi] + reach), SCAN_POINTS)
-    scan = fits.scan(model, data, model.poi, points)
+    best, poi = best or likelihood.best(data), likelihoods.index(likelihood, likelihood.poi)
+    low, high = (float(bound[poi]) for bound in likelihood.bounds)
+    reach = SCAN_SIGMAS * best.errors[poi]
+    points = np.linspace(max(low, best.values[poi] - reach), min(high, best.values[poi] + reach), SCAN_POINTS)
+    scan = fits.scan(likelihood, data, likelihood.poi, points, best)
     return [
         {"data": kind, "mu": mu, "delta": delta} for mu, delta in zip(scan.points, scan.twice_delta_nll, strict=True)
     ]

@@ -8,7 +8,7 @@ import concurrent.futures
 import copy
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nuisflow.likelihood import histfactory, plans
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation
+from nuisflow.likelihood.likelihoods import OfWorkspace
 
 if TYPE_CHECKING:
     from nuisflow.likelihood.blocks.evaluation import Blocks
@@ -85,7 +86,7 @@ def default_workers() -> int:
     return max(1, int(os.environ.get("NUMBA_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 1))
 
 
-class Model:
+class Model(OfWorkspace):
     """A pyhf workspace, compiled for one measurement.
 
     Interpolation codes: *normsys* code1 or code4, *histosys* code0 or code4p (pyhf's defaults: code4, code4p).
@@ -380,12 +381,3 @@ def _share(work: Callable[[slice], None], size: int, workers: int | None) -> Non
         for future in [pool.submit(work, slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]:
             future.result()
     return None
-
-
-def named(model: Model, names: Sequence[str]) -> Booleans:
-    """Return which parameters have one of these names, or belong to a modifier of this name."""
-    known = set(model.names) | {row.group for row in model.parameters}
-    for name in names:
-        if name not in known:
-            raise ValueError(f"no parameter or modifier {name!r}; there are: {', '.join(sorted(known))}")
-    return np.array([row.name in names or row.group in names for row in model.parameters])

@@ -1,4 +1,4 @@
-"""Where fits start: further starting points for models whose likelihood may have several minima."""
+"""Where fits start, and start again: models whose likelihood may have several minima; Minuit where Newton fails."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.minuit import minimise_with_minuit
-from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
+from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
@@ -172,6 +171,11 @@ class Profile:
             self.minimise()
         return lowest
 
+    def verify(self, value: float) -> None:
+        """Fit at a value once more, from many starts where these may matter."""
+        if self.mirrors or not self.model.large:
+            self.conditional(value, thorough=True)
+
     def _moved(self, value: float) -> Floats:
         """Return the branches at a value of the parameter; in a large model the others follow along straight lines."""
         begins, model = self.branches.copy(), self.model
@@ -212,3 +216,34 @@ class Profile:
         values, twice, good, text = minimise_with_minuit(self.model, self.data, begin, held, self.problem)
         self.problem = "" if good else text
         return Found(values, twice if good else np.nan)
+
+
+def minimise_with_minuit(model: Model, data: Values | None, values: Floats, held: Booleans, reason: str,
+            ) -> tuple[Floats, float, bool, str]:  # fmt: skip
+    """Minimise with Minuit and our gradient, from where Newton stopped (or from the start)."""
+    import iminuit
+
+    main, auxiliary = model.split(data)
+    flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
+
+    def value(point: Floats) -> float:
+        result = float(model.derivatives(point, flat).twice_nll[0])
+        return result if np.isfinite(result) else 1e300
+
+    def gradient(point: Floats) -> Floats:
+        slopes: Floats = np.nan_to_num(model.derivatives(point, flat).gradient[0])
+        return slopes
+
+    minuit = iminuit.Minuit(value, values, grad=gradient)
+    minuit.errordef, minuit.strategy, minuit.print_level = 1.0, 2, 0
+    minuit.limits = list(zip(model.lower, model.upper, strict=True))
+    minuit.fixed = list(held)
+    minuit.migrad(ncall=100_000)
+    polished = model.minimise(flat, np.array(minuit.values), held, tolerance=1e-10)
+    if polished.status[0] == 0:
+        return polished.values[0], float(polished.twice_nll[0]), True, "converged after Minuit"
+    # Minuit knows nothing of the physical region: what it finds beyond is no minimum of ours.
+    beyond = bool(np.any((main[0] == 0) & (model.expected(np.array(minuit.values)) < -EDGE)))
+    good = bool(minuit.valid) and value(np.array(minuit.values)) < 1e300 and not beyond
+    text = f"converged with Minuit only ({reason})" if good else f"{reason}; Minuit did not converge either"
+    return np.array(minuit.values), float(minuit.fval) if good else np.inf, good, text

@@ -1,18 +1,16 @@
 """Where an uncertainty comes from: impacts of nuisance parameters, and the breakdown by source in two ways."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood import starts
-from nuisflow.likelihood.covariances import along
-from nuisflow.likelihood.fits import SINGLE_BINS, FitResult, fit, prefit_widths
+from nuisflow.likelihood import likelihoods
+from nuisflow.likelihood.fits import SINGLE_BINS, FitResult
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.model import Minima, Model, Values, named
-from nuisflow.progress import progress
+from nuisflow.likelihood.likelihoods import Data, Likelihood, Row
+from nuisflow.likelihood.model import Minima
 
-PART = 100  # fits between two reports of progress
 STATISTICS, MC_STATISTICS, NORMALISATIONS, OTHER = "statistics", "MC statistics", "normalisations", "other"
 
 
@@ -57,79 +55,80 @@ class Breakdown(NamedTuple):
     sources: list[Source]
 
 
-def _parts(number: int) -> list[Integers]:
-    """Split fits into parts that are reported; each is large enough to be fitted side by side."""
-    return np.array_split(np.arange(number), max(1, number // PART)) if number else []
+def _moved(likelihood: Likelihood, data: Data, best: FitResult, *, index: Integers, sizes: Floats, poi: int) -> Floats:
+    """Return the changes (up and down, parameters) of the parameter of interest when each is held off its best fit.
 
-
-def _shifted(model: Model, data: Values | None, best: FitResult, *, index: Integers, sizes: Floats, poi: int) -> Floats:
-    """Return the changes (up and down, parameters) of the parameter of interest when each is held off its best fit."""
-    count = len(index)
-    start, held = np.tile(best.values, (2 * count, 1)), np.tile(model.fixed, (2 * count, 1))
+    NaN where there is no size.
+    """
+    change, count, (lower, upper) = np.full((2, len(index)), np.nan), len(index), likelihood.bounds
+    start, held = np.tile(best.values, (2 * count, 1)), np.tile(likelihood.fixed, (2 * count, 1))
     rows = np.arange(count)
     for half, sign in ((0, 1.0), (count, -1.0)):
-        moved = np.clip(best.values[index] + sign * sizes, model.lower[index], model.upper[index])
+        moved = np.clip(best.values[index] + sign * np.nan_to_num(sizes), lower[index], upper[index])
         start[rows + half, index], held[rows + half, index] = moved, True
-    change = np.full(2 * count, np.nan)
-    for part in progress(_parts(2 * count), "impacts: part", len(_parts(2 * count))):
-        minima = starts.deepest(model, data, start[part], held[part], tolerance=1e-10, near=best.values)
-        change[part] = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
-    return np.where(np.isfinite(sizes), change.reshape(2, count), np.nan)
+    sized = np.flatnonzero(np.isfinite(np.tile(sizes, 2)))
+    if not len(sized):
+        return change
+    minima = likelihood.minima(data, start[sized], held[sized], best.values)
+    change.flat[sized] = np.where(minima.status == 0, minima.values[:, poi] - best.values[poi], np.nan)
+    return change
 
 
-def observable_shifts(model: Model, data: Values | None, best: FitResult, poi: str) -> Floats:
+def observable_shifts(likelihood: Likelihood, data: Data, best: FitResult, poi: str) -> Floats:
     """Return the changes (up and down, parameters) of the parameter of interest when each auxiliary measurement moves.
 
     By one standard deviation of the measurement (Pinto et al., arXiv:2307.04007); NaN without a constraint.
     """
-    main, auxiliary = model.split(data)
-    flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
-    poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
-    widths = np.array([model.parameters[i].width for i in model.constrained])
-    sizes = np.where(poisson, np.sqrt(np.maximum(flat[model.bins :], 0.0)), widths)
-    change = np.full((2, len(model.names)), np.nan)
+    at, change = likelihoods.index(likelihood, poi), np.full((2, len(likelihood.names)), np.nan)
     for row, sign in enumerate((1.0, -1.0)):
-        sets = np.tile(flat, (len(sizes), 1))
-        sets[np.arange(len(sizes)), model.bins + np.arange(len(sizes))] += sign * sizes
-        sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
-        for part in progress(_parts(len(sets)), "impacts of auxiliary measurements: part", len(_parts(len(sets)))):
-            minima = starts.deepest(model, sets[part], best.values, tolerance=1e-10, near=best.values)
-            shift = minima.values[:, model.index(poi)] - best.values[model.index(poi)]
-            change[row, model.constrained[part]] = np.where(minima.status == 0, shift, np.nan)
-    change[:, model.fixed] = np.nan
+        index, sets = likelihood.shifted(data, sign)
+        if not len(index):
+            continue
+        start, held = np.tile(best.values, (len(index), 1)), np.tile(likelihood.fixed, (len(index), 1))
+        minima = likelihood.minima(sets, start, held, best.values)
+        change[row, index] = np.where(minima.status == 0, minima.values[:, at] - best.values[at], np.nan)
+    change[:, likelihood.fixed] = np.nan
     return change
 
 
-def impacts(model: Model, data: Values | None = None, poi: str | None = None) -> list[Impact]:
+def impacts(
+    likelihood: Likelihood, data: Data = None, poi: str | None = None, *, best: FitResult | None = None
+) -> list[Impact]:
     """Return the impact of every free parameter on the parameter of interest, largest first."""
-    name = poi or model.poi
-    at, best = model.index(name), fit(model, data)
-    index = np.flatnonzero(~model.fixed & (np.arange(len(model.names)) != at))
-    postfit = _shifted(model, data, best, index=index, sizes=best.errors[index], poi=at)
-    prefit = _shifted(model, data, best, index=index, sizes=prefit_widths(model)[index], poi=at)
-    observable = observable_shifts(model, data, best, name)[:, index]
-    rows = [Impact(model.names[i], model.parameters[i].group, best.values[i], best.errors[i], *postfit[:, k],
-                   *prefit[:, k], *observable[:, k]) for k, i in enumerate(index)]  # fmt: skip
-    return sorted(rows, key=lambda row: -np.nan_to_num(max(abs(row.up), abs(row.down))))
+    name = poi or likelihood.poi
+    at, best, rows = likelihoods.index(likelihood, name), best or likelihood.best(data), likelihood.parameters
+    index = np.flatnonzero(likelihoods.others(likelihood, name))
+    postfit = _moved(likelihood, data, best, index=index, sizes=best.errors[index], poi=at)
+    prefit = _moved(likelihood, data, best, index=index, sizes=likelihood.constraints(data)[1][index], poi=at)
+    observable = observable_shifts(likelihood, data, best, name)[:, index]
+    found = [Impact(rows[i].name, rows[i].group, best.values[i], best.errors[i], *postfit[:, k], *prefit[:, k],
+                    *observable[:, k]) for k, i in enumerate(index.tolist())]  # fmt: skip
+    return sorted(found, key=lambda row: -np.nan_to_num(max(abs(row.up), abs(row.down))))
 
 
-def breakdown(model: Model, data: Values | None = None, poi: str | None = None,
-              groups: Mapping[str, Sequence[str]] | None = None) -> Breakdown:  # fmt: skip
+def breakdown(
+    likelihood: Likelihood,
+    data: Data = None,
+    poi: str | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    *,
+    best: FitResult | None = None,
+) -> Breakdown:
     """Split the uncertainty of the parameter of interest by source.
 
     *groups*: names of parameters or modifiers. Added by themselves, for what is in no group: MC statistics
     (staterror, shapesys), normalisations (parameters without a constraint), other; and statistics. By freezing:
     sigma^2 = total^2 - (group frozen at its best fit)^2; statistics: all others frozen. By observables: auxiliary
     measurements shifted by one standard deviation, in quadrature; statistics: the main data's part, which includes
-    the normalisations (they are measured by the data), to first order.
+    the normalisations (they are measured by the data), to first order, or what is left of the Hessian's variance.
     """
-    name = poi or model.poi
-    best, members = fit(model, data), _members(model, name, groups or {})
-    frozen = [np.zeros_like(model.fixed), *members.values(), np.arange(len(model.names)) != model.index(name)]
-    sizes = _half_widths(model, data, best, name, np.array(frozen) | model.fixed)
+    name = poi or likelihood.poi
+    best, members = best or likelihood.best(data), _members(likelihood, name, groups or {})
+    free = likelihoods.others(likelihood, name)
+    sizes = _half_widths(likelihood, data, best, name, np.array([free & False, *members.values(), free]))
     total, stat = float(sizes[0]), float(sizes[-1])
-    shifts = np.nan_to_num(0.5 * np.subtract(*observable_shifts(model, data, best, name)))
-    sources = [Source(STATISTICS, stat, _data_part(model, best, name))]
+    shifts = np.nan_to_num(0.5 * np.subtract(*observable_shifts(likelihood, data, best, name)))
+    sources = [Source(STATISTICS, stat, _main_part(likelihood, data, best, name, shifts))]
     for (group, member), size in zip(members.items(), sizes[1:-1], strict=True):
         observable = float(np.sqrt((shifts[member] ** 2).sum())) if group != NORMALISATIONS else np.nan
         sources.append(Source(group, float(np.sqrt(max(total**2 - size**2, 0.0))), observable))
@@ -137,57 +136,42 @@ def breakdown(model: Model, data: Values | None = None, poi: str | None = None,
     return Breakdown(total, stat, float(np.sqrt(max(total**2 - stat**2, 0.0))), mcstat, sources)
 
 
-def _members(model: Model, poi: str, groups: Mapping[str, Sequence[str]]) -> dict[str, Booleans]:
+def _main_part(likelihood: Likelihood, data: Data, best: FitResult, poi: str, shifts: Floats) -> float:
+    """Return the standard deviation from fluctuations of the main data, else what *shifts* leave of the variance."""
+    at, found = likelihoods.index(likelihood, poi), likelihood.main_part(data, best, poi)
+    rest = best.covariance[at, at] - (shifts**2).sum()
+    return float(np.sqrt(max(rest, 0.0))) if np.isnan(found) else found
+
+
+def _members(likelihood: Likelihood, poi: str, groups: Mapping[str, Sequence[str]]) -> dict[str, Booleans]:
     """Return which parameters belong to each group, those added by themselves last."""
-    free = ~model.fixed & (np.arange(len(model.names)) != model.index(poi))
-    members = {group: named(model, names) & free for group, names in groups.items()}
-    return members | ungrouped(model.parameters, members, free)
+    free = likelihoods.others(likelihood, poi)
+    members = {group: likelihoods.named(likelihood, names) & free for group, names in groups.items()}
+    return members | _ungrouped(likelihood.parameters, members, free)
 
 
-class Row(Protocol):
-    """What a parameter says of itself."""
-
-    @property
-    def kind(self) -> str:
-        """What it acts as."""
-        ...
-
-    @property
-    def constraint(self) -> str:
-        """What constrains it, or "none"."""
-        ...
-
-
-def ungrouped(rows: Sequence[Row], members: Mapping[str, Booleans], free: Booleans) -> dict[str, Booleans]:
-    """Return the groups, not empty, of the *free* parameters, *rows* and perhaps others after them, that are in none.
+def _ungrouped(rows: Sequence[Row], members: Mapping[str, Booleans], free: Booleans) -> dict[str, Booleans]:
+    """Return the groups, not empty, of the *free* parameters *rows* that are in none.
 
     What a group of the same name has in *members* stays in it.
     """
     rest = free & ~np.any([*members.values(), np.zeros_like(free)], axis=0)
-    mc, unconstrained = np.zeros_like(free), np.zeros_like(free)
-    mc[: len(rows)] = [row.kind in SINGLE_BINS for row in rows]
-    unconstrained[: len(rows)] = [row.constraint == "none" for row in rows]
+    mc = np.array([row.kind in SINGLE_BINS for row in rows], dtype=np.bool_)
+    unconstrained = np.array([row.constraint == "none" for row in rows], dtype=np.bool_)
     found = {OTHER: rest & ~mc & ~unconstrained, NORMALISATIONS: rest & unconstrained, MC_STATISTICS: rest & mc}
     return {group: member | members.get(group, False) for group, member in found.items() if member.any()}
 
 
-def _half_widths(model: Model, data: Values | None, best: FitResult, poi: str, held: Booleans) -> Floats:
-    """Return half the width of the interval with each set of parameters held (one side if the other is at a bound)."""
-    count, index = len(held), model.index(poi)
+def _half_widths(likelihood: Likelihood, data: Data, best: FitResult, poi: str, held: Booleans) -> Floats:
+    """Return half the width of the interval with each set of parameters held: the mean of both sides.
+
+    One side if the other is at a bound; the Hessian's error if both are.
+    """
+    count, at = len(held), likelihoods.index(likelihood, poi)
     minima = Minima(np.tile(best.values, (count, 1)), np.full(count, best.twice_nll), np.zeros(count, int),
                     np.zeros(count, int))  # fmt: skip
-    found = model.intervals(minima, poi, data, held, tolerance=1e-10)
-    return half_widths(best.values[index] - found.low, found.high - best.values[index], found.flags, found.error)
-
-
-def half_widths(below: Floats, above: Floats, flags: Integers, error: Floats | float) -> Floats:
-    """Return half the widths of intervals: the mean of both sides, without those at a bound; else *error*."""
-    sides = np.where([flags & 1, flags & 2], np.nan, [below, above])
+    found = likelihood.intervals(minima, poi, data, held | likelihood.fixed, tolerance=1e-10)
+    both = [best.values[at] - found.low, found.high - best.values[at]]
+    sides = np.where([found.flags & 1, found.flags & 2], np.nan, both)
     counts = np.isfinite(sides).sum(axis=0)
-    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), error)
-
-
-def _data_part(model: Model, best: FitResult, poi: str) -> float:
-    """Return the standard deviation of the parameter of interest from the Poisson fluctuations of the main data."""
-    rates, change = along(model, best.values, best.covariance[model.index(poi)])
-    return float(np.sqrt((change**2 / np.where(rates > 0, rates, np.inf)).sum()))
+    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), found.error)

@@ -10,9 +10,9 @@ from iminuit import Minuit
 from scipy import stats
 
 from nuisflow.inference.unbinned import events as experiments
-from nuisflow.inference.unbinned import measurements
 from nuisflow.inference.unbinned.events import Events
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.likelihood import limits, measurements, uncertainties
 from nuisflow.likelihood.kernels import density_fits
 
 SIGNAL, BACKGROUND = 40.0, 200.0
@@ -106,9 +106,9 @@ def test_fit_and_interval_are_those_of_the_likelihood_written_down_by_hand(seed)
     assert best.converged
     assert best.values == pytest.approx(np.array(known.values), abs=2e-4)
     assert best.errors == pytest.approx(np.array(known.errors), rel=2e-2)  # MIGRAD's own covariance is approximate
-    low, high, flag = model.interval(data, best)
-    assert flag == 0
-    assert (low, high) == pytest.approx(
+    found = model.interval(data, best, "mu")
+    assert not found.message
+    assert (found.low, found.high) == pytest.approx(
         (known.values["mu"] + known.merrors["mu"].lower, known.values["mu"] + known.merrors["mu"].upper), abs=1e-3
     )
 
@@ -253,7 +253,7 @@ def simulated(seed=1, size=60_000):
 
 def test_expected_data_fit_at_the_truth_and_their_width_is_that_of_pseudo_experiments():
     model, events = UnbinnedModel(described()), simulated()
-    best = measurements.best_fit(model, experiments.asimov(model, events)).result
+    best = model.best(experiments.asimov(model, events))
     assert best.values == pytest.approx([1, 0, 0], abs=0.05)  # 60,000 simulated events
     values = []
     for data in experiments.throw(model, events, model.inits, 600, "width", seed=5):
@@ -291,24 +291,24 @@ def test_upper_limits_are_those_of_the_profile_by_hand():
     """The median limit is where the root of q of data without signal is 1.96, by asymptotic CLs."""
     model, events = UnbinnedModel(described()), simulated(4)
     background = experiments.asimov(model, events, np.array([0.0, 0.0, 0.0]))
-    best = measurements.best_fit(model, background)
-    found, why = measurements.upper_limits(model, background, background, asimov=True)
-    assert not why
-    median = found["expected"][2]
-    rise = measurements.profiled(model, best, background, {0: median}).twice_nll - best.result.twice_nll
+    found = limits.upper_limits(model, background, background)
+    assert not found.problems
+    median = found.expected[2]
+    rise = model.best(background, {"mu": median}).twice_nll - model.best(background).twice_nll
     assert math.sqrt(rise) == pytest.approx(1.959964, abs=1e-3)
-    assert found["expected"] == sorted(found["expected"])
+    assert list(found.expected) == sorted(found.expected)
 
 
 def test_breakdown_freezes_groups_and_impacts_follow_the_covariance():
     model, events = UnbinnedModel(described()), simulated(5)
-    best = measurements.best_fit(model, experiments.asimov(model, events))
-    sizes = measurements.breakdown(model, best, {"shape": ["shift"], "yield": ["rate"]})
-    frozen = model.fit(best.data, best.result.values, np.array([False, True, False]))
-    total, without = best.result.errors[0], frozen.errors[0]
+    data = experiments.asimov(model, events)
+    best, groups = model.best(data), {"shape": ["shift"], "yield": ["rate"]}
+    sizes = {row.group: row.frozen for row in uncertainties.breakdown(model, data, groups=groups).sources}
+    frozen = model.fit(data, best.values, np.array([False, True, False]))
+    total, without = best.errors[0], frozen.errors[0]
     assert sizes["shape"] == pytest.approx(math.sqrt(total**2 - without**2), rel=0.05)
-    rows = {row["parameter"]: row for row in measurements.impact_rows(model, best, "asimov")}
+    rows = {row["parameter"]: row for row in measurements.impact_rows(model, data, "asimov")}
     for index, name in ((1, "shift"), (2, "rate")):
-        slope = best.result.covariance[0, index]
+        slope = best.covariance[0, index]
         assert rows[name]["observable_up"] == pytest.approx(slope, rel=0.1, abs=2e-3)
-        assert rows[name]["impact_up"] == pytest.approx(slope / best.result.errors[index], rel=0.1, abs=2e-3)
+        assert rows[name]["impact_up"] == pytest.approx(slope / best.errors[index], rel=0.1, abs=2e-3)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nuisflow import seeds
+from nuisflow.inference.conditional.likelihood import GridLikelihood
 from nuisflow.inference.conditional.model import Data, GridModel
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
@@ -83,9 +84,11 @@ def _templates(histogram: Histogram, folder: str, settings: WorkspaceSettings) -
     return found
 
 
-def model(spaces: list[dict[str, Any]], grid: Grid) -> GridModel:
+def model(spaces: list[dict[str, Any]], grid: Grid) -> GridLikelihood:
     """Return the likelihood over z of these workspaces."""
-    return GridModel([Model(space) for space in spaces], list(grid.points.values()), grid.variation, kept=grid.kept)
+    return GridLikelihood(
+        [Model(space) for space in spaces], list(grid.points.values()), grid.variation, kept=grid.kept
+    )
 
 
 class Expected(NamedTuple):

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.inference.conditional.splines import AT_LOWER, AT_UPPER, NOT_FOUND, Search, deviance, spline
 from nuisflow.likelihood.covariances import covariance
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
 from nuisflow.likelihood.model import FLAT, Model, Values
 
 SUBDIVISION = 16
 """Points between two z of the grid at which a minimum is looked for, before it is found exactly."""
 FAILED, EDGE = 1, 2  # flags of a fit
-AT_LOWER, AT_UPPER, NOT_FOUND = 1, 2, 4  # flags of an interval, as in likelihood.Intervals
 
 
 class Data(NamedTuple):
@@ -64,7 +64,7 @@ class Fits(NamedTuple):
     points: Floats
 
 
-class Intervals(NamedTuple):
+class Ends(NamedTuple):
     """Profile-likelihood intervals of the parameter of interest; flags as in likelihood.Intervals."""
 
     low: Floats
@@ -101,7 +101,11 @@ class GridModel:
             if model.names != first.names or model.channels != first.channels:
                 odd = ", ".join(sorted(set(model.names) ^ set(first.names))) or "bins"
                 raise ValueError(f"the models at {name} = {self.z[0]:g} and {value:g} differ in {odd}; use fewer bins")
-        self.names = (*first.names, name)
+        row = Parameter(name, name, "z", 0.0, self.z[0], self.z[-1], fixed=False, constraint="normal", width=1.0,
+                        auxiliary=0.0)  # fmt: skip
+        self.names, self.parameters = (*first.names, name), (*first.parameters, row)
+        self.fixed: Booleans = np.append(first.fixed, False)
+        self.bounds = np.append(first.lower, self.z[0]), np.append(first.upper, self.z[-1])
         self.poi, self.index, self.bins = first.poi, first.index(first.poi), first.bins
         self.limits = float(first.lower[self.index]), float(first.upper[self.index])
         self.nominal = self.models[int(np.abs(self.z).argmin())]
@@ -114,7 +118,7 @@ class GridModel:
         inverse, _ = covariance(self.nominal, self.nominal.asimov(), self.nominal.inits, self.nominal.fixed)
         variance = float(inverse[self.index, self.index])
         self.scale = np.sqrt(variance) if variance > 0 else 0.1 * (self.limits[1] - self.limits[0])
-        self._coefficients = _spline(self.z)
+        self._coefficients = spline(self.z)
         inner = np.linspace(self.z[:-1], self.z[1:], SUBDIVISION, endpoint=False)
         self._fine = np.concatenate([inner.T.ravel(), self.z[-1:]])
         self._matrix = self.weights(self._fine)
@@ -214,9 +218,9 @@ class GridModel:
         for g, model in enumerate(self.models):
             expected = model.asimov(points[:, g])
             given, found = data.auxiliary[:, g], expected[:, self.bins :]
-            counted = _deviance(np.where(self.poisson, given, 1.0), np.where(self.poisson, found, 1.0))
+            counted = deviance(np.where(self.poisson, given, 1.0), np.where(self.poisson, found, 1.0))
             measured = np.where(self.poisson, counted, (given - found) / self.widths[g])
-            parts.append(np.hstack([_deviance(data.main[:, g], expected[:, : self.bins]), measured]))
+            parts.append(np.hstack([deviance(data.main[:, g], expected[:, : self.bins]), measured]))
         return np.stack(parts, axis=1)
 
     def _dropped(self, data: Data) -> Floats:
@@ -253,17 +257,17 @@ class GridModel:
 
     # --- intervals --------------------------------------------------------------------------------------------------
 
-    def intervals(
+    def ends(
         self, data: Data, best: Fits, held: Held = NOTHING, *, sigmas: float = 1.0, tolerance: float = 1e-4
-    ) -> Intervals:
-        """Find where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of *best*.
+    ) -> Ends:
+        """Return where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of *best*.
 
         *tolerance* is that of the root of the rise.
         """
         step = np.where(best.error > 0, best.error, self.scale)
         ends, flags = [], np.zeros(len(step), dtype=np.int64)
         for sign, flag in ((-1.0, AT_LOWER), (1.0, AT_UPPER)):
-            search = _Search(best.values[:, self.index], sign * sigmas * step, sigmas, self.limits)
+            search = Search(best.values[:, self.index], sign * sigmas * step, sigmas, self.limits)
             for _ in range(25):
                 if not len(search.todo):
                     break
@@ -274,50 +278,4 @@ class GridModel:
             lost = (search.state == NOT_FOUND) | ~np.isfinite(best.twice_nll)
             ends.append(np.where(lost, np.nan, search.here))
             flags |= np.where(lost, NOT_FOUND, np.where(search.state == AT_LOWER, flag, 0))
-        return Intervals(ends[0], ends[1], flags)
-
-
-class _Search:
-    """Looks for the ends of intervals of many data sets on one side: secants, kept between brackets."""
-
-    def __init__(self, centre: Floats, step: Floats, target: float, limits: tuple[float, float]) -> None:
-        self.centre, self.sign, self.target, self.limits = centre, np.sign(step), target, limits
-        self.bound = np.where(step > 0, limits[1], limits[0])
-        self.inside, self.outside = centre.copy(), np.inf * self.sign
-        self.before, self.height = centre.copy(), np.zeros(len(centre))
-        self.here = np.clip(centre + step, *limits)
-        self.state = np.where(centre == self.bound, AT_LOWER, NOT_FOUND)
-        self.todo: Integers = np.flatnonzero(np.isfinite(step) & (centre != self.bound))
-
-    def advance(self, rise: Floats, tolerance: float) -> None:
-        """Take in the *rise* of the sets to do, and choose where to look next."""
-        rows, here = self.todo, self.here[self.todo]
-        reached, low = np.abs(rise - self.target) < tolerance, rise < self.target
-        stuck = (here == self.bound[rows]) & low & ~reached
-        self.state[rows[reached]], self.state[rows[stuck]] = 0, AT_LOWER
-        self.inside[rows[low]], self.outside[rows[~low]] = here[low], here[~low]
-        climb = rise - self.height[rows]
-        secant = here + (self.target - rise) * (here - self.before[rows]) / np.where(climb != 0, climb, np.nan)
-        sign, inside, outside = self.sign[rows], self.inside[rows], self.outside[rows]
-        between = (sign * (secant - inside) > 0) & (sign * (outside - secant) > 0)
-        known = np.isfinite(outside)
-        middle = np.where(known, 0.5 * (inside + np.where(known, outside, 0.0)), 2 * here - self.centre[rows])
-        self.before[rows], self.height[rows] = here, rise
-        going = np.isfinite(rise) & ~reached & ~stuck
-        self.here[rows[going]] = np.clip(np.where(between, secant, middle), *self.limits)[going]
-        self.todo = rows[going]
-
-
-def _deviance(data: Floats, expected: Floats) -> Floats:
-    """Return the signed root of a Poisson term of -2 ln L relative to the saturated model; NaN if it is impossible."""
-    rate = np.where(expected > 0, expected, np.where(data > 0, np.nan, 0.0))
-    excess = data - rate
-    relative = np.where(data > 0, excess / np.where(rate > 0, rate, 1.0), 0.0)
-    return np.asarray(np.sign(excess) * np.sqrt(np.maximum(2 * (data * np.log1p(relative) - excess), 0.0)))
-
-
-def _spline(z: Floats) -> Floats:
-    """Return the coefficients (4, pieces, points) of splines that are 1 at one point of the grid and 0 at others."""
-    from scipy.interpolate import CubicSpline
-
-    return np.asarray(CubicSpline(z, np.eye(len(z))).c)
+        return Ends(ends[0], ends[1], flags)

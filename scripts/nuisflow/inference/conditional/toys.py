@@ -10,7 +10,8 @@ import pandas as pd
 from nuisflow.inference import truths
 from nuisflow.inference.conditional import hypotheses
 from nuisflow.inference.conditional.hypotheses import Expected
-from nuisflow.inference.conditional.model import EDGE, FAILED, NOT_FOUND, GridModel
+from nuisflow.inference.conditional.model import EDGE, FAILED, GridModel
+from nuisflow.inference.conditional.splines import NOT_FOUND
 from nuisflow.inference.truths import Truth
 from nuisflow.likelihood import toys
 from nuisflow.likelihood.histfactory import Floats
@@ -78,7 +79,7 @@ def run(model: GridModel, pool: hypotheses.Pool, truth: Truth, settings: ToySett
     blocks = []
     for data in hypotheses.throw(model, pool, truth.values, truth.number, *names, seed=settings.seed):
         best = model.fit(data, quick=True)
-        found = model.intervals(data, best, tolerance=TOLERANCE)
+        found = model.ends(data, best, tolerance=TOLERANCE)
         fitted = best.flags & FAILED == 0
         good = fitted & (best.flags & EDGE == 0) & (found.flags & NOT_FOUND == 0)
         columns = (best.values[:, model.index], found.low, found.high, best.error, best.twice_nll)
@@ -90,7 +91,7 @@ def asimov(model: GridModel, truth: Truth) -> dict[str, float | None]:
     """Return best fit and interval on the expected data of one true point, with nominal auxiliary data."""
     data = model.data(np.asarray(truth.expected))
     best = model.fit(data)
-    found = model.intervals(data, best, tolerance=1e-6)
+    found = model.ends(data, best, tolerance=1e-6)
     values: list[Floats] = [best.values[:, model.index], found.low, found.high]
     pairs = zip(("mu", "low", "high"), values, strict=True)
     return {

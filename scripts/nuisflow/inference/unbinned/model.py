@@ -9,14 +9,18 @@ strength and rates. Dividing by M_p makes R a density whose yield is n_p, whatev
 learns the same quantities; there S is not normalised). A region with bins is a sum of the same form: x is the bin.
 """
 
+# ruff: noqa: ARG002 (a question is asked of all kinds in the same words)
+
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood.fits import FitResult
+from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
+from nuisflow.likelihood.model import Intervals, Minima
 
 TOLERANCE = 1e-10
 """Decrement of -2 ln L at a minimum."""
@@ -40,13 +44,22 @@ class Parameter(NamedTuple):
     width: float
 
     @property
+    def group(self) -> str:
+        """What it belongs to: itself."""
+        return self.name
+
+    @property
     def constraint(self) -> str:
         """Whether it has one, as parameters of workspaces say it."""
         return "normal" if self.width else "none"
 
 
 class UnbinnedModel:
-    """The likelihood that a *description* tells of (plain values, as in densities.json); see `describe`."""
+    """The likelihood that a *description* tells of (plain values, as in densities.json); see `describe`.
+
+    A `likelihoods.Likelihood`; data sets are `densities.Data`. Those with shifted auxiliary measurements share the
+    events: their centres have two axes (sets, parameters).
+    """
 
     def __init__(self, description: Json) -> None:
         compilation.ready()
@@ -63,7 +76,8 @@ class UnbinnedModel:
         self.constrained: Booleans = self.widths > 0
         self.centre = np.where(self.constrained, self.inits, 0.0)
         self.structure = _structure(description, self.parameters)
-        self.limits = self.parameters[0].lower, self.parameters[0].upper
+        self.bounds = self.structure.lower, self.structure.upper
+        self.fixed: Booleans = np.zeros(len(self.parameters), dtype=np.bool_)
         self.outputs = len(self.processes) + len(description["monomials"])
         self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
         self.bins, self.bin_terms = _bins(description, self.outputs)
@@ -109,51 +123,82 @@ class UnbinnedModel:
         return place, value, hessian, end
 
     def fit(self, data: densities.Data, start: Floats | None = None, held: Booleans | None = None) -> FitResult:
-        """Return the best fit with errors from the exact Hessian."""
+        """Return the best fit with errors from the exact Hessian; -2 ln L is NaN where there is no minimum."""
         place, value, hessian, end = self.minimise(data, start, held)
-        fixed = np.zeros(len(place), dtype=np.bool_) if held is None else held
+        fixed = self.fixed if held is None else held
         free = ~fixed & (place > self.structure.lower) & (place < self.structure.upper)
-        covariance, message = np.zeros(hessian.shape), ENDS[end]
-        part = 0.5 * hessian[np.ix_(free, free)]
-        if end == density_fits.CONVERGED and free.any():
-            if np.isfinite(part).all() and np.linalg.eigvalsh(part / _outer(part)).min() > 1e-12:
-                covariance[np.ix_(free, free)] = np.linalg.inv(part)
-            else:
-                message = "the Hessian is not positive definite: a direction is flat"
-        errors = np.sqrt(np.diagonal(covariance))
-        errors = np.where(free | fixed, errors, np.nan)
+        covariance, message = _covariance(hessian, free)
+        message = message if end == density_fits.CONVERGED else ENDS[end]
+        errors = np.where(free | fixed, np.sqrt(np.diagonal(covariance)), np.nan)
         stuck = [name for name, one, other in zip(self.names, free, fixed, strict=True) if not one and not other]
         remark = f"at a bound: {', '.join(stuck)}" if stuck else ""
-        converged = end == density_fits.CONVERGED and not message
+        value = value if end == density_fits.CONVERGED else np.nan
         text = "; ".join(filter(None, (message, remark)))
-        return FitResult(self.names, place, errors, covariance, value, converged, text)
+        return FitResult(self.names, place, errors, covariance, value, not message, text)
 
     def end(
-        self,
-        data: densities.Data,
-        best: FitResult,
-        sigmas: float,
-        held: Booleans | None = None,
-        *,
-        precision: float = 1e-5,
+        self, data: densities.Data, best: FitResult, index: int, sigmas: float, held: Booleans, *, precision: float
     ) -> tuple[float, int]:
-        """Return where the profile of the parameter of interest is *sigmas*^2 above *best*, on the side of its sign.
+        """Return where the profile of parameter *index* is *sigmas*^2 above *best*, on the side of its sign.
 
         And how the search ended: 0, `density_fits.AT_BOUND` or `density_fits.LOST` (then NaN).
         """
-        fixed = np.zeros(len(self.names), dtype=np.bool_) if held is None else held
-        error, column = float(best.errors[0]), best.covariance[0]
+        error, column = float(best.errors[index]), best.covariance[index]
         if not error > 0 or not np.isfinite(column).all():
-            error, column = float(self.structure.scale[0]), np.full(len(self.names), np.nan)
+            error, column = float(self.structure.scale[index]), np.full(len(self.names), np.nan)
         end, _, flag = density_fits.crossing(
-            self.structure, data, best.values, best.twice_nll, error, column, fixed, 0, sigmas, precision
+            self.structure, data, best.values, best.twice_nll, error, column, held, index, sigmas, precision
         )
         return end, flag
 
-    def interval(self, data: densities.Data, best: FitResult, held: Booleans | None = None) -> tuple[float, float, int]:
-        """Return both ends of the profile-likelihood interval of the parameter of interest, and the worse flag."""
-        (low, first), (high, second) = (self.end(data, best, side, held) for side in (-1.0, 1.0))
-        return low, high, max(first, second)
+    # --- what every likelihood answers (`likelihoods.Likelihood`) ---------------------------------------------------
+
+    def best(self, data: densities.Data, fixed: Mapping[str, float] | None = None) -> FitResult:
+        """Return the best fit of one data set, some parameters *fixed* at these values."""
+        return self.fit(data, self.point(fixed or {}), np.array([name in (fixed or {}) for name in self.names]))
+
+    def minima(self, data: densities.Data, start: Floats, held: Booleans, near: Floats) -> Minima:
+        """Return a fit for every row of *start* (rows, parameters)."""
+        centres = np.broadcast_to(data.centre, start.shape)
+        rows = zip(centres, start, held, strict=True)
+        found = [self.minimise(data._replace(centre=centre.copy()), begin, fixed) for centre, begin, fixed in rows]
+        ends, number = np.array([end for *_, end in found]), np.zeros(len(found), dtype=np.int64)
+        return Minima(np.array([row[0] for row in found]), np.array([row[1] for row in found]), ends, number)
+
+    def interval(self, data: densities.Data, best: FitResult, parameter: str) -> Interval:
+        """Return the profile-likelihood interval of a parameter, with what is wrong with it."""
+        return by_profile(self, data, best, parameter)
+
+    def intervals(
+        self, minima: Minima, parameter: str, data: densities.Data, fixed: Booleans, *, tolerance: float = 1e-10
+    ) -> Intervals:
+        """Return the interval of a parameter around every minimum; *tolerance*: of the square of the ends."""
+        index, rows = self.names.index(parameter), []
+        for start, held in zip(minima.values, np.broadcast_to(fixed, minima.values.shape), strict=True):
+            best = self.fit(data, start, held)
+            ends = [self.end(data, best, index, side, held, precision=math.sqrt(tolerance)) for side in (-1.0, 1.0)]
+            flags = sum(bit * (flag == density_fits.AT_BOUND) for bit, (_, flag) in zip((1, 2), ends, strict=True))
+            lost = any(flag == density_fits.LOST for _, flag in ends)
+            rows.append((ends[0][0], ends[1][0], best.errors[index], flags + 4 * lost))
+        low, high, error, flags = np.array(rows).T
+        return Intervals(low, high, error, flags.astype(np.int64))
+
+    def shifted(self, data: densities.Data, sign: float) -> tuple[Integers, densities.Data]:
+        """Return the constrained parameters, and the data with the auxiliary measurement of each one deviation off."""
+        index = np.flatnonzero(self.constrained)
+        return index, data._replace(centre=data.centre + sign * np.diag(self.widths)[index])
+
+    def constraints(self, data: densities.Data) -> tuple[Floats, Floats]:
+        """Return the auxiliary measurements of all parameters and their widths; NaN without a constraint."""
+        return np.where(self.constrained, data.centre, np.nan), np.where(self.constrained, self.widths, np.nan)
+
+    def main_part(self, data: densities.Data, best: FitResult, parameter: str) -> float:
+        """Return NaN: the rest of the variance tells it."""
+        return math.nan
+
+    def saturated(self, data: densities.Data, best: FitResult) -> tuple[float, int]:
+        """Return NaN: events have no saturated model."""
+        return math.nan, 0
 
     def responses(self, values: Floats, process: Integers, fold: Integers, events: Floats) -> Floats:
         """Return the factor on the weights of nominal *events* at *values*: kappa n(z) / n(0) S / M, (events,).
@@ -199,9 +244,16 @@ class UnbinnedModel:
         return np.asarray(np.prod(np.where(s.linear, values[:, None], 1.0), axis=0) * np.exp(log.sum(axis=0)))
 
 
-def _outer(matrix: Floats) -> Floats:
-    size = np.sqrt(np.maximum(np.diagonal(matrix), 1e-300))
-    return np.asarray(np.outer(size, size))
+def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
+    """Return the inverse of half the *hessian* over the *free* parameters (0 elsewhere), and why there is none."""
+    covariance, part = np.zeros(hessian.shape), 0.5 * hessian[np.ix_(free, free)]
+    if not free.any():
+        return covariance, ""
+    size = np.sqrt(np.maximum(np.diagonal(part), 1e-300))
+    if not np.isfinite(part).all() or np.linalg.eigvalsh(part / np.outer(size, size)).min() <= 1e-12:
+        return covariance, "the Hessian is not positive definite: a direction is flat"
+    covariance[np.ix_(free, free)] = np.linalg.inv(part)
+    return covariance, ""
 
 
 def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.Structure:

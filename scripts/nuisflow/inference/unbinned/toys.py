@@ -88,7 +88,8 @@ def _asimov(model: UnbinnedModel, pool: Events) -> dict[str, float | None]:
     """Return best fit and interval on the expected data of one true point, with nominal auxiliary data."""
     data = experiments.asimov(model, pool)
     best = model.fit(data)
-    low, high, flag = model.interval(data, best) if best.converged else (np.nan, np.nan, density_fits.LOST)
-    good = best.converged and flag != density_fits.LOST
+    found = model.interval(data, best, model.poi)
+    good = best.converged and np.isfinite([found.low, found.high]).all()
+    low, high = found.low, found.high
     values = {"mu": float(best.values[model.index]), "low": low, "high": high}
     return {f"asimov_{name}": value if good and np.isfinite(value) else None for name, value in values.items()}

@@ -72,8 +72,8 @@ def compile_everything() -> None:
             job.result()
     model = Model(counting_experiment())
     measurements.measure(model, "observed", {}, {"bin": [0.0, 1.0]})
-    measurements.impact_rows(model, "asimov")
-    measurements.scan_rows(model, "asimov")
+    measurements.impact_rows(model, model.asimov(), "asimov")
+    measurements.scan_rows(model, model.asimov(), "asimov")
     toys.run(model, None, 2 * FEW, 1)
 
 
