@@ -108,6 +108,10 @@ rule plot_training:
 rule write_report:
     input:
         template=str(sources.SCRIPTS / "nuisflow" / "report" / "report_template.html"),
+        parts=[
+            str(sources.SCRIPTS / "nuisflow" / "report" / name)
+            for name in slices.report.PARTS
+        ],
         summary="<results>/comparison/summary.csv",
         trainings="<results>/comparison/trainings.csv",
         breakdown="<results>/comparison/breakdown.csv",
@@ -131,7 +135,10 @@ rule write_report:
             training=settings.trainings,
             figure=slices.report.training_figures(settings),
         ),
-        answers=slices.scenarios.answers(settings) + slices.bootstrap.tables(settings),
+        answers=slices.scenarios.answers(settings)
+        + slices.bootstrap.tables(settings)
+        + ["<results>/comparison/what_if.csv"],
+        what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],
