@@ -19,10 +19,11 @@ def write_report(
     figures: Sequence[Path],
     *,
     trials: Sequence[Path] = (),
+    closures: Sequence[Path] = (),
     output: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Fill *template* with the tables of compare_trainings, the *fits*, *notes*, SVG *figures* and *trials*."""
+    """Fill *template* with tables of compare_trainings, the *fits*, *notes*, SVG *figures*, *trials* and *closures*."""
     chosen = ReportSettings.model_validate(settings)
     material = Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
@@ -30,6 +31,7 @@ def write_report(
         notes=[(trainings.run_of(path), note) for path in notes for note in files.read_json(path)],
         figures={drawings.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
         trials={path.parent.name: files.read_table(path) for path in trials},
+        closures={run: files.read_json(path) for run, path in trainings.by_run(closures).items()},
     )
     files.write_text(output, page.render(template.read_text(encoding="utf-8"), material, chosen))
 
@@ -42,6 +44,7 @@ if __name__ == "__main__":
             | known_answers.by_name(Path(path) for path in snakemake.input.answers),
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
             trials=[Path(path) for path in snakemake.input.trials],
+            closures=[Path(path) for path in snakemake.input.closures],
             output=Path(snakemake.output.report),
             settings=snakemake.params.settings,
         )

@@ -135,6 +135,11 @@ rule write_report:
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],
+        closures=collect(
+            "<results>/trainings/{training}/seed{seed}/closure.json",
+            training=unbinned.trainings(settings),
+            seed=seeds,
+        ),
     output:
         report=report("<results>/report.html", category="Report"),
     log:

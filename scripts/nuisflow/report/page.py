@@ -14,6 +14,7 @@ from nuisflow.comparison.trainings import DATA, UNCERTAINTIES, Run
 from nuisflow.report import (
     bootstrap,
     cautions,
+    closure,
     colours,
     drawings,
     findings,
@@ -38,7 +39,7 @@ _OVER_BUDGET = 1.05
 class Material(NamedTuple):
     """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
 
-    *trials*: those that chose the options of a training, by its name.
+    *trials*: those that chose the options of a training, by its name; *closures*: of densities of single events.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -46,6 +47,7 @@ class Material(NamedTuple):
     notes: Sequence[tuple[Run, Mapping[str, Any]]]
     figures: Mapping[tuple[str, str], str]
     trials: Mapping[str, pd.DataFrame] = {}
+    closures: Mapping[Run, Any] = {}
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
@@ -72,7 +74,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
-        + held_out.cautions(found["held_out"], settings),
+        + held_out.cautions(found["held_out"], settings)
+        + closure.cautions(material.closures, settings),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -269,6 +272,7 @@ def training_section(name: str, seed: int, material: Material, settings: PlotSet
         "quality": quality and _quality(quality),
         "where": cautions.disagreement(fit["observed"], settings) if fit.get("observed") else "",
         "remarks": _remarks(fit, settings),
+        "closure": closure.section(material.closures.get(Run(name, seed)) or {}),
     }
 
 
