@@ -130,6 +130,10 @@ rule write_report:
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
             figure=slices.report.training_figures(settings),
+        )
+        + collect(
+            "<results>/trainings/{training}/figures/closure.svg",
+            training=unbinned.trainings(settings),
         ),
         answers=slices.scenarios.answers(settings) + slices.bootstrap.tables(settings),
         trials=[

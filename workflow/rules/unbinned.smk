@@ -183,3 +183,31 @@ rule check_closure:
         "Check the closure of {wildcards.training} (seed {wildcards.seed})"
     script:
         "../../scripts/check_closure.py"
+
+
+rule plot_closure:
+    input:
+        closure="<results>/trainings/{training}/seed1/closure.json",
+    output:
+        figures=collect(
+            "<results>/trainings/{{training}}/figures/closure.{format}",
+            format=["svg", "pdf"],
+        ),
+    log:
+        "<logs>/plot_closure/{training}.log",
+    benchmark:
+        "<benchmarks>/plot_closure/{training}.tsv"
+    wildcard_constraints:
+        training=eventwise,
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        runtime="30m",
+    params:
+        settings=sections.plain(slices.report.plots(settings)),
+        code=sources.digest("plot_closure"),
+    message:
+        "Plot the closure of {wildcards.training}"
+    script:
+        "../../scripts/plot_closure.py"

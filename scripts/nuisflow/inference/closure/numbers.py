@@ -173,7 +173,9 @@ def _ratios(
         stages = {}
         for name, logs in (("before", nominal.raw), ("after", nominal.values)):
             first = sets._replace(first=total[index] * share * np.exp(logs[:, index]))
-            stages[name] = _curve(first, logs[:, index], logs[:, index], share, (logs[:, index], nominal.weight))
+            stages[name] = _curve(
+                first, logs[:, index], logs[:, index], total[index] * share, (logs[:, index], nominal.weight)
+            )
         curves.append(words | {"kind": "ratio"} | stages)
     return features, tests, curves
 
@@ -184,7 +186,7 @@ def _curve(sets: Sets, x: Floats, y: Floats, base: Floats, within: tuple[np.ndar
     lines, size = one.edges[1:-1], len(one.first)
     below = np.bincount(np.searchsorted(lines, x, side="right"), base, size)
     good = below > 0
-    scale = np.where(good, below, 1.0) * sets.second.sum() / base.sum()
+    scale = np.where(good, below, 1.0)
     curve = {"predicted": one.first / scale, "true": one.second / scale, "error": one.error / scale}
     return one.plain(whole=False) | {name: values[good].tolist() for name, values in curve.items()}
 
