@@ -134,6 +134,10 @@ rule write_report:
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
             figure=slices.report.training_figures(settings),
+        )
+        + collect(
+            "<results>/trainings/{training}/figures/closure.svg",
+            training=unbinned.trainings(settings),
         ),
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
@@ -142,6 +146,11 @@ rule write_report:
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],
+        closures=collect(
+            "<results>/trainings/{training}/seed{seed}/closure.json",
+            training=unbinned.trainings(settings),
+            seed=seeds,
+        ),
     output:
         report=report("<results>/report.html", category="Report"),
     log:

@@ -15,6 +15,7 @@ from nuisflow.comparison.trainings import DATA, UNCERTAINTIES, Run
 from nuisflow.report import (
     bootstrap,
     cautions,
+    closure,
     colours,
     drawings,
     findings,
@@ -41,6 +42,7 @@ class Material(NamedTuple):
     """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
 
     *trials*: those that chose the options of a training, by its name. *what_if*: `comparison.what_if.content`.
+    *closures*: of densities of single events.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -49,6 +51,7 @@ class Material(NamedTuple):
     figures: Mapping[tuple[str, str], str]
     trials: Mapping[str, pd.DataFrame] = {}
     what_if: Mapping[str, Any] | None = None
+    closures: Mapping[Run, Any] = {}
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
@@ -79,7 +82,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
-        + held_out.cautions(found["held_out"], settings),
+        + held_out.cautions(found["held_out"], settings)
+        + closure.cautions(material.closures, settings),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -277,6 +281,7 @@ def training_section(name: str, seed: int, material: Material, settings: PlotSet
         "quality": quality and _quality(quality),
         "where": cautions.disagreement(fit["observed"], settings) if fit.get("observed") else "",
         "remarks": _remarks(fit, settings),
+        "closure": closure.section(material.closures.get(Run(name, seed)) or {}),
     }
 
 
