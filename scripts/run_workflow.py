@@ -31,8 +31,19 @@ def run_workflow(configuration: Path, command: Sequence[str]) -> int:
         return STOPPED
     report = Path("results") / str(content.get("analysis")) / "report.html" if isinstance(content, dict) else None
     if status == 0 and report and report.is_file() and not _NO_REPORT & set(command):
+        _tell(report.parent / "comparison" / "trainings.csv")
         print(f"==> The report is {report}")
     return status
+
+
+def _tell(table: Path) -> None:
+    """Print the ranking of the trainings, if there is one."""
+    if table.is_file():
+        from nuisflow.report import terminal  # pandas, which nothing before the end of a run needs
+        from nuisflow.storage import files
+
+        print("==> Expected uncertainty, all systematic uncertainties in the fit:")
+        print("\n".join(terminal.lines(files.read_table(table))))
 
 
 def _present(path: Path) -> Path:

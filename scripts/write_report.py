@@ -19,17 +19,21 @@ def write_report(
     figures: Sequence[Path],
     *,
     trials: Sequence[Path] = (),
+    what_if: Path | None = None,
+    closures: Sequence[Path] = (),
     output: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Fill *template* with the tables of compare_trainings, the *fits*, *notes*, SVG *figures* and *trials*."""
+    """Fill *template* with tables, the *fits*, *notes*, SVG *figures*, *trials*, *closures*, and what *what_if* has."""
     chosen = ReportSettings.model_validate(settings)
     material = Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
         fits={run: files.read_json(path) for run, path in trainings.by_run(fits).items()},
         notes=[(trainings.run_of(path), note) for path in notes for note in files.read_json(path)],
         figures={drawings.figure_key(path): path.read_text(encoding="utf-8") for path in figures},
+        what_if=files.read_json(what_if) if what_if else None,
         trials={path.parent.name: files.read_table(path) for path in trials},
+        closures={run: files.read_json(path) for run, path in trainings.by_run(closures).items()},
     )
     files.write_text(output, page.render(template.read_text(encoding="utf-8"), material, chosen))
 
@@ -42,6 +46,8 @@ if __name__ == "__main__":
             | known_answers.by_name(Path(path) for path in snakemake.input.answers),
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
             trials=[Path(path) for path in snakemake.input.trials],
+            what_if=Path(snakemake.input.what_if),
+            closures=[Path(path) for path in snakemake.input.closures],
             output=Path(snakemake.output.report),
             settings=snakemake.params.settings,
         )

@@ -176,6 +176,13 @@ def test_fits_of_a_limit_find_the_deeper_of_two_minima():
     assert cls(found.observed) == pytest.approx(0.05, abs=2e-4)
 
 
+@pytest.mark.parametrize(("seed", "lowest"), [(48, 351.27420), (73, 2420.32420), (108, 100.66945)])
+def test_a_fit_far_from_its_constraints_finds_the_valley_behind_the_edge_of_the_physical_region(seed, lowest):
+    """The numbers are those of SLSQP with inequality constraints, from several starts (`random_limits.Oracle`)."""
+    result = fits.fit(Model(random_limits.workspace(seed)))
+    assert result.twice_nll < lowest + 1e-4
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_no_number_of_a_random_workspace_is_wrong(seed):
     row = random_limits.check(seed)

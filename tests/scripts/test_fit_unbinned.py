@@ -8,15 +8,17 @@ import pandas as pd
 import pytest
 from small_analyses import configured, make
 
+import check_closure
 import fill_displaced
 import fill_unbinned
 import fit_unbinned
+import plot_closure
 import process_events
 import score_events
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.settings import points, sections
-from nuisflow.slices import inference, training, unbinned
+from nuisflow.slices import inference, report, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
 
@@ -148,3 +150,25 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
             sum(source["control"][{"process": p, "variation": name}].values().sum() for p in model.processes),
             rel_tol=1e-5,
         )
+
+
+def test_closure_is_checked_at_every_place_and_drawn(small):
+    learned = {sample: small.ingested()[sample] for sample in small.settings.trained_samples}
+    check_closure.check_closure(
+        *(small.of(name) for name in ("model.pt", "densities.json", "fit.json")), learned, small.of("closure.json"),
+        settings=sections.plain(training.training(small.settings, "unbinned", 1)), device="cpu",
+    )  # fmt: skip
+    found = files.read_json(small.of("closure.json"))
+    places = {(row["process"], row["place"]): row for row in found["normalisation"]["places"]}
+    assert ("ztautau", "tes = 2") in places
+    assert ("htautau", "tilt = 1") not in places  # tilt acts on ttbar alone
+    assert ("ttbar", "tes = 1, tilt = -1") in places
+    for row in places.values():
+        assert abs(row["yield"]) < max(0.01, 4 * row["yield_error"])
+    widths = [row["sigma"] for row in found["convergence"]["binned"]]
+    assert widths[0] >= widths[1] >= 0.9 * found["convergence"]["unbinned"]
+    assert found["shifts"].keys() == {"mu", "tes", "tilt", "ttbar_rate", "lumi"}
+    assert all(0.3 < row["auc"] < 0.7 and row["error"] > 0 for row in found["reweighting"]["classifier"])
+    figures = [small.of(f"closure.{suffix}") for suffix in ("svg", "pdf")]
+    plot_closure.plot_closure(small.of("closure.json"), figures, settings=sections.plain(report.plots(small.settings)))
+    assert all(path.stat().st_size > 5000 for path in figures)

@@ -49,6 +49,18 @@ def test_the_report_is_named_at_the_end_of_a_run_that_made_it(configuration, cap
     ]
 
 
+def test_the_ranking_of_the_trainings_stands_above_it(configuration, capfd):
+    folder = configuration.parent / "results" / "mine" / "comparison"
+    folder.mkdir()
+    (folder / "trainings.csv").write_text(
+        "rank,label,data,sigma,relative,significance\n1,Best,asimov,0.25,0,0\n2,Other,asimov,0.3,0.2,1.5\n"
+    )
+    assert run_workflow(configuration, python("")) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert told[-3:] == ["1     Best      0.250", "2     Other     0.300  +20.0 %      undecided",
+                         "==> The report is results/mine/report.html"]  # fmt: skip
+
+
 @pytest.mark.parametrize("options", [["--dry-run"], ["-n"], ["--unlock"], ["--until", "train_network"]])
 def test_no_report_is_named_where_none_was_made(configuration, capfd, options):
     assert run_workflow(configuration, [*python(""), *options]) == 0

@@ -15,6 +15,7 @@ import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
+import nuisflow.slices.what_if
 from nuisflow import datasets, slices
 from nuisflow.settings import conditional, points, sections, shipped
 from nuisflow.settings import tuning, unbinned

@@ -108,6 +108,10 @@ rule plot_training:
 rule write_report:
     input:
         template=str(sources.SCRIPTS / "nuisflow" / "report" / "report_template.html"),
+        parts=[
+            str(sources.SCRIPTS / "nuisflow" / "report" / name)
+            for name in slices.report.PARTS
+        ],
         summary="<results>/comparison/summary.csv",
         trainings="<results>/comparison/trainings.csv",
         breakdown="<results>/comparison/breakdown.csv",
@@ -130,11 +134,23 @@ rule write_report:
             "<results>/trainings/{training}/figures/{figure}.svg",
             training=settings.trainings,
             figure=slices.report.training_figures(settings),
+        )
+        + collect(
+            "<results>/trainings/{training}/figures/closure.svg",
+            training=unbinned.trainings(settings),
         ),
-        answers=slices.scenarios.answers(settings) + slices.bootstrap.tables(settings),
+        answers=slices.scenarios.answers(settings)
+        + slices.bootstrap.tables(settings)
+        + ["<results>/comparison/what_if.csv"],
+        what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
         ],
+        closures=collect(
+            "<results>/trainings/{training}/seed{seed}/closure.json",
+            training=unbinned.trainings(settings),
+            seed=seeds,
+        ),
     output:
         report=report("<results>/report.html", category="Report"),
     log:

@@ -148,3 +148,66 @@ rule fit_unbinned:
         "Fit the events of {wildcards.training} (seed {wildcards.seed})"
     script:
         "../../scripts/fit_unbinned.py"
+
+
+rule check_closure:
+    input:
+        model="<results>/trainings/{training}/seed{seed}/model.pt",
+        description="<results>/trainings/{training}/seed{seed}/densities.json",
+        fit="<results>/trainings/{training}/seed{seed}/fit.json",
+        raw=lambda wildcards: raw_files(learned_samples(wildcards.training)),
+        ingested=lambda wildcards: ingested_files(learned_samples(wildcards.training)),
+        ratios=lambda wildcards: ratio_files(learned_samples(wildcards.training)),
+    output:
+        closure="<results>/trainings/{training}/seed{seed}/closure.json",
+    log:
+        "<logs>/check_closure/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/check_closure/{training}_seed{seed}.tsv"
+    wildcard_constraints:
+        training=eventwise,
+    conda:
+        "../../envs/members.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="1h",
+    params:
+        settings=lambda wildcards: sections.plain(
+            slices.training.training(settings, wildcards.training, int(wildcards.seed))
+        ),
+        origins=lambda wildcards: origins(learned_samples(wildcards.training)),
+        code=lambda wildcards: sources.digest(
+            "check_closure", "strategies/unbinned.py", *datasets.code(settings.dataset)
+        ),
+    message:
+        "Check the closure of {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/check_closure.py"
+
+
+rule plot_closure:
+    input:
+        closure="<results>/trainings/{training}/seed1/closure.json",
+    output:
+        figures=collect(
+            "<results>/trainings/{{training}}/figures/closure.{format}",
+            format=["svg", "pdf"],
+        ),
+    log:
+        "<logs>/plot_closure/{training}.log",
+    benchmark:
+        "<benchmarks>/plot_closure/{training}.tsv"
+    wildcard_constraints:
+        training=eventwise,
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=500,
+        runtime="30m",
+    params:
+        settings=sections.plain(slices.report.plots(settings)),
+        code=sources.digest("plot_closure"),
+    message:
+        "Plot the closure of {wildcards.training}"
+    script:
+        "../../scripts/plot_closure.py"

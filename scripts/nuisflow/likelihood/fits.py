@@ -82,7 +82,7 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
 
     Without a *start*, the fit starts at the initial values and, since variations that do not mirror each other make
     several minima, at further points within the constraints (a large model: where such variations are, on their other
-    sides); the deepest minimum counts. Where Newton does not
+    sides), and far outside of them where the result is under strain; the deepest minimum counts. Where Newton does not
     converge, Minuit minimises with the same gradient; the message says so.
     """
     held, begin = _held(model, fixed, start)
@@ -91,7 +91,10 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     else:
         begins = starts.further(model, begin, held) if start is None else begin
         minima = model.minimise(data, begins, held, tolerance=1e-10)
-    deepest = int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
+    deepest = _deepest(minima)
+    if start is None and len(away := starts.wide(model, minima.values[deepest], held)):
+        minima = starts.together(minima, model.minimise(data, away, held, tolerance=1e-10))
+        deepest = _deepest(minima)
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
@@ -103,6 +106,10 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     text = "; ".join(remark for remark in remarks if remark)
     errors = np.sqrt(np.diagonal(covariance))
     return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
+
+
+def _deepest(minima: Minima) -> int:
+    return int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
 
 
 def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,

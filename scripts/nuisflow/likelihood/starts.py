@@ -11,6 +11,7 @@ from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Mo
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
+WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
 MIRRORS = 4  # parameters whose sign is tried alone
 # ASSUME: a parameter may have a minimum on either side of 0 when the part of its variations that is the same up and
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
@@ -26,6 +27,26 @@ def further(model: Model, begin: Floats, held: Booleans) -> Floats:
     noise = np.random.default_rng(0).standard_normal((STARTS + 1, len(begin)))
     noise[0] = 0.0
     return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model)))
+
+
+def wide(model: Model, values: Floats, held: Booleans) -> Floats:
+    """Return starting points all over the bounds for a fit that ended, at *values*, under strain; none for others.
+
+    Far from the centres of the constraints variations stop mirroring each other, factors reach 0, and -ln L has further
+    valleys, wherever they are: constrained parameters start anywhere within five standard deviations, factors of
+    single bins and free ones within a factor of seven.
+    """
+    centres, spread = model.inits, np.nan_to_num(widths(model))
+    pulls = np.where(held, 0.0, np.abs(values - centres) * (spread > 0) / np.where(spread > 0, spread, 1.0))
+    scales = np.array([row.constraint != "normal" or row.kind == "staterror" for row in model.parameters])
+    bound = ~held & ((values <= model.lower) | (values >= model.upper))
+    if model.large or not ((pulls > STRAINED) | bound).any():
+        return np.empty((0, len(values)))
+    where = np.random.default_rng(1).uniform(-1.0, 1.0, (WIDE, len(values)))
+    factors = np.where(where < -0.9, 1e-3, np.exp(2.0 * where))
+    begins = np.where(scales, np.where(values > 0.0, values, centres) * factors, centres + 5.0 * where * spread)
+    found: Floats = np.where(held, values, np.clip(begins, model.lower, model.upper))
+    return found
 
 
 def widths(model: Model) -> Floats:
@@ -108,6 +129,11 @@ def _lower(one: Minima, two: Minima) -> Minima:
         np.where(second[:, None], two.values, one.values), np.where(second, two.twice_nll, one.twice_nll),
         np.where(second, two.status, one.status), one.iterations + two.iterations,
     )  # fmt: skip
+
+
+def together(*several: Minima) -> Minima:
+    """Return several sets of minima as one."""
+    return Minima(*(np.concatenate(parts) for parts in zip(*several, strict=True)))
 
 
 class Found(NamedTuple):
@@ -193,10 +219,13 @@ class Profile:
         others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
         every = np.vstack([begins, *more, others])
         minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=self.near)
+        lowest = minima.values[int(np.argmin(minima.twice_nll))]
+        if thorough and len(away := wide(self.model, lowest, held)):
+            minima = together(minima, self.model.minimise(self.data, away, held, tolerance=1e-10))
         good = np.isin(minima.status, (0, FLAT))
         depths = np.where(good, minima.twice_nll, np.inf)
         if thorough and good.any():
-            usual = depths[: len(depths) - len(others)]
+            usual = depths[: len(begins) + sum(map(len, more))]
             # Where no usual start was possible, `conditional` has always come here: nothing was computed without this.
             self.deepened += int(np.isfinite(usual).any() and depths.min() < usual.min() - _DEEPER)
         if good.any() and minima.status[np.argmin(depths)] == FLAT and (depths < depths.min() + _DISTINCT).sum() == 1:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,6 +15,7 @@ from nuisflow.comparison.trainings import DATA, UNCERTAINTIES, Run
 from nuisflow.report import (
     bootstrap,
     cautions,
+    closure,
     colours,
     drawings,
     findings,
@@ -21,6 +23,7 @@ from nuisflow.report import (
     known_answers,
     robustness,
     tables,
+    what_if,
     yields,
 )
 from nuisflow.slices.report import PlotSettings, ReportSettings
@@ -38,7 +41,8 @@ _OVER_BUDGET = 1.05
 class Material(NamedTuple):
     """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
 
-    *trials*: those that chose the options of a training, by its name.
+    *trials*: those that chose the options of a training, by its name. *what_if*: `comparison.what_if.content`.
+    *closures*: of densities of single events.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -46,14 +50,20 @@ class Material(NamedTuple):
     notes: Sequence[tuple[Run, Mapping[str, Any]]]
     figures: Mapping[tuple[str, str], str]
     trials: Mapping[str, pd.DataFrame] = {}
+    what_if: Mapping[str, Any] | None = None
+    closures: Mapping[Run, Any] = {}
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
-    """Return the report as HTML: *template* (jinja2) filled with *material*."""
+    """Return the report as HTML: *template* (jinja2) filled with *material*; its parts lie beside this module."""
     import jinja2
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(template).render(context(material, settings))
 
@@ -72,7 +82,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
-        + held_out.cautions(found["held_out"], settings),
+        + held_out.cautions(found["held_out"], settings)
+        + closure.cautions(material.closures, settings),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -81,6 +92,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "coverage": coverage_rows(undisplaced, settings),
         "bootstrap": bootstrap.section(found, settings),
         "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
+        "what_if": what_if.section(material.what_if, found.get("what_if"), settings),
         "held_out": held_out.rows(found["held_out"], settings),
         "displaced": robustness.coverages(found["coverage"], settings),
         "tests": {data: tables.tested(found, data, settings) for data in DATA},
@@ -269,6 +281,7 @@ def training_section(name: str, seed: int, material: Material, settings: PlotSet
         "quality": quality and _quality(quality),
         "where": cautions.disagreement(fit["observed"], settings) if fit.get("observed") else "",
         "remarks": _remarks(fit, settings),
+        "closure": closure.section(material.closures.get(Run(name, seed)) or {}),
     }
 
 

@@ -21,6 +21,7 @@ from nuisflow.likelihood.kernels.rates import (
     TRIAL,
     UNDER,
     UNIT,
+    VISITED,
     Work,
     allocate,
     allowed,
@@ -220,6 +221,17 @@ def _local_variance(plan: Plan, work: Work, b: int) -> float:
 
 
 @compiled
+def _stiffness(plan: Plan, work: Work, b: int) -> float:
+    """Return how much a bin is to resist a negative rate, 0 where no free parameter acts on it."""
+    variance = _local_variance(plan, work, b)
+    for p in range(work.free.size):
+        slope, curve = work.slopes[0, p, b], work.squares[0, p, p]
+        if work.dense[FIXED, p] == 0.0 and slope != 0.0:
+            variance += slope * slope / curve if curve > 0.0 else math.inf
+    return min(max(_STIFFNESS / variance, 1e2), 1e14) if variance > 0.0 else 0.0
+
+
+@compiled
 def _confine(plan: Plan, work: Work, harder: bool) -> float:
     """Push the bins without data that expect a negative number towards 0; return the sum of what is still wrong.
 
@@ -232,14 +244,9 @@ def _confine(plan: Plan, work: Work, harder: bool) -> float:
         if work.bins[DATA, b] > 0.0 or (stiff == 0.0 and rate >= 0.0):
             continue
         if stiff == 0.0:
-            variance = _local_variance(plan, work, b)
-            for p in range(work.free.size):
-                slope, curve = work.slopes[0, p, b], work.squares[0, p, p]
-                if work.dense[FIXED, p] == 0.0 and slope != 0.0:
-                    variance += slope * slope / curve if curve > 0.0 else math.inf
-            if variance == 0.0:
+            work.bins[STIFF, b] = _stiffness(plan, work, b)
+            if work.bins[STIFF, b] == 0.0:
                 return math.inf
-            work.bins[STIFF, b] = min(max(_STIFFNESS / variance, 1e2), 1e14)
             wrong += abs(rate)  # how large the force has to be, the next minimum tells
             continue
         short = abs(min(rate, work.bins[FORCE, b] / stiff))
@@ -303,9 +310,26 @@ def _descend(plan: Plan, work: Work, tolerance: float) -> tuple[float, int, int]
                     work.dense[STEP, p] = 0.0
                 return value(plan, work), CONVERGED if decrease < 1e-7 else STUCK, iteration
         lowest = new
+        for b in range(plan.local.shape[0]):
+            if work.bins[DATA, b] == 0.0 and allowed(plan, work, b) < 0.0:
+                work.bins[VISITED, b] = 1.0
         if last:
             return lowest, CONVERGED, iteration
     return lowest, TOO_MANY, _ITERATIONS
+
+
+@compiled
+def _guarded(plan: Plan, work: Work, start: Floats) -> bool:
+    """Go back to *start*, bins that had negative rates being guarded from there on; return whether there are any."""
+    found = False
+    for b in range(plan.local.shape[0]):
+        work.bins[FORCE, b] = 0.0
+        if work.bins[VISITED, b] > 0.0 and work.bins[STIFF, b] == 0.0:
+            work.bins[STIFF, b] = _stiffness(plan, work, b)
+        found |= work.bins[STIFF, b] > 0.0
+    for p in range(plan.dense.shape[0]):
+        work.dense[POINT, p] = start[plan.dense[p, FULL]]
+    return found
 
 
 @entry
@@ -313,7 +337,9 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
         values: Floats, result: Floats) -> None:  # fmt: skip
     """Fit every data set; rows of the inputs, or their only row, belong to one data set.
 
-    Write the best fit into *values* and (-ln L, status, iterations) into *result*.
+    Write the best fit into *values* and (-ln L, status, iterations) into *result*. Where bins without data passed by
+    negative rates, the way may have led into another valley: a second fit keeps to positive rates from its start on,
+    and the lower of the two counts.
     """
     work = allocate(plan)
     for i in range(values.shape[0]):
@@ -321,3 +347,9 @@ def fit(plan: Plan, data: Floats, auxiliary: Floats, start: Floats, fixed: Boole
         load(plan, work, data[min(i, data.shape[0] - 1)], auxiliary[a], start[s], fixed[f])
         result[i, 0], result[i, 1], result[i, 2] = minimise(plan, work, tolerance)
         store(plan, work, values[i])
+        if _guarded(plan, work, start[s]):
+            again, status, iterations = minimise(plan, work, tolerance)
+            result[i, 2] += iterations
+            if status == CONVERGED and (again < result[i, 0] - 1e-9 or result[i, 1] != CONVERGED):
+                result[i, 0], result[i, 1] = again, status
+                store(plan, work, values[i])

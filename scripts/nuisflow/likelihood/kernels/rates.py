@@ -37,6 +37,7 @@ DATA, LOCAL_AUXILIARY, HELD, GAMMA, REST, UNDER, RATE, RESIDUAL, SCALE, WEIGHT, 
 PULL, SLOPE, SHARE = 13, 14, 15
 # How much a bin without data resists a negative rate, and the force that keeps it at 0 (see minimisation._confine).
 STIFF, FORCE = 16, 17
+VISITED = 18  # whether a fit passed by a negative rate of a bin without data
 # Rows of Work.dense: the point, auxiliary data, whether fixed, even interpolation polynomial, the Newton step.
 POINT, CENTRE, FIXED, EVEN, EVEN_FIRST, EVEN_SECOND, GRADIENT, STEP, TRIAL, SOLUTION, UNIT, KEPT = range(12)
 
@@ -64,7 +65,7 @@ def allocate(plan: Plan) -> Work:
     """Return the working arrays for *plan*."""
     dense, bins = plan.dense.shape[0], plan.local.shape[0]
     return Work(
-        np.ones((18, bins)), np.zeros((12, dense)), np.empty(dense, np.int64), np.empty(plan.cells.shape[0] - 1),
+        np.ones((19, bins)), np.zeros((12, dense)), np.empty(dense, np.int64), np.empty(plan.cells.shape[0] - 1),
         np.empty((4, plan.norms.shape[0])), np.ones((2, plan.nominal.size)), np.zeros((2, dense, bins)),
         np.zeros((2, dense, dense)),
     )  # fmt: skip
@@ -75,7 +76,7 @@ def load(plan: Plan, work: Work, data: Floats, auxiliary: Floats, values: Floats
     """Copy a problem, given over all parameters, into the working arrays."""
     for b in range(data.size):
         work.bins[DATA, b] = data[b]
-        work.bins[STIFF, b] = work.bins[FORCE, b] = 0.0
+        work.bins[STIFF, b] = work.bins[FORCE, b] = work.bins[VISITED, b] = 0.0
     for p in range(plan.dense.shape[0]):
         full = plan.dense[p, FULL]
         work.dense[POINT, p], work.dense[CENTRE, p], work.dense[FIXED, p] = values[full], auxiliary[full], fixed[full]

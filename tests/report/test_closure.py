@@ -1,0 +1,80 @@
+"""What the report says of the closure of learned densities."""
+
+import copy
+
+import pytest
+import yaml
+from analyses import ROOT
+
+from nuisflow.comparison.trainings import Run
+from nuisflow.report import closure
+from nuisflow.settings.checks import reading
+from nuisflow.slices.report import plots
+
+SETTINGS = plots(reading.check(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()), "config.yaml"))
+GOOD = {
+    "normalisation": {
+        "ratios": {"signal": 0.001},
+        "norms": 0.001,
+        "places": [
+            {
+                "process": "ttbar", "place": "tes = 1", "z": {"tes": 1.0}, "response": 0.01, "response_error": 0.001,
+                "yield": 0.0001, "yield_error": 0.0001, "outside": 0.0001, "largest": 0.001,
+            }
+        ],
+    },
+    "reweighting": {
+        "features": [
+            {
+                "process": "ttbar", "place": "tes = 1", "feature": "met", "chi2": 12.0, "ndof": 9, "p_value": 0.2,
+                "in_data": 0.7,
+            }
+        ],
+        "classifier": [{"process": "ttbar", "place": "all", "auc": 0.501, "error": 0.002, "in_data": 0.0}],
+    },
+    "calibration": [],
+    "shifts": {"mu": 0.01},
+    "convergence": {"binned": [{"bins": 50, "sigma": 0.21}], "unbinned": 0.2},
+    "events": {"effective": {"ttbar": 1000.0}, "largest": 0.001},
+}  # fmt: skip
+
+
+def cautioned(*path, value):
+    """Return the cautions where the number at *path* has another value."""
+    found = copy.deepcopy(GOOD)
+    place = found
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return closure.cautions({Run("nominal", 1): found}, SETTINGS)
+
+
+def test_densities_that_close_are_not_warned_of():
+    assert closure.cautions({Run("nominal", 1): GOOD}, SETTINGS) == []
+    assert closure.section({}) == []
+    assert ("Largest part of one event in the information", "0.1 %") in closure.section(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("reweighting", "features", 0, "p_value"), 1e-9, "met of ttbar at tes = 1"),
+        (("normalisation", "places", 0, "yield"), 0.03, "yield of ttbar at tes = 1: +3.0 %"),
+        (("normalisation", "places", 0, "response"), -0.2, "mean response of ttbar at tes = 1: −20.0 %"),
+        (("normalisation", "places", 0, "outside"), 0.1, "10 % outside"),
+        (("convergence", "binned", 0, "sigma"), 0.18, "−10.0 % in 50 bins"),
+        (("events", "largest"), 0.2, "20 % of the information"),
+    ],
+)
+def test_what_does_not_close_is_warned_of_with_training_and_place(path, value, words):
+    (found,) = cautioned(*path, value=value)
+    assert "Nominal (seed 1)" in found.text
+    assert found.remedy
+    assert words in found.details[0]
+
+
+def test_a_classifier_must_see_what_data_would_see_too():
+    assert not cautioned("reweighting", "classifier", 0, "auc", value=0.6)
+    bad = {"process": "ttbar", "place": "all", "auc": 0.6, "error": 0.002, "in_data": 3.0}
+    (found,) = cautioned("reweighting", "classifier", 0, value=bad)
+    assert "a classifier tells ttbar, varied apart: AUC 0.600" in found.details[0]
