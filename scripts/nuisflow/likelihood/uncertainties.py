@@ -163,15 +163,16 @@ def _ungrouped(rows: Sequence[Row], members: Mapping[str, Booleans], free: Boole
 
 
 def _half_widths(likelihood: Likelihood, data: Data, best: FitResult, poi: str, held: Booleans) -> Floats:
-    """Return half the width of the interval with each set of parameters held: the mean of both sides.
-
-    One side if the other is at a bound; the Hessian's error if both are.
-    """
+    """Return half the width of the interval with each set of parameters held (one side if the other is at a bound)."""
     count, at = len(held), likelihoods.index(likelihood, poi)
     minima = Minima(np.tile(best.values, (count, 1)), np.full(count, best.twice_nll), np.zeros(count, int),
                     np.zeros(count, int))  # fmt: skip
     found = likelihood.intervals(minima, poi, data, held | likelihood.fixed, tolerance=1e-10)
-    both = [best.values[at] - found.low, found.high - best.values[at]]
-    sides = np.where([found.flags & 1, found.flags & 2], np.nan, both)
+    return half_widths(best.values[at] - found.low, found.high - best.values[at], found.flags, found.error)
+
+
+def half_widths(below: Floats, above: Floats, flags: Integers, error: Floats | float) -> Floats:
+    """Return half the widths of intervals: the mean of both sides, without those at a bound; else *error*."""
+    sides = np.where([flags & 1, flags & 2], np.nan, [below, above])
     counts = np.isfinite(sides).sum(axis=0)
-    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), found.error)
+    return np.where(counts > 0, np.nansum(sides, axis=0) / np.maximum(counts, 1), error)
