@@ -29,10 +29,13 @@ TRAINING = {
     "hidden": [32],
     "batch_size": 512,
 }
+TES = ("tes_htautau", "tes_ztautau", "tes_ttbar")
 OTHER = {"process": "ztautau", "events": 12000, "expected": 10000}
 CHANGES = (
     ("trainings", {"unbinned": TRAINING}),
     ("samples.other", OTHER | {"variant": "more_radiation", "expected": 10500}),
+    ("variations.tilt.decorrelate", ["region"]),
+    ("variations.tes.decorrelate", ["process"]),
     ("samples.third", OTHER | {"variant": "harder_tail"}),
     ("variations.generator", {"kind": "two_point", "up": ["other"], "held_out": ["third"], "group": "generators"}),
 )
@@ -95,7 +98,7 @@ def test_yields_at_every_point_are_those_of_the_events_there(small):
     model = UnbinnedModel(files.read_json(small.of("densities.json")))
     histograms = files.read_histograms(small.of("displaced.json"))
     for name, z in (("tes_up", 1), ("tes_up2", 2), ("tilt_up2", 2), ("generator_up", 1)):
-        values = model.point({name.split("_")[0]: float(z)})
+        values = model.point(dict.fromkeys(points.displaced(small.settings)[name].parameters, float(z)))
         terms = np.prod(values[model.structure.learned] ** model.structure.powers, axis=1)
         found = model.structure.number * np.exp(model.structure.yields @ terms)
         for index, process in enumerate(model.processes):
@@ -107,7 +110,7 @@ def test_bins_at_one_deviation_are_the_templates(small):
     model = UnbinnedModel(files.read_json(small.of("densities.json")))
     histogram = files.read_histograms(small.of("templates.json"))["control"]
     nominal = [histogram[{"process": name, "variation": "nominal"}].values() for name in model.processes]
-    found = np.stack(nominal, axis=1) * model.bin_responses(model.point({"tes": 1.0}))
+    found = np.stack(nominal, axis=1) * model.bin_responses(model.point(dict.fromkeys(TES, 1.0)))
     known = [histogram[{"process": name, "variation": "tes_up"}].values() for name in model.processes]
     assert found == pytest.approx(np.stack(known, axis=1), rel=2e-2, abs=0.05)
 
@@ -135,7 +138,7 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     assert result["converged"]
     assert result["mu"] == pytest.approx(1, abs=0.6)  # fewer events are simulated than expected
     assert {row["name"] for row in result["parameters"]} == {
-        "mu", "tes", "tilt", "generator", "ttbar_rate", "lumi",
+        "mu", *TES, "tilt_signal", "tilt_control", "generator", "ttbar_rate", "lumi",
     }  # fmt: skip
     assert result["sigma"] ** 2 == pytest.approx(result["sigma_stat"] ** 2 + result["sigma_syst"] ** 2)
     assert all(isinstance(value, float) for value in result["limits"]["expected"])
@@ -144,7 +147,7 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     assert fit["closure"]["norms"] < 0.01
     scan = pd.read_csv(small.of("scan.csv"))
     assert scan["delta"].min() == pytest.approx(0, abs=0.1)
-    assert len(pd.read_csv(small.of("impacts.csv"))) == 5
+    assert len(pd.read_csv(small.of("impacts.csv"))) == 8
 
 
 def test_pseudo_experiments_are_thrown_where_events_show_the_effect(small):

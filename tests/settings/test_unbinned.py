@@ -9,6 +9,7 @@ from nuisflow.slices import training as slices
 
 TOY = yaml.safe_load((ROOT / "tests" / "toy" / "config.yaml").read_text())
 TRAINING = {"strategy": "unbinned", "variations": ["tes", "tilt"]}
+BETWEEN = "(DER_mass_transverse_met_lep >= 60) & (DER_mass_transverse_met_lep < 80)"
 SET = {"kind": "weight_set", "members": ["1 + 0.1 * (PRI_met > 50)", "1 - 0.1 * (PRI_met > 50)"]}
 SAMPLE = {"process": "ztautau", "variant": "more_radiation", "events": 9000, "expected": 10000}
 OTHER = {"kind": "two_point", "up": ["other"]}
@@ -42,8 +43,17 @@ def test_kept_eigenvectors_are_weights_and_alternatives_are_learned():
             "'ttbar_rate' is of kind 'rate', which is exact",
         ),
         (TRAINING | {"signal": "htautau"}, (), "filled in by the workflow"),
-        (TRAINING, (("variations.tes.decorrelate", ["process"]),), "'tes' is decorrelated"),
-        (TRAINING, (("variations.tilt.regions", ["signal"]),), "acts in some regions only"),
+        (TRAINING, (("variations.ttbar_rate.decorrelate", ["region"]),), "'ttbar_rate' of kind 'rate' is one of some"),
+        (TRAINING | {"variations": ["tes"]}, (("variations.tilt.regions", ["control"]),), "'tilt' does not act in all"),
+        (
+            TRAINING,
+            (
+                ("variations.tes.decorrelate", ["region"]),
+                ("regions.control.selection", "DER_mass_transverse_met_lep >= 80"),
+                ("regions.between", {"selection": BETWEEN}),
+            ),
+            "'tes' has a parameter in each of signal, between",
+        ),
         (TRAINING, (("variations.tes.acceptance", "renormalised"),), "'tes' is renormalised"),
         (TRAINING | {"variations": []}, (), "variations"),
         (TRAINING, (("samples.ttbar.train", False),), "process 'ttbar' has no samples with train: true"),

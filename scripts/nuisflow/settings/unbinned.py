@@ -74,11 +74,7 @@ def _training(settings: Configuration, place: str, training: Unbinned) -> Iterat
 def _analysis(settings: Configuration, place: str) -> Iterator[str]:
     """Yield what a likelihood of single events cannot have (yet)."""
     for name, variation in settings.variations.items():
-        if variation.decorrelate or variation.regions:
-            yield (
-                f"{place}: variation {name!r} is decorrelated or acts in some regions only; the strategy 'unbinned' "
-                "has one nuisance parameter per variation, for all regions"
-            )
+        yield from _regions(settings, place, name)
         if isinstance(variation, WeightSet):
             yield (
                 f"{place}: variation {name!r} is a weight set combined bin by bin ({variation.combine}), which says "
@@ -107,3 +103,25 @@ def _two_point(settings: Configuration, place: str, variation: TwoPoint) -> Iter
                 f"{place}: its response is learned from the alternative {sample!r}, which has train: false; set "
                 f"samples.{sample}.train to true, or use another strategy"
             )
+
+
+def _regions(settings: Configuration, place: str, name: str) -> Iterator[str]:
+    """Yield what depends on the region where all single events are one term, or where a rate has no regions."""
+    variation, acting = settings.variations[name], set(points.acting(settings, name))
+    scored = [region for region, chosen in settings.regions.items() if chosen.observable == "score"]
+    partly, apart = acting < settings.regions.keys(), "region" in variation.decorrelate
+    if variation.kind in ANALYTIC and (partly or apart) and len(settings.regions) > 1:
+        yield (
+            f"{place}: variation {name!r} of kind {variation.kind!r} is one of some regions or of each, but rates are "
+            "of all events of a process; leave out 'regions' and 'decorrelate: [region]', or use another strategy"
+        )
+    elif apart and len(scored) > 1:
+        yield (
+            f"{place}: variation {name!r} has a parameter in each of {', '.join(scored)}, whose events are "
+            "one term of the likelihood; leave out 'decorrelate: [region]', or use another strategy"
+        )
+    elif variation.kind in LEARNED and not acting.issuperset(scored):
+        yield (
+            f"{place}: variation {name!r} does not act in all regions of single events ({', '.join(scored)}); leave "
+            "out its 'regions', or use another strategy"
+        )

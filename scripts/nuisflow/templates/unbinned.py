@@ -15,7 +15,7 @@ from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
-from nuisflow.templates import polynomials, workspaces
+from nuisflow.templates import decorrelation, polynomials, workspaces
 from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
@@ -209,16 +209,17 @@ def describe(
         )
     means = sums.means / sums.events[:, :, None]
     norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
-    return {
+    description = {
         "poi": settings.fit.poi,
         "signal": settings.signal,
         "processes": list(strategy.processes),
         "parameters": _parameters(strategy, settings),
         "linear": _linear(settings),
         "rates": {
-            name: {"processes": list(variation.processes or ()), "up": variation.sides[0], "down": variation.sides[1]}
+            parameter: {"processes": acting, "up": variation.sides[0], "down": variation.sides[1]}
             for name, variation in settings.variations.items()
             if isinstance(variation, Rate)
+            for parameter, acting in _named(name, settings).items()
         },
         "yields": {process: sums.yields[NOMINAL, process] for process in strategy.processes},
         "learned": list(variations),
@@ -233,6 +234,37 @@ def describe(
             if name not in settings.scored
         ],
         "closure": _closure(strategy, sums, means, norms),
+    }
+    return decorrelation.decorrelated(description, _axes(strategy, settings))
+
+
+def _named(name: str, settings: UnbinnedFilling) -> dict[str, list[str]]:
+    """Return the nuisance parameters of a variation, each with the processes on which it acts."""
+    variation, found = settings.variations[name], dict[str, list[str]]()
+    for process in variation.processes or ():
+        for region in _terms(settings).values():
+            if region in (variation.regions or ()):
+                parameter = names.parameter(name, variation.kind, variation.decorrelate, process, region)
+                found[parameter] = list(dict.fromkeys([*found.get(parameter, ()), process]))
+    return found
+
+
+def _terms(settings: UnbinnedFilling) -> dict[str, str]:
+    """Return the terms of the likelihood, single events ('') and regions with bins, each with its (first) region."""
+    return {"": settings.scored[0]} | {name: name for name in settings.regions if name not in settings.scored}
+
+
+def _axes(strategy: "Unbinned", settings: UnbinnedFilling) -> decorrelation.Axes:
+    """Return the parameter of every term, process and learned variation."""
+
+    def parameter(name: str, process: str, region: str) -> str:
+        variation = settings.variations[name]
+        acts = process in (variation.processes or ()) and region in (variation.regions or ())
+        return names.parameter(name, variation.kind, variation.decorrelate, process, region) if acts else ""
+
+    return {
+        term: [[parameter(name, process, region) for name in strategy.variations] for process in strategy.processes]
+        for term, region in _terms(settings).items()
     }
 
 
@@ -296,7 +328,7 @@ def _parameters(strategy: "Unbinned", settings: UnbinnedFilling) -> list[dict[st
                 row = {"name": name, "kind": "learned", "init": 0.0, "lower": -reach, "upper": reach, "width": 1.0}
             case _:
                 continue
-        rows.append(row)
+        rows += [row | {"name": parameter} for parameter in _named(name, settings)]
     return rows
 
 
@@ -305,8 +337,7 @@ def _linear(settings: UnbinnedFilling) -> dict[str, list[str]]:
     found = {settings.fit.poi: [settings.signal]}
     for name, variation in settings.variations.items():
         if isinstance(variation, FreeRate | Luminosity):
-            known = [process for process in variation.processes or () if process in settings.processes]
-            found[name if isinstance(variation, FreeRate) else names.LUMINOSITY] = known
+            found |= _named(name, settings)
     return found
 
 
