@@ -63,8 +63,13 @@ def test_the_learned_response_is_the_ratio_of_the_alternative_to_nominal(sides):
     features = model.scaling(np.stack([x, np.zeros(30)], axis=1).astype(np.float32))
     torch = pytest.importorskip("torch")
     values = torch.from_numpy(features), torch.zeros(30, 2)
-    found = events.settings.training.densities(model.networks, *values).detach().numpy()[:, 2:-2]
+    strategy = events.settings.training
+    found = strategy.densities(model.networks, *values).detach().numpy()[:, 2:-2]
     assert found.shape == (30, len(sides))
     for side in sides:
         response = sum(found[:, power] * side ** (power + 1) for power in range(len(sides)))
         assert np.abs(response - side * (math.log(GROWTH) + MOVE * x) + MOVE**2 / 2).max() < 0.08
+    far = strategy.densities(model.networks, torch.full((1, 2), 50.0), torch.zeros(1, 2))[0, 2:-2].detach().numpy()
+    assert np.abs(far).max() < math.log(GROWTH) + 4 * MOVE  # no response to an alternative where neither has events
+    unlimited = model.networks["measured"].get_buffer("limits")[-2:]
+    assert (unlimited.abs() > 1e29).all()  # that to a weight is known wherever there are events

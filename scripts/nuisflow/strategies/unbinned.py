@@ -175,6 +175,8 @@ class Unbinned(Strategy):
         identity[:, 1] = 1
         measured.register_buffer("calibration", identity)
         measured.register_buffer("range", torch.tensor([[-1e30, 1e30]]).repeat(len(self.processes), 1))
+        terms = self.outputs - len(self.processes)
+        measured.register_buffer("limits", torch.tensor([[-1e30, 1e30]]).repeat(terms, 1))
         return found | {"measured": measured}
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
@@ -187,6 +189,7 @@ class Unbinned(Strategy):
             raise ValueError(f"{task.name}: no events of {', '.join(missing)} to learn ratios of; check the selections")
         trained = _Counted(**self.model_dump()).counted(totals)
         networks, history = loop(trained, task)
+        self._limit(networks, events)
         if self.calibrate:
             features = torch.from_numpy(events.features)
             with torch.no_grad():
@@ -196,6 +199,25 @@ class Unbinned(Strategy):
             shares = torch.from_numpy(events.expected / totals[events.process]).double()
             _calibrate(networks["measured"], logs, torch.from_numpy(events.process), shares)
         return networks, history
+
+    def _limit(self, networks: Networks, events: "Events[np.ndarray]") -> None:
+        """Measure the range of responses to alternative samples without a part `TAIL` of nominal events on either side.
+
+        Beyond, where few events of either sample are, networks extrapolate: a single event would dominate the mean.
+        """
+        import torch
+
+        first, limits = 0, networks["measured"].get_buffer("limits")
+        for index, process in enumerate(self.processes):
+            rows = self.monomials(process)
+            fixed = [k for k, row in enumerate(rows) for v in np.flatnonzero(row) if self.variations[v] in self.sides]
+            if fixed:
+                features = torch.from_numpy(events.features[events.process == index])
+                with torch.no_grad():
+                    found = torch.cat([networks[f"response_{process}"](part) for part in torch.split(features, BLOCK)])
+                ordered, last = found[:, fixed].sort(dim=0).values, len(found) - 1
+                limits[[first + k for k in fixed]] = ordered[[int(TAIL * last), math.ceil((1 - TAIL) * last)]].T
+            first += len(rows)
 
     def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
         """Return the cross-entropies of the processes and of the responses of each, per expected event."""
@@ -230,7 +252,11 @@ class Unbinned(Strategy):
 
         logits = _calibrated(networks["measured"], _centred(networks["ratios"](features))).log_softmax(dim=1)
         names = [f"response_{process}" for process in self.processes]
-        return torch.cat([logits, *(networks[name](features) for name in names if name in networks)], dim=1)
+        found = [networks[name](features) for name in names if name in networks]
+        if not found:
+            return logits
+        low, high = networks["measured"].get_buffer("limits").T
+        return torch.cat([logits, torch.minimum(torch.maximum(torch.cat(found, dim=1), low), high)], dim=1)
 
     def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the logit of the signal's share among signal and background of equal size, at z = 0."""
