@@ -208,6 +208,7 @@ def describe(
             f"no events of {strategy.processes[index]} in fold {fold}: simulate more, or use fewer folds"
         )
     means = sums.means / sums.events[:, :, None]
+    polynomials.check_means(means, strategy.processes, strategy.variations, sums.z)
     norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
     description = {
         "poi": settings.fit.poi,
