@@ -60,7 +60,7 @@ def make(folder: Path, settings: Configuration) -> Small:
             process_events.process_events(ingested, events[-1], settings=chosen, dask=dask)
     name = next(iter(settings.trainings))
     model, scores, templates = (small.of(file) for file in ("model.pt", "scores.parquet", "templates.json"))
-    learned = {sample: small.ingested()[sample] for sample in settings.trained_samples}
+    learned = {sample: small.ingested()[sample] for sample in training.training_samples(settings, name)}
     chosen = sections.plain(training.training(settings, name, 1))
     train_network.train_network(learned, model, small.of("history.csv"), settings=chosen, device="cpu")
     score_events.score_events(

@@ -1,6 +1,7 @@
 """The command line on a workspace: what it prints and writes is what the library finds; bad input is told in one line."""
 
 import copy
+import io
 import json
 import math
 import subprocess
@@ -147,6 +148,31 @@ def test_limit_prints_the_band_and_the_significance(capsys, tmp_path, model, pat
     assert [row["mu"] for row in found["limits"]] == pytest.approx([expected.observed, *expected.expected])
     assert [row["limit"] for row in found["limits"]][:2] == ["observed", "expected -2 sigma"]
     assert (found["q0"], found["sigmas"], found["p_value"]) == pytest.approx(tuple(test))
+
+
+def test_limit_has_any_level_and_lists_cls_at_signal_strengths(capsys, tmp_path, model, path):
+    found = result(capsys, tmp_path, "limit", path, "--level", 0.9, "--at", 1, 2.5)
+    expected = limits.limits(model, level=0.9)
+    assert [row["mu"] for row in found["limits"]] == pytest.approx([expected.observed, *expected.expected], rel=1e-6)
+    assert [row["mu"] for row in found["cls"]] == [1.0, 2.5]
+    assert found["cls"][1]["observed"] == pytest.approx(limits.cls(model, None, 2.5).observed, rel=1e-6)
+    again = result(capsys, tmp_path, "limit", path, "--at", expected.observed)
+    assert again["cls"][0]["observed"] == pytest.approx(0.1, rel=1e-6)
+
+
+def test_goodness_is_the_libraries_own_with_and_without_toys(capsys, tmp_path, model, path):
+    found = result(capsys, tmp_path, "goodness", path, "--number", 100, "--seed", 3)
+    expected, thrown = limits.goodness_of_fit(model), toys.goodness_of_fit_by_toys(model, None, 100, 3, "commands")
+    assert found["p_value"] == pytest.approx(expected.p_value, rel=1e-6)
+    assert found["p_value_of_toys"] == pytest.approx(thrown.p_value)
+    assert "p_value_of_toys" not in result(capsys, tmp_path, "goodness", path)
+
+
+def test_a_workspace_comes_from_standard_input(capsys, tmp_path, monkeypatch, workspace, path):
+    expected = result(capsys, tmp_path, "goodness", path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(workspace)))
+    found = result(capsys, tmp_path, "goodness", "-")
+    assert found | {"workspace": ""} == expected | {"workspace": ""}
 
 
 def test_asimov_data_are_the_nominal_expectation(capsys, tmp_path, model, path):
@@ -352,13 +378,13 @@ def test_columns_keep_the_digits_that_matter():
         {"name": "bcd", "mixed": 1e-7, "small": 2e-6, "none": math.nan},
         {"name": "e", "mixed": -0.123, "small": 1e-15, "none": None},
     ]
-    assert commands.aligned(rows) == [
+    assert answers.aligned(rows) == [
         "name  mixed    small  none",
         "a     32.50  1.5e-06     -",
         "bcd    0.00    2e-06     -",
         "e     -0.12        0     -",
     ]
-    assert commands.aligned([]) == ["(none)"]
+    assert answers.aligned([]) == ["(none)"]
 
 
 def test_warnings_tell_of_toys_that_do_not_cover_and_of_failed_fits(monkeypatch, model):

@@ -26,18 +26,28 @@ pytestmark = pytest.mark.slow
 
 TRAINING = {
     "strategy": "unbinned",
-    "variations": ["tes", "tilt"],
+    "variations": ["tes", "tilt", "generator"],
     "events_seen": 300_000,
     "hidden": [32],
     "batch_size": 512,
 }
+TES = ("tes_htautau", "tes_ztautau", "tes_ttbar")
+OTHER = {"process": "ztautau", "events": 12000, "expected": 10000}
+CHANGES = (
+    ("trainings", {"unbinned": TRAINING}),
+    ("samples.other", OTHER | {"variant": "more_radiation", "expected": 10500}),
+    ("variations.tilt.decorrelate", ["region"]),
+    ("variations.tes.decorrelate", ["process"]),
+    ("samples.third", OTHER | {"variant": "harder_tail"}),
+    ("variations.generator", {"kind": "two_point", "up": ["other"], "held_out": ["third"], "group": "generators"}),
+)
 TOYS = {"number": 50, "displacements": {"down": -1, "up": 1, "up2": 2}, "displaced_number": 20}
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """Return the toy analysis with an unbinned training, with all files up to its fit."""
-    settings = configured(("trainings", {"unbinned": TRAINING}), ("toys", TOYS))
+    settings = configured(*CHANGES, ("toys", TOYS))
     small = make(tmp_path_factory.mktemp("unbinned"), settings)
     events, displaced = [], []
     for sample, path in small.ingested().items():
@@ -51,7 +61,7 @@ def small(tmp_path_factory):
     plain = sections.plain(training.scoring(settings))
     score_events.score_events(small.of("model.pt"), shifted, scores, settings=plain, dask={}, device="cpu")
     fill_displaced.fill_displaced(
-        small.of("templates.json"), displaced, small.of("scores.parquet"), scores, small.of("displaced.json"),
+        small.of("templates.json"), events + displaced, small.of("scores.parquet"), scores, small.of("displaced.json"),
         settings=sections.plain(inference.displaced_filling(settings)),
     )  # fmt: skip
     fill_unbinned.fill_unbinned(
@@ -89,8 +99,8 @@ def test_yields_are_those_of_the_templates(small):
 def test_yields_at_every_point_are_those_of_the_events_there(small):
     model = UnbinnedModel(files.read_json(small.of("densities.json")))
     histograms = files.read_histograms(small.of("displaced.json"))
-    for name, z in (("tes_up", 1), ("tes_up2", 2), ("tilt_up2", 2)):
-        values = model.point({name.split("_")[0]: float(z)})
+    for name, z in (("tes_up", 1), ("tes_up2", 2), ("tilt_up2", 2), ("generator_up", 1)):
+        values = model.point(dict.fromkeys(points.displaced(small.settings)[name].parameters, float(z)))
         terms = np.prod(values[model.structure.learned] ** model.structure.powers, axis=1)
         found = model.structure.number * np.exp(model.structure.yields @ terms)
         for index, process in enumerate(model.processes):
@@ -102,9 +112,26 @@ def test_bins_at_one_deviation_are_the_templates(small):
     model = UnbinnedModel(files.read_json(small.of("densities.json")))
     histogram = files.read_histograms(small.of("templates.json"))["control"]
     nominal = [histogram[{"process": name, "variation": "nominal"}].values() for name in model.processes]
-    found = np.stack(nominal, axis=1) * model.bin_responses(model.point({"tes": 1.0}))
+    found = np.stack(nominal, axis=1) * model.bin_responses(model.point(dict.fromkeys(TES, 1.0)))
     known = [histogram[{"process": name, "variation": "tes_up"}].values() for name in model.processes]
     assert found == pytest.approx(np.stack(known, axis=1), rel=2e-2, abs=0.05)
+
+
+def test_the_response_to_an_alternative_is_one_straight_line_of_its_process(small):
+    description = files.read_json(small.of("densities.json"))
+    axis = description["learned"].index("generator")
+    listed = zip(description["owners"], description["monomials"], strict=True)
+    assert [(owner, powers[axis]) for owner, powers in listed if powers[axis]] == [("ztautau", 1)]
+    model = UnbinnedModel(description)
+    histogram = files.read_histograms(small.of("templates.json"))["control"]
+    place = {"process": "ztautau", "variation": "generator_up"}
+    found = (
+        histogram[place | {"variation": "nominal"}].values()
+        * model.bin_responses(model.point({"generator": 1.0}))[:, model.processes.index("ztautau")]
+    )
+    assert found == pytest.approx(
+        histogram[place].values(), rel=1e-3, abs=1
+    )  # where it is empty, a bin does not respond
 
 
 def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(small):
@@ -112,15 +139,17 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     result = fit["asimov"]
     assert result["converged"]
     assert result["mu"] == pytest.approx(1, abs=0.6)  # fewer events are simulated than expected
-    assert {row["name"] for row in result["parameters"]} == {"mu", "tes", "tilt", "ttbar_rate", "lumi"}
+    assert {row["name"] for row in result["parameters"]} == {
+        "mu", *TES, "tilt_signal", "tilt_control", "generator", "ttbar_rate", "lumi",
+    }  # fmt: skip
     assert result["sigma"] ** 2 == pytest.approx(result["sigma_stat"] ** 2 + result["sigma_syst"] ** 2)
     assert all(isinstance(value, float) for value in result["limits"]["expected"])
-    assert {"energy scales", "modelling", "rates", "statistics"} <= result["breakdown"].keys()
+    assert {"energy scales", "modelling", "generators", "rates", "statistics"} <= result["breakdown"].keys()
     assert set(result["yields"]["postfit"]) == {"signal", "control"}
     assert fit["closure"]["norms"] < 0.01
     scan = pd.read_csv(small.of("scan.csv"))
     assert scan["delta"].min() == pytest.approx(0, abs=0.1)
-    assert len(pd.read_csv(small.of("impacts.csv"))) == 4
+    assert len(pd.read_csv(small.of("impacts.csv"))) == 8
 
 
 def test_pseudo_experiments_are_thrown_where_events_show_the_effect(small):
@@ -128,6 +157,7 @@ def test_pseudo_experiments_are_thrown_where_events_show_the_effect(small):
     thrown = {row["point"]: row["toys"] for row in coverage}
     assert thrown[None] == 50
     assert thrown["tes_up2"] == thrown["tilt_down"] == 20
+    assert thrown["generator_up"] == thrown["generator_held_out"] == 20
     assert thrown["ttbar_rate_up"] == thrown["luminosity_up"] == 0
     assert all(row["failed"] == 0 for row in coverage if row["toys"])
     assert all(row["asimov_mu"] is not None for row in coverage)
@@ -141,7 +171,8 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
     samples = {name: sample.process for name, sample in settings.samples.items()}
     histograms = [files.read_histograms(small.of(name)) for name in ("templates.json", "displaced.json")]
     pools = experiments.read(small.of("densities.parquet"), model, samples, *histograms)
-    for name, source in (("nominal", histograms[0]), ("tilt_up2", histograms[1]), ("tes_down", histograms[1])):
+    displaced = ("tilt_up2", "tes_down", "generator_up", "generator_held_out")
+    for name, source in (("nominal", histograms[0]), *((name, histograms[1]) for name in displaced)):
         expected = sum(source["signal"][{"process": p, "variation": name}].values().sum() for p in model.processes)
         assert pools[name].weight.sum() == pytest.approx(expected, rel=1e-5)
         assert len(pools[name].bins) == 4

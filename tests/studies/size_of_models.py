@@ -1,12 +1,13 @@
 """How long do fits of large models take? Random models of `large_models`: CPU seconds and peak memory of each question.
 
-    python tests/studies/size_of_models.py --parameters 1000 --bins 1000 --questions fit,interval,limit
+    python tests/studies/size_of_models.py --models 1000x1000,10x1000 --questions fit,limit
 
-Every question is asked once, of observed data, after compilation; the table is printed as it grows.
+Every question is asked once, of observed data, after compilation, in a process of its own; rows appear as they finish.
 """
 
 import argparse
 import logging
+import multiprocessing
 import resource
 import sys
 import time
@@ -31,25 +32,36 @@ QUESTIONS: dict[str, Callable[[Model], Any]] = {
 }
 
 
+MODELS = "10x1000,100x10000,1000x1000,3000x3000"
+
+
+def ask(size: str, question: str) -> None:
+    """Ask one model (nuisance parameters x bins of all 20 channels) one question, and print the row."""
+    parameters, bins = map(int, size.split("x"))
+    fits.fit(Model(large_models.workspace(0, parameters=3, bins=20)))  # compiles, and loads what is compiled
+    model = Model(large_models.workspace(1, parameters=parameters, bins=bins))
+    begin = time.process_time()
+    QUESTIONS[question](model)
+    spent, memory = time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"| {size} | {question} | {spent:.2f} | {memory:.2f} |", flush=True)
+
+
 def main() -> None:
-    """Ask one model everything."""
+    """Ask every model everything that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parameters", type=int, default=1000, help="nuisance parameters (default: %(default)s)")
-    parser.add_argument("--bins", type=int, default=1000, help="bins of all 20 channels (default: %(default)s)")
+    parser.add_argument("--models", default=MODELS, help="nuisance parameters x bins (default: %(default)s)")
     parser.add_argument("--questions", default=",".join(QUESTIONS), help="which of %(default)s")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("nuisflow").setLevel(logging.INFO)
-    fits.fit(Model(large_models.workspace(0, parameters=3, bins=20)))  # compiles, and loads what is compiled
-    workspace = large_models.workspace(1, parameters=options.parameters, bins=options.bins)
-    begin = time.process_time()
-    model = Model(workspace)
-    print(f"reading {time.process_time() - begin:.2f} s", flush=True)
-    for question in options.questions.split(","):
-        begin = time.process_time()
-        QUESTIONS[question](model)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"{question} {time.process_time() - begin:.2f} s, peak {memory:.2f} GB", flush=True)
+    print("| NPs x bins | question | CPU s | peak GB |\n|---|---|---|---|", flush=True)
+    for size in options.models.split(","):
+        for question in options.questions.split(","):
+            job = multiprocessing.get_context("spawn").Process(target=ask, args=(size, question))
+            job.start()
+            job.join()
+            if job.exitcode:
+                print(f"| {size} | {question} | failed ({job.exitcode}) | |", flush=True)
 
 
 if __name__ == "__main__":

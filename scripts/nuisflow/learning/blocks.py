@@ -9,6 +9,7 @@ from nuisflow import seeds
 from nuisflow.events import selection, variations
 from nuisflow.settings import configuration, systematics
 from nuisflow.slices.training import TrainingSamples
+from nuisflow.strategies.unbinned import Unbinned
 
 Columns = dict[str, np.ndarray]
 
@@ -82,13 +83,17 @@ class Maker:
         sample = self.settings.samples[name]
         if name in self.settings.alternatives:
             _check_weights(selection.select(columns, self.settings.events, sample, {}, {}), name)
+        apart = isinstance(self.settings.training, Unbinned)
         if not nominal:
-            z = self._settled(name, columns["entry"], z)
+            z = self._apart(name, z) if apart else self._settled(name, columns["entry"], z)
         own = self._at(name, columns, z)
         if not nominal:
-            own = own._replace(weights=own.weights * self._counts_for.get(sample.process, 1.0))
+            counts_for = self._compared(name, z[own.row]) if apart else self._counts_for.get(sample.process, 1.0)
+            own = own._replace(weights=own.weights * counts_for)
         near = [self._near(own, name, columns, p) if nominal else self._at(name, columns, p) for p in points]
         kept, moved, counts = _together(own, near)
+        if apart and name in self.settings.alternatives:
+            counts[:] = 0  # they are not there at nominal
         if self.settings.replica:
             times = seeds.poisson(columns["entry"][kept.row], self.settings.replica, name)
             kept, counts = kept._replace(weights=kept.weights * times), counts * times[:, None]
@@ -121,6 +126,29 @@ class Maker:
             at_random = np.take(sides, (seeds.uniform(entry, SHUFFLED) * len(sides)).astype(int), mode="clip")
             z[:, index] = (own if here == variation else 0.0) if acts else at_random
         return z
+
+    def _apart(self, name: str, z: np.ndarray) -> np.ndarray:
+        """Return *z* where samples of two-point variations are compared with nominal ones: their own, nothing else."""
+        if name not in self.settings.alternatives:
+            return z
+        variation, own = self.settings.alternatives[name]
+        z = np.zeros_like(z)
+        z[:, list(self.settings.variations).index(variation)] = own
+        return z
+
+    def _compared(self, name: str, z: np.ndarray) -> np.ndarray | float:
+        """Return what events at *z* count for there, where samples of two-point variations are compared with nominal.
+
+        Nominal events drawn there are only the other side of the comparison: 0. Of an alternative all events are there,
+        of the nominal ones only those drawn, so that an event of it counts for this part.
+        """
+        training = self.settings.training
+        assert isinstance(training, Unbinned)  # for mypy
+        if name in self.settings.alternatives:
+            return training.frequency(self.settings.alternatives[name][0])
+        acting = self._acting(self.settings.samples[name].process).items()
+        fixed = [index for index, other in acting if self.settings.variations[other].kind == "two_point"]
+        return np.where(z[:, fixed].any(axis=1), 0.0, 1.0) if fixed else 1.0
 
     def _at(self, name: str, columns: Columns, z: np.ndarray) -> Selected:
         """Return the selected events of one sample at *z*, of shape (rows, variations) or (variations,)."""

@@ -12,6 +12,8 @@ from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
 
 Row = dict[str, Any]
+_DIGITS = 4
+_ZERO = 1e-9  # what is smaller is rounding, and printed as 0
 CHUNK = 1000  # pseudo-experiments between two reports of progress; part of their seed: more of them begin with the same
 # ASSUME: a coverage further than this many binomial standard deviations from 68.27 % is worth a warning.
 _COVERAGE_SIGMAS = 3.0
@@ -186,8 +188,25 @@ def scan(model: Model, data: Floats, points: int) -> Answer:
     return Answer(facts, [table], warnings, best.converged and not lost)
 
 
-def limit(model: Model, data: Floats, *, observed: bool = True, widen: bool = False) -> Answer:
+def goodness(model: Model, data: Floats, number: int = 0, seed: int = 1) -> Answer:
+    """Compare the best fit with the saturated model: asymptotic p value, and that of *number* pseudo-experiments."""
+    best, facts, warnings = _fitted(model, data)
+    found = limits.goodness_of_fit(model, data)
+    facts |= {"goodness_of_fit": found.statistic, "degrees_of_freedom": found.degrees, "p_value": found.p_value}
+    if number:
+        thrown = toys.goodness_of_fit_by_toys(model, data, number, seed, "commands")
+        facts |= {"p_value_of_toys": thrown.p_value, "p_value_low": thrown.p_low, "p_value_high": thrown.p_high}
+        facts |= {"number": thrown.number, "failed": thrown.failed, "seed": seed}
+    if found.degrees <= 0:
+        warnings.append("goodness: no more bins than free parameters without a constraint: there is no p value")
+    return Answer(facts, [], warnings, best.converged and math.isfinite(found.p_value))
+
+
+def limit(model: Model, data: Floats, *, observed: bool = True, widen: bool = False, level: float = 0.95,
+          at: Sequence[float] = ()) -> Answer:  # fmt: skip
     """Return CLs upper limits and the significance of the signal, with asymptotic formulae.
+
+    *level*: of confidence; *at*: signal strengths of which CLs is listed besides.
 
     Of Asimov data (not *observed*) the significance is that of the nominal expectation, with signal; expected limits
     are those of the expectation without signal (arXiv:1007.1727, section 4.3).
@@ -201,7 +220,8 @@ def limit(model: Model, data: Floats, *, observed: bool = True, widen: bool = Fa
             f"{poi}: no signal ({poi} = 0) is outside its bounds [{parameter.lower:g}, {parameter.upper:g}]"
         )
     best, facts, warnings = _fitted(model, data)
-    found = limits.limits(model, data if observed else model.asimov({poi: 0.0}), widen=widen)
+    tested_on = data if observed else model.asimov({poi: 0.0})
+    found = limits.limits(model, tested_on, level=level, widen=widen)
     named = list(zip(limits.NAMES, (found.observed, *found.expected), strict=True))
     limited = dict(named if observed else named[1:])
     warnings += [f"limit: {problem}" for problem in found.problems]
@@ -213,7 +233,19 @@ def limit(model: Model, data: Floats, *, observed: bool = True, widen: bool = Fa
     title += "" if observed else f" (the best fit and significance above: with {poi} = {parameter.init:g})"
     rows = [{"limit": name, poi: value} for name, value in limited.items()]
     good = best.converged and not problems and all(map(math.isfinite, limited.values()))
-    return Answer(facts, [Table("limits", title, rows)], warnings + problems, good)
+    tables = [Table("limits", title, rows)]
+    if len(at):
+        tests = [limits.cls(model, tested_on, value) for value in at]
+        listed = [{poi: row.poi} | _named(row, observed=observed) for row in tests]
+        tables.insert(0, Table("cls", f"CLs of signal strengths {poi}", listed))
+        good &= all(math.isfinite(row.observed) for row in tests)
+    return Answer(facts, tables, warnings + problems, good)
+
+
+def _named(row: limits.Cls, *, observed: bool) -> Row:
+    """Return observed (if it is) and expected CLs by name."""
+    named = dict(zip(limits.NAMES, (row.observed, *row.expected), strict=True))
+    return named if observed else {name: value for name, value in named.items() if name != "observed"}
 
 
 def throw(model: Model, data: Floats, number: int, seed: int, *, observed: bool) -> Answer:
@@ -253,3 +285,39 @@ def _experiments(model: Model, values: Floats, number: int, seed: int) -> toys.T
     if not (thrown.fitted & thrown.bounded).any():
         raise ValueError(f"all fits of the {number} toys failed: no coverage")
     return thrown
+
+
+def number(value: Any) -> str:
+    """Return a number with the digits that matter, or "-"."""
+    if isinstance(value, int | np.integer):
+        return str(value)
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{0.0 if abs(value) < _ZERO else value:.{_DIGITS + 1}g}"
+
+
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """Return a table as lines: text to the left, numbers to the right with the same decimals in a column."""
+    if not rows:
+        return ["(none)"]
+    columns = [[name.replace("_", " "), *_cells([row[name] for row in rows])] for name in rows[0]]
+    left = [isinstance(value, str) for value in rows[0].values()]
+    padded = []
+    for column, text in zip(columns, left, strict=True):
+        width = max(map(len, column))
+        padded.append([cell.ljust(width) if text else cell.rjust(width) for cell in column])
+    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+
+
+def _cells(values: Sequence[Any]) -> list[str]:
+    """Return the values of a column as text: four digits of the largest number, three of the middle one."""
+    if any(isinstance(value, str | bool) for value in values):
+        return [{"True": "yes", "False": "no"}.get(str(value), str(value)) for value in values]
+    numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    sizes = np.abs(numbers[np.isfinite(numbers) & (np.abs(numbers) > _ZERO)])
+    sizes = sizes[sizes > 1e-5 * sizes.max(initial=0.0)]
+    if len(sizes) and not 1e-4 < sizes.max() < 1e7:
+        return [number(value) for value in numbers]
+    powers = np.floor(np.log10([sizes.max(), np.median(sizes)])) if len(sizes) else np.zeros(2)
+    places = int(np.clip(np.max((3, 2) - powers), 0, 6))
+    return [f"{value:.{places}f}" if math.isfinite(value) else "-" for value in np.round(numbers, places) + 0.0]

@@ -26,8 +26,7 @@ from nuisflow.names import suggest
 
 PROGRAM = "fit_workspace.py"
 DONE, NOT_CONVERGED, BAD_INPUT = 0, 1, 2
-_DIGITS = 4
-_ZERO = 1e-9  # what is smaller is rounding, and printed as 0
+STDIN = Path("-")
 _PATIENCE = 8.0  # seconds
 LABELS = {
     "hessian_error": "Hessian error", "twice_nll": "-2 ln L", "goodness_of_fit": "-2 ln (L / L saturated)",
@@ -43,12 +42,19 @@ EPILOG = "exit status: 0 done, 1 done but a fit did not converge or a number is 
 
 def read(path: Path) -> dict[str, Any]:
     """Read a workspace; raise ValueError or OSError where *path* holds none."""
+    if path == STDIN:
+        return _parsed(path, sys.stdin.read)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: a folder, not a file")
+    return _parsed(path, lambda: path.read_text(encoding="utf-8"))
+
+
+def _parsed(path: Path, text: Callable[[], str]) -> dict[str, Any]:
+    """Return the workspace that a text is."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, dict):
@@ -146,45 +152,10 @@ def printed(answer: Answer, options: argparse.Namespace, poi: str) -> str:
     lines = [f"{options.command} of {options.workspace}: {data}, parameter of interest {poi}", ""]
     names = {name: LABELS.get(name, name).replace("_", " ") for name in answer.facts}
     width = max(len(name) for name in names.values())
-    lines += [f"{names[name]:<{width}}  {_number(value)}" for name, value in answer.facts.items()]
+    lines += [f"{names[name]:<{width}}  {answers.number(value)}" for name, value in answer.facts.items()]
     for table in answer.tables:
-        lines += ["", table.title, *aligned(table.rows)]
+        lines += ["", table.title, *answers.aligned(table.rows)]
     return "\n".join([*lines, "", f"values, errors, impacts and limits of {poi} are in units of {poi}"])
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, int | np.integer):
-        return str(value)
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{0.0 if abs(value) < _ZERO else value:.{_DIGITS + 1}g}"
-
-
-def aligned(rows: Sequence[Row]) -> list[str]:
-    """Return a table as lines: text to the left, numbers to the right with the same decimals in a column."""
-    if not rows:
-        return ["(none)"]
-    columns = [[name.replace("_", " "), *_cells([row[name] for row in rows])] for name in rows[0]]
-    left = [isinstance(value, str) for value in rows[0].values()]
-    padded = []
-    for column, text in zip(columns, left, strict=True):
-        width = max(map(len, column))
-        padded.append([cell.ljust(width) if text else cell.rjust(width) for cell in column])
-    return ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
-
-
-def _cells(values: Sequence[Any]) -> list[str]:
-    """Return the values of a column as text: four digits of the largest number, three of the middle one."""
-    if any(isinstance(value, str | bool) for value in values):
-        return [{"True": "yes", "False": "no"}.get(str(value), str(value)) for value in values]
-    numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    sizes = np.abs(numbers[np.isfinite(numbers) & (np.abs(numbers) > _ZERO)])
-    sizes = sizes[sizes > 1e-5 * sizes.max(initial=0.0)]
-    if len(sizes) and not 1e-4 < sizes.max() < 1e7:
-        return [_number(value) for value in numbers]
-    powers = np.floor(np.log10([sizes.max(), np.median(sizes)])) if len(sizes) else np.zeros(2)
-    places = int(np.clip(np.max((3, 2) - powers), 0, 6))
-    return [f"{value:.{places}f}" if math.isfinite(value) else "-" for value in np.round(numbers, places) + 0.0]
 
 
 def written(answer: Answer, options: argparse.Namespace, poi: str) -> str:
@@ -263,9 +234,16 @@ COMMANDS = {
         "--poi mu --points 61 --output scan.csv",
     ),
     "limit": Command(
-        lambda model, data, options: answers.limit(model, data, observed=not options.asimov, widen=options.widen),
+        lambda model, data, options: answers.limit(
+            model, data, observed=not options.asimov, widen=options.widen, level=options.level, at=options.at
+        ),
         "CLs upper limit (observed and expected) and significance, asymptotic",
-        "--output limit.json",
+        "--level 0.9 --at 0.5 1 2 --output limit.json",
+    ),
+    "goodness": Command(
+        lambda model, data, options: answers.goodness(model, data, options.number, options.seed),
+        "goodness of fit: the likelihood against that of the saturated model",
+        "--number 1000",
     ),
     "toys": Command(
         lambda model, data, options: answers.throw(
@@ -283,12 +261,13 @@ def parser(program: str = PROGRAM) -> Parser:
     plain = argparse.RawDescriptionHelpFormatter
     about = "Fit a pyhf workspace (HistFactory JSON) of any origin."
     result = Parser(prog=program, description=about, epilog=EPILOG, formatter_class=plain)
+    place = "the workspace, as pyhf reads it (-: standard input)"
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (_, text, example) in COMMANDS.items():
         shown = f"example:\n  {called} {name} workspace.json {example}\n\n{EPILOG}"
         described = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=described, epilog=shown, formatter_class=plain)
-        command.add_argument("workspace", type=Path, metavar="WORKSPACE.json", help="the workspace, as pyhf reads it")
+        command.add_argument("workspace", type=Path, metavar="WORKSPACE.json", help=place)
         for option, settings in (_options() | _own_options(name)).items():
             command.add_argument(option, **settings)
     return result
@@ -312,6 +291,8 @@ def _own_options(command: str) -> dict[str, dict[str, Any]]:
     told = "find all profile intervals if there are at most N parameters, else that of interest (default: %(default)s)"
     profiles |= {"default": fits.PROFILES, "help": told}
     widen = "look for limits beyond the upper bound of the parameter of interest"
+    level = "confidence level, between 0 and 1 (default: %(default)s)"
+    at = "also list CLs of these values of the parameter of interest"
     points |= {"default": measurements.SCAN_POINTS, "help": "points of the scan (default: %(default)s)"}
     number |= {"default": 1000, "help": "pseudo-experiments (default: %(default)s)"}
     seed |= {"default": 1, "help": "seed of the random numbers (default: %(default)s)"}
@@ -320,7 +301,12 @@ def _own_options(command: str) -> dict[str, dict[str, Any]]:
             "--group": {"action": "append", "default": [], "metavar": "NAME=PAR1,PAR2", "help": group},
             "--profiles": profiles,
         },
-        "limit": {"--widen": {"action": "store_true", "help": widen}},
+        "limit": {
+            "--widen": {"action": "store_true", "help": widen},
+            "--level": {"type": _level, "default": 0.95, "metavar": "P", "help": level},
+            "--at": {"type": _strength, "nargs": "+", "default": [], "metavar": "MU", "help": at},
+        },
+        "goodness": {"--number": number | {"type": _integer(0), "default": 0}, "--seed": seed},
         "scan": {"--points": points},
         "toys": {"--number": number, "--seed": seed},
     }
@@ -334,6 +320,26 @@ def _integer(least: int) -> Callable[[str], int]:
         return int(text)
 
     return convert
+
+
+def _level(text: str) -> float:
+    if not 0.0 < (value := _real(text)) < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1, such as 0.95")
+    return value
+
+
+def _strength(text: str) -> float:
+    if not (value := _real(text)) > 0.0 or math.isinf(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def _real(text: str) -> float:
+    """Return the number that a text is, else NaN."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _output(text: str) -> Path:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nuisflow.likelihood.blocks.curvature import Curvature
 
 _FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
+_ROWS = 256  # of a covariance, between two looks at main memory
 _SAFE = 0.1 / _FLATNESS  # norm of an inverse that is far from any flat direction
 
 
@@ -115,7 +116,9 @@ def _in_blocks(model: Model, parts: "Curvature", free: Booleans) -> tuple[Floats
     follow = inverse @ cross
     many, one = _range(dense), _range(local)
     result[_block(many, many)], result[_block(many, one)], result[_block(one, many)] = inverse, -follow, -follow.T
-    result[_block(one, one)] = cross.T @ follow
+    for first in range(0, len(local), _ROWS):  # no second matrix of this size
+        rows = local[first : first + _ROWS]
+        result[_block(_range(rows), one)] = cross.T[first : first + _ROWS] @ follow
     result[local, local] += 1.0 / parts.joint[single]
     return result, ""
 

@@ -19,6 +19,7 @@ MIRRORS = 4  # parameters whose sign is tried alone
 _EVEN, _RATIO = 0.02, 0.1
 BRANCHES = 6  # minima that are followed along a profile
 _DISTINCT, _DEEPER = 1e-4, 1e-7  # differences of -2 ln L between two minima, and of one from a better one
+_MANY, _ANCHORS = 10, 4  # evaluations of a fit, after which a metric nearer to it pays; such points of a profile
 _FAR = 0.5  # standard deviations: a mirror image nearer to 0 would fall back to the side it came from
 
 
@@ -155,7 +156,8 @@ class Profile:
         self.model, self.data, self.index, self.problem, self.deepened = model, data, index, "", 0
         self.mirrors = _mirrors(two_sided(model))
         self.branches = np.atleast_2d(begin)
-        self.near = self.branches[0]
+        self.anchors = [self.branches[0]]
+        """Points whose Hessians serve as metric of fits of a large model; a fit that took many steps adds its own."""
         self.best: Found | None = None
 
     def minimise(self) -> None:
@@ -171,7 +173,7 @@ class Profile:
         at = int(np.argmin(depths))
         here = Found(free.values[at], float(depths[at]))
         self.best = here if here.twice_nll < edge.twice_nll else edge
-        self.near = self.best.values
+        self.anchors = [self.best.values]
         self.branches = np.vstack([self.branches, self.best.values])
 
     def q_tilde(self, value: float) -> float:
@@ -191,6 +193,8 @@ class Profile:
         order = np.argsort(minima.twice_nll)
         distinct = np.diff(minima.twice_nll[order], prepend=-np.inf) > _DISTINCT
         self.branches = minima.values[order[distinct][:BRANCHES]]
+        if minima.iterations.max() > _MANY and self._near(value)[self.index] != value:
+            self.anchors = [*self.anchors[1 - _ANCHORS :], minima.values[order[0]]]
         lowest = Found(minima.values[order[0]], float(minima.twice_nll[order[0]]))
         if self.best and value >= 0.0 and lowest.twice_nll < self.best.twice_nll - _DEEPER:
             self.deepened, self.best = self.deepened + 1, None
@@ -201,6 +205,10 @@ class Profile:
         """Fit at a value once more, from many starts where these may matter."""
         if self.mirrors or not self.model.large:
             self.conditional(value, thorough=True)
+
+    def _near(self, value: float) -> Floats:
+        """Return the point next to this value of the parameter whose metric is known."""
+        return min(self.anchors, key=lambda point: abs(float(point[self.index]) - value))
 
     def _moved(self, value: float) -> Floats:
         """Return the branches at a value of the parameter; in a large model the others follow along straight lines."""
@@ -218,7 +226,8 @@ class Profile:
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
         others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
         every = np.vstack([begins, *more, others])
-        minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=self.near)
+        near = self._near(float(begins[0, self.index]))
+        minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=near)
         lowest = minima.values[int(np.argmin(minima.twice_nll))]
         if thorough and len(away := wide(self.model, lowest, held)):
             minima = together(minima, self.model.minimise(self.data, away, held, tolerance=1e-10))

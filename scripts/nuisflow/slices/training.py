@@ -10,6 +10,8 @@ from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices.events import EventSelection, _unlabelled, bare, expressions_of, selection
+from nuisflow.strategies.strategy import Strategy
+from nuisflow.strategies.unbinned import Unbinned
 
 
 class TrainingSamples(Section):
@@ -67,9 +69,7 @@ def training(settings: Configuration, name: str, repetition: int, replica: int =
         learning=configuration.Learning.model_validate(
             settings.learning.model_dump() | {"seeds": 1, "device": "auto"} | chosen.changes()
         ),
-        training=chosen.model_copy(update=chosen.ignored()).informed(
-            _acting(settings, samples, variations), settings.signal
-        ),
+        training=_informed(settings, chosen.model_copy(update=chosen.ignored()), samples, variations),
         name=name,
         repetition=repetition,
         seed=settings.seed,
@@ -77,11 +77,29 @@ def training(settings: Configuration, name: str, repetition: int, replica: int =
     )
 
 
+def _informed(settings: Configuration, chosen: Strategy, samples: Iterable[str], variations: Iterable[str]) -> Strategy:
+    """Return the training *chosen* with what it has to know of the analysis."""
+    informed = chosen.informed(_acting(settings, samples, variations), settings.signal)
+    if isinstance(informed, Unbinned):
+        return informed.model_copy(update={"sides": _sides(settings, variations)})
+    return informed
+
+
 def _acting(settings: Configuration, samples: Iterable[str], variations: Iterable[str]) -> dict[str, list[str]]:
     """Return the trained processes, each with those of *variations* that act on it."""
     processes = {settings.samples[sample].process for sample in samples}
     return {
         process: [name for name in variations if process in points.affected(settings, name)] for process in processes
+    }
+
+
+def _sides(settings: Configuration, variations: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Return the z at which each two-point variation among *variations* has samples."""
+    chosen = {name: settings.variations[name] for name in variations}
+    return {
+        name: tuple(z for side, z in points.STANDARD.items() if getattr(variation, side))
+        for name, variation in chosen.items()
+        if isinstance(variation, systematics.TwoPoint)
     }
 
 

@@ -1,5 +1,7 @@
 """What a likelihood of single events depends on."""
 
+from pydantic import Field
+
 from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.points import Point
@@ -13,7 +15,7 @@ class UnbinnedFilling(Section):
 
     *variations*: with the processes on which they act; *fit*: parameter of interest; *scored*: the regions whose events
     are taken one by one, all others have bins; *thrown*: the true points for pseudo-experiments, whose
-    events are needed one by one.
+    events are needed one by one; *alternatives*: the point that a sample of a two-point variation shows.
     """
 
     features: tuple[str, ...]
@@ -24,6 +26,7 @@ class UnbinnedFilling(Section):
     regions: tuple[str, ...]
     scored: tuple[str, ...]
     variations: dict[str, systematics.Variation]
+    alternatives: dict[str, str] = Field({})
     displaced: dict[str, Point]
     thrown: tuple[str, ...]
     fit: configuration.Fit
@@ -40,6 +43,7 @@ def filling(settings: Configuration) -> UnbinnedFilling:
         regions=tuple(settings.regions),
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         variations={name: resolved(settings, name) for name in settings.variations},
+        alternatives={sample: f"{name}_{side}" for sample, (name, side) in settings.alternatives.items()},
         displaced=points.displaced(settings),
         thrown=tuple(thrown(settings)),
         fit=settings.fit.model_copy(update={"goodness_toys": 0, "unblind": False}),

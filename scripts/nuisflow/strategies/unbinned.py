@@ -20,6 +20,9 @@ TAIL = 0.001
 """Part of the events on either side, beyond whose logarithms of ratios the calibration goes on as a straight line."""
 FLAT, PRECISION = 1e-9, 1e-14
 """Curvature, in units of the largest, below which the data say nothing; decrement of a minimum."""
+DEGREE = 2
+"""Of responses in the z of variations for which no other is given."""
+Degree = Annotated[int, Field(ge=1, le=6)]
 BLOCK = 100_000
 """Events that are looked at together."""
 
@@ -29,7 +32,8 @@ class Unbinned(Strategy):
 
     One network with one output per process learns the ratios r_p = lambda_p / q of their intensities at z = 0, where q
     is the sum with equal shares of all; one network per process learns the response ln(lambda_p(x|z) / lambda_p(x|0)),
-    a polynomial of degree *degree* in every z whose coefficients are its outputs, 0 before the training. Loss: the
+    a polynomial of degree *degree* in every z whose coefficients are its outputs, 0 before the training; that to a
+    two-point variation has one term per side on which there are samples, whose events are not moved ones. Loss: the
     cross-entropies of processes, and of nominal and varied events of the same process, paired: the same event with
     the same z in both. Every event has one z that is not 0, or those of a pair of *pairs*, uniform within *width* times
     root 3. Afterwards the logarithms of the ratios are calibrated by polynomials (logistic regression).
@@ -40,11 +44,14 @@ class Unbinned(Strategy):
     """
 
     needs_variations: ClassVar[bool] = True
+    knows_alternatives: ClassVar[bool] = True
     stops_early: ClassVar[bool] = False
     additive: ClassVar[bool] = False
 
     strategy: Literal["unbinned"] = "unbinned"
-    degree: Annotated[int, Field(ge=1, le=6)] = Field(2, description="of the response in every z")
+    degree: Degree | dict[Name, Degree] = Field(
+        2, description="of the response in every z, or of single variations by name (others: 2)"
+    )
     pairs: tuple[tuple[Name, Name], ...] = Field((), description="pairs of variations with a product term z1 z2")
     width: Annotated[float, Field(gt=0, le=10)] = Field(
         1.0, description="standard deviation of z in training, in units of the prior's"
@@ -60,9 +67,15 @@ class Unbinned(Strategy):
         {}, description="filled in by the workflow: the variations that act on every process, in alphabetical order"
     )
     signal: Name | None = Field(None, description="filled in by the workflow: the process of the signal")
+    sides: dict[Name, tuple[float, ...]] = Field(
+        {}, description="filled in by the workflow: the z of the samples of every two-point variation"
+    )
 
     @model_validator(mode="after")
-    def _check_pairs(self) -> Self:
+    def _check_names(self) -> Self:
+        listed = self.degree if isinstance(self.degree, dict) else {}
+        if unknown := [name for name in listed if name not in self.variations]:
+            raise ValueError(f"degree: {unknown} are not among the variations of the training, {[*self.variations]}")
         for pair in self.pairs:
             if unknown := [name for name in pair if name not in self.variations]:
                 raise ValueError(f"pairs: {unknown} are not among the variations of the training, {[*self.variations]}")
@@ -86,11 +99,16 @@ class Unbinned(Strategy):
         """The processes, in the order of the outputs of the ratio network."""
         return tuple(self.acting)
 
+    def power(self, variation: str) -> int:
+        """Return the degree of responses in the z of a variation: samples at one point tell a slope, at two a bend."""
+        degree = self.degree if isinstance(self.degree, int) else self.degree.get(variation, DEGREE)
+        return min(degree, len(self.sides.get(variation, range(degree))))
+
     def monomials(self, process: str) -> np.ndarray:
         """Return the exponents of the monomials in the response of *process*, shape (terms, variations)."""
         names, rows = self.variations, []
         for index, name in enumerate(names):
-            for power in range(1, self.degree + 1) if name in self.acting[process] else ():
+            for power in range(1, self.power(name) + 1) if name in self.acting[process] else ():
                 rows.append([power if k == index else 0 for k in range(len(names))])
         for pair in self.pairs:
             if set(pair) <= set(self.acting[process]):
@@ -105,18 +123,34 @@ class Unbinned(Strategy):
     # --- training ---------------------------------------------------------------------------------------------------
 
     def draw(self, generator: "np.random.Generator", size: int) -> np.ndarray:
-        """Return z with one entry that is not 0, or those of one pair, shape (size, variations)."""
-        places: list[tuple[int, ...]] = [(index,) for index in range(len(self.variations))]
-        places += [tuple(self.variations.index(name) for name in pair) for pair in self.pairs]
+        """Return z with one entry that is not 0, or those of one pair, shape (size, variations).
+
+        That of a two-point variation is one of those of its samples.
+        """
+        places = self._places
         chosen = np.zeros((len(places), len(self.variations)))
         for row, place in enumerate(places):
             chosen[row, list(place)] = 1
         reach = self.width * math.sqrt(3)
-        return (
+        z = np.asarray(
             chosen[generator.integers(len(places), size=size)]
             * generator.uniform(-reach, reach, (size, 1))
             * (np.where(generator.random((size, len(self.variations))) < 0.5, -1, 1) if self.pairs else 1)
         )
+        for name, sides in self.sides.items():
+            column = z[:, self.variations.index(name)]
+            column[:] = np.where(column != 0, generator.choice(sides, size), 0.0)
+        return z
+
+    @property
+    def _places(self) -> list[tuple[int, ...]]:
+        """The variations, or pairs of them, of which an event gets a z."""
+        pairs = [tuple(self.variations.index(name) for name in pair) for pair in self.pairs]
+        return [*((index,) for index in range(len(self.variations))), *pairs]
+
+    def frequency(self, variation: str) -> float:
+        """Return the part of the events that `draw` puts at one side of a two-point variation."""
+        return 1 / (len(self._places) * len(self.sides[variation]))
 
     def points(self) -> np.ndarray:
         """Return the nominal point: every varied event is needed there too."""
@@ -141,6 +175,8 @@ class Unbinned(Strategy):
         identity[:, 1] = 1
         measured.register_buffer("calibration", identity)
         measured.register_buffer("range", torch.tensor([[-1e30, 1e30]]).repeat(len(self.processes), 1))
+        terms = self.outputs - len(self.processes)
+        measured.register_buffer("limits", torch.tensor([[-1e30, 1e30]]).repeat(terms, 1))
         return found | {"measured": measured}
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
@@ -153,6 +189,7 @@ class Unbinned(Strategy):
             raise ValueError(f"{task.name}: no events of {', '.join(missing)} to learn ratios of; check the selections")
         trained = _Counted(**self.model_dump()).counted(totals)
         networks, history = loop(trained, task)
+        self._limit(networks, events)
         if self.calibrate:
             features = torch.from_numpy(events.features)
             with torch.no_grad():
@@ -162,6 +199,25 @@ class Unbinned(Strategy):
             shares = torch.from_numpy(events.expected / totals[events.process]).double()
             _calibrate(networks["measured"], logs, torch.from_numpy(events.process), shares)
         return networks, history
+
+    def _limit(self, networks: Networks, events: "Events[np.ndarray]") -> None:
+        """Measure the range of responses to alternative samples without a part `TAIL` of nominal events on either side.
+
+        Beyond, where few events of either sample are, networks extrapolate: a single event would dominate the mean.
+        """
+        import torch
+
+        first, limits = 0, networks["measured"].get_buffer("limits")
+        for index, process in enumerate(self.processes):
+            rows = self.monomials(process)
+            fixed = [k for k, row in enumerate(rows) for v in np.flatnonzero(row) if self.variations[v] in self.sides]
+            if fixed:
+                features = torch.from_numpy(events.features[events.process == index])
+                with torch.no_grad():
+                    found = torch.cat([networks[f"response_{process}"](part) for part in torch.split(features, BLOCK)])
+                ordered, last = found[:, fixed].sort(dim=0).values, len(found) - 1
+                limits[[first + k for k in fixed]] = ordered[[int(TAIL * last), math.ceil((1 - TAIL) * last)]].T
+            first += len(rows)
 
     def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
         """Return the cross-entropies of the processes and of the responses of each, per expected event."""
@@ -196,7 +252,11 @@ class Unbinned(Strategy):
 
         logits = _calibrated(networks["measured"], _centred(networks["ratios"](features))).log_softmax(dim=1)
         names = [f"response_{process}" for process in self.processes]
-        return torch.cat([logits, *(networks[name](features) for name in names if name in networks)], dim=1)
+        found = [networks[name](features) for name in names if name in networks]
+        if not found:
+            return logits
+        low, high = networks["measured"].get_buffer("limits").T
+        return torch.cat([logits, torch.minimum(torch.maximum(torch.cat(found, dim=1), low), high)], dim=1)
 
     def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the logit of the signal's share among signal and background of equal size, at z = 0."""

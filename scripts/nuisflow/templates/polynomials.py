@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from nuisflow.events.scored_events import TemplateError
 from nuisflow.likelihood.histfactory import Floats, Integers
 
 REACH = 3.0
@@ -81,3 +82,14 @@ def yields(table: Integers, points: Mapping[int, Mapping[float, float]]) -> Floa
             row[axis] = power
             coefficients[np.flatnonzero((table == row).all(axis=1))[0]] = value
     return coefficients
+
+
+def check_means(means: Floats, processes: Sequence[str], variations: Sequence[str], z: Floats) -> None:
+    """Raise `TemplateError` where the mean response (folds, processes, points) at one of *z* is beyond all numbers."""
+    for fold, index, point in np.argwhere(~(np.isfinite(means) & (means > 0)))[:1]:
+        place = ", ".join(f"{name} = {at:.2g}" for name, at in zip(variations, z[point], strict=True) if at)
+        raise TemplateError(
+            f"strategy 'unbinned': the mean response of process {processes[index]!r} at {place or 'nominal'} "
+            f"is {means[fold, index, point]:g}; choose a lower 'degree' for these variations or raise events_seen, or "
+            "remove the training to compare the others without it"
+        )

@@ -15,7 +15,7 @@ from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
-from nuisflow.templates import polynomials, workspaces
+from nuisflow.templates import decorrelation, polynomials, workspaces
 from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
@@ -45,9 +45,25 @@ def needed(events: Sequence[Path], settings: UnbinnedFilling) -> list[Path]:
     wanted = (
         (folder, sample)
         for sample, process in settings.samples.items()
-        for folder in scored_events.moved_folders(process, shifts, settings.displaced)
+        for folder in _folders(sample, process, shifts, settings)
     )
     return scored_events.chosen(events, wanted)
+
+
+def _folders(
+    sample: str, process: str, shifts: Mapping[str, Sequence[str]], settings: UnbinnedFilling
+) -> Sequence[str]:
+    """Return the folders with features of their own; samples of two-point variations are nominal events of theirs."""
+    if sample in settings.alternatives:
+        shown = settings.alternatives[sample]
+        return [NOMINAL] if shown in settings.thrown or _learned(shown, settings) else []
+    return scored_events.moved_folders(process, shifts, settings.displaced)
+
+
+def _learned(point: str, settings: UnbinnedFilling) -> bool:
+    """Return whether a point of a two-point variation has a z, at which the yield is counted."""
+    name, _, side = point.rpartition("_")
+    return settings.variations[name].kind == "two_point" and side in STANDARD
 
 
 class Sums:
@@ -96,10 +112,18 @@ def _places(strategy: "Unbinned", settings: UnbinnedFilling) -> dict[str, list[f
     """Return the points of the space of z at which there are events, by their folder."""
     found: dict[str, list[float]] = {}
     for axis, name in enumerate(strategy.variations):
-        sides = {f"{name}_{side}": z for side, z in STANDARD.items()}
-        sides |= {key: point.z for key, point in settings.displaced.items() if point.variation == name}
+        if name in strategy.sides:
+            sides = {f"{name}_{side}": z for side, z in STANDARD.items() if z in strategy.sides[name]}
+        else:
+            sides = {f"{name}_{side}": z for side, z in STANDARD.items()} | _moved(name, settings)
         found |= {key: [z if k == axis else 0.0 for k in range(len(strategy.variations))] for key, z in sides.items()}
     return found
+
+
+def _moved(variation: str, settings: UnbinnedFilling) -> dict[str, float]:
+    """Return the displaced points at which nominal events are moved or reweighted, not replaced by others."""
+    chosen = {key: point for key, point in settings.displaced.items() if point.variation == variation}
+    return {key: point.z for key, point in chosen.items() if point.kind != "two_point"}
 
 
 def _columns(strategy: "Unbinned", process: str) -> np.ndarray:
@@ -114,7 +138,8 @@ def evaluate(
 ) -> Iterator[Part]:
     """Yield the densities of all events that are needed one by one, and add up in *sums* what is common to all."""
     for path in paths:
-        folder, sample, start = path.parent.name, path.stem, 0
+        sample, start = path.stem, 0
+        folder = settings.alternatives.get(sample, path.parent.name)
         process = settings.samples[sample]
         weights = _reweighted(path, settings)
         columns = ["entry", "weight", *(factor for factor in weights.values() if factor), *settings.features]
@@ -145,15 +170,14 @@ def evaluate(
 
 def _reweighted(path: Path, settings: UnbinnedFilling) -> dict[str, str]:
     """Return the points that share the events of a nominal file, each with the column of its factor ('': a file)."""
-    if path.parent.name != NOMINAL:
+    if path.parent.name != NOMINAL or path.stem in settings.alternatives:
         return {}
     process = settings.samples[path.stem]
     found: dict[str, str] = {}
     for name, variation in settings.variations.items():
         if variation.kind == "weight" and process in (variation.processes or ()):
             found |= {f"{name}_{side}": f"factor_{name}_{side}" for side in STANDARD}
-            sides = [key for key, point in settings.displaced.items() if point.variation == name]
-            found |= {key: "" for key in sides if key not in found}
+            found |= {key: "" for key in _moved(name, settings) if key not in found}
     return found
 
 
@@ -184,17 +208,19 @@ def describe(
             f"no events of {strategy.processes[index]} in fold {fold}: simulate more, or use fewer folds"
         )
     means = sums.means / sums.events[:, :, None]
+    polynomials.check_means(means, strategy.processes, strategy.variations, sums.z)
     norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
-    return {
+    description = {
         "poi": settings.fit.poi,
         "signal": settings.signal,
         "processes": list(strategy.processes),
         "parameters": _parameters(strategy, settings),
         "linear": _linear(settings),
         "rates": {
-            name: {"processes": list(variation.processes or ()), "up": variation.sides[0], "down": variation.sides[1]}
+            parameter: {"processes": acting, "up": variation.sides[0], "down": variation.sides[1]}
             for name, variation in settings.variations.items()
             if isinstance(variation, Rate)
+            for parameter, acting in _named(name, settings).items()
         },
         "yields": {process: sums.yields[NOMINAL, process] for process in strategy.processes},
         "learned": list(variations),
@@ -209,6 +235,37 @@ def describe(
             if name not in settings.scored
         ],
         "closure": _closure(strategy, sums, means, norms),
+    }
+    return decorrelation.decorrelated(description, _axes(strategy, settings))
+
+
+def _named(name: str, settings: UnbinnedFilling) -> dict[str, list[str]]:
+    """Return the nuisance parameters of a variation, each with the processes on which it acts."""
+    variation, found = settings.variations[name], dict[str, list[str]]()
+    for process in variation.processes or ():
+        for region in _terms(settings).values():
+            if region in (variation.regions or ()):
+                parameter = names.parameter(name, variation.kind, variation.decorrelate, process, region)
+                found[parameter] = list(dict.fromkeys([*found.get(parameter, ()), process]))
+    return found
+
+
+def _terms(settings: UnbinnedFilling) -> dict[str, str]:
+    """Return the terms of the likelihood, single events ('') and regions with bins, each with its (first) region."""
+    return {"": settings.scored[0]} | {name: name for name in settings.regions if name not in settings.scored}
+
+
+def _axes(strategy: "Unbinned", settings: UnbinnedFilling) -> decorrelation.Axes:
+    """Return the parameter of every term, process and learned variation."""
+
+    def parameter(name: str, process: str, region: str) -> str:
+        variation = settings.variations[name]
+        acts = process in (variation.processes or ()) and region in (variation.regions or ())
+        return names.parameter(name, variation.kind, variation.decorrelate, process, region) if acts else ""
+
+    return {
+        term: [[parameter(name, process, region) for name in strategy.variations] for process in strategy.processes]
+        for term, region in _terms(settings).items()
     }
 
 
@@ -238,13 +295,18 @@ def _binned(strategy: "Unbinned", histogram: Histogram, sums: Sums) -> dict[str,
 
 
 def _response(histogram: Histogram, process: str, variation: str, *, odd: bool) -> np.ndarray:
-    """Return the odd or even part in z of ln of the templates at +1 and -1 relative to nominal, per bin."""
-    nominal, up, down = (
-        content(histogram, process, name).values for name in (NOMINAL, *(f"{variation}_{side}" for side in STANDARD))
-    )
-    good = (nominal > 0) & (up > 0) & (down > 0)
-    logs = [np.log(np.where(good, side / np.where(good, nominal, 1.0), 1.0)) for side in (up, down)]
-    return np.asarray(0.5 * (logs[0] - logs[1]) if odd else 0.5 * (logs[0] + logs[1]))
+    """Return the odd or even part in z of ln of the templates at +1 and -1 relative to nominal, per bin.
+
+    Without a template on one side, ln of the other is mirrored.
+    """
+    nominal = content(histogram, process, NOMINAL).values
+    names = {z: f"{variation}_{side}" for side, z in STANDARD.items()}
+    known = {z: name for z, name in names.items() if name in histogram.axes["variation"]}
+    sides = {z: content(histogram, process, name).values for z, name in known.items()}
+    good = np.all([nominal > 0, *(side > 0 for side in sides.values())], axis=0)
+    ratios = {z: np.where(good, side, 1.0) / np.where(good, nominal, 1.0) for z, side in sides.items()}
+    up, down = (np.log(ratios[z]) if z in ratios else -np.log(ratios[-z]) for z in (1.0, -1.0))
+    return np.asarray(0.5 * (up - down) if odd else 0.5 * (up + down))
 
 
 def _parameters(strategy: "Unbinned", settings: UnbinnedFilling) -> list[dict[str, Any]]:
@@ -267,7 +329,7 @@ def _parameters(strategy: "Unbinned", settings: UnbinnedFilling) -> list[dict[st
                 row = {"name": name, "kind": "learned", "init": 0.0, "lower": -reach, "upper": reach, "width": 1.0}
             case _:
                 continue
-        rows.append(row)
+        rows += [row | {"name": parameter} for parameter in _named(name, settings)]
     return rows
 
 
@@ -276,8 +338,7 @@ def _linear(settings: UnbinnedFilling) -> dict[str, list[str]]:
     found = {settings.fit.poi: [settings.signal]}
     for name, variation in settings.variations.items():
         if isinstance(variation, FreeRate | Luminosity):
-            known = [process for process in variation.processes or () if process in settings.processes]
-            found[name if isinstance(variation, FreeRate) else names.LUMINOSITY] = known
+            found |= _named(name, settings)
     return found
 
 

@@ -120,7 +120,7 @@ def asimov(model: UnbinnedModel, events: Events, values: Floats | None = None) -
     if values is None:
         return model.data(events.weight, events.values, events.fold, counts=events.bins.sum(axis=1))
     centre = np.where(model.constrained, values, 0.0)
-    weight = events.weight * model.responses(values, events.process, events.fold, events.values)
+    weight = events.weight * model.responses(values, events.process, events.fold, model.widened(events.values))
     counts = (events.bins * model.bin_responses(values)).sum(axis=1)
     return model.data(weight, events.values, events.fold, centre, counts)
 

@@ -78,9 +78,11 @@ class UnbinnedModel:
         self.structure = _structure(description, self.parameters)
         self.bounds = self.structure.lower, self.structure.upper
         self.fixed: Booleans = np.zeros(len(self.parameters), dtype=np.bool_)
-        self.outputs = len(self.processes) + len(description["monomials"])
+        listed = description.get("columns", range(len(description["monomials"])))
+        self.columns = np.array(listed, dtype=np.int64)
+        self.outputs = len(self.processes) + 1 + int(self.columns.max(initial=-1))
         self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
-        self.bins, self.bin_terms = _bins(description, self.outputs)
+        self.bins, self.bin_terms = _bins(description, len(self.processes) + len(self.columns))
 
     def data(
         self, weight: Floats, values: Floats, fold: Integers, centre: Floats | None = None, counts: Floats | None = None
@@ -90,6 +92,7 @@ class UnbinnedModel:
         *centre*: auxiliary measurements of all parameters (default: nominal). *counts*: events in the bins of
         all regions that have bins; left out only where there are none.
         """
+        values = self.widened(values)
         if len(self.bins):
             assert counts is not None
             weight, values = np.concatenate([weight, counts]), np.concatenate([values, self.bins])
@@ -104,6 +107,14 @@ class UnbinnedModel:
             np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=self.terms))]).astype(np.int64),
             self.centre if centre is None else np.asarray(centre, dtype=np.float64),
         )
+
+    def widened(self, values: Floats) -> Floats:
+        """Return the outputs with a column of 0 for each coefficient that only regions with bins have."""
+        if (self.columns >= 0).all():
+            return np.asarray(values)
+        size = len(self.processes)
+        slopes = np.where(self.columns >= 0, values[:, size + np.maximum(self.columns, 0)], 0.0)
+        return np.concatenate([values[:, :size], slopes], axis=1)
 
     def twice_nll(self, data: densities.Data, values: Floats) -> tuple[float, Floats, Floats]:
         """Return -2 ln L, its gradient and its Hessian."""

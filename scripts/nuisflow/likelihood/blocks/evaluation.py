@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.kernels import norms
 from nuisflow.likelihood.plans import (
     AT,
-    CODE,
     FIRST,
     FULL,
     KIND,
     LAST,
-    LINEAR,
     LOCAL,
     MIXED,
     NORMS,
@@ -28,11 +27,8 @@ from nuisflow.likelihood.plans import (
     Plan,
 )
 
-_TINY = 1e-100
-"""In place of a norm factor of 0: the derivatives by it and by others keep their values, and no ratio is 0/0."""
-_NOTHING = 1e-50  # a rate above that of any product with such a factor
+_NOTHING = 1e-50  # a rate above that of any product with a factor norms.TINY
 NORMAL, POISSON = 1, 2
-_ROWS = 256  # norms between two looks at main memory
 
 
 class Cell(NamedTuple):
@@ -113,12 +109,6 @@ class Blocks:
         self.lower, self.upper, self.width = (row[self.dense][:, None] for row in (lower, upper, width))
         self.normal, self.poisson = (plan.dense[:, KIND] == kind for kind in (NORMAL, POISSON))
         self.owners = plan.norms[:, OWNER]
-        codes, counts = plan.norms[:, CODE], np.diff(plan.cells[:, NORMS])
-        self.inner, self.outer = np.flatnonzero(codes == POLYNOMIAL), np.flatnonzero(codes != LINEAR)
-        self.reach = np.where(codes[self.outer] == POLYNOMIAL, 1.0, 0.0)[:, None]
-        self.filled, self.cell_of_norm = np.flatnonzero(counts), np.repeat(np.arange(len(counts)), counts)
-        self.order = np.argsort(self.owners, kind="stable")
-        self.having, self.begins = np.unique(self.owners[self.order], return_index=True)
 
     def shared(self, x: Floats, *, bent: bool = False) -> Shared:
         """Return norms, polynomials and rates of cells at points (dense parameters, lanes); *bends* when asked for."""
@@ -127,10 +117,9 @@ class Blocks:
         even = np.where(inside, y * (15.0 + y * (3.0 * y - 10.0)), 8.0 * np.abs(x))
         turn = np.where(inside, x * (30.0 + y * (18.0 * y - 40.0)), outer)
         curl = np.where(inside, 30.0 + y * (90.0 * y - 120.0), 0.0)
-        values, ratios, bends = self._norms(x, bent=bent)
-        factors = np.ones((len(self.cells), x.shape[1]))
-        if len(self.filled):
-            factors[self.filled] = np.multiply.reduceat(values, self.plan.cells[self.filled, NORMS], axis=0)
+        factors, ratios = np.ones((len(self.cells), x.shape[1])), np.empty((len(self.owners), x.shape[1]))
+        bends = np.empty_like(ratios) if bent else np.empty((0, 0))
+        norms.factors(self.plan, np.ascontiguousarray(x), factors, ratios, bends)
         bases = []
         for cell in self.cells:
             base = np.repeat(cell.nominal[:, None], x.shape[1], axis=1)
@@ -139,23 +128,6 @@ class Blocks:
                 base += cell.even.T @ even[cell.owners]
             bases.append(base)
         return Shared(factors, ratios, bends, turn, curl, bases)
-
-    def _norms(self, x: Floats, *, bent: bool) -> tuple[Floats, Floats, Floats]:
-        """Return the values of all norm factors, their logarithmic derivatives, and second derivatives over values."""
-        y = x[self.owners]
-        value, first, second = y.copy(), np.ones_like(y), np.zeros_like(y)
-        for begin in range(0, len(self.inner), _ROWS):
-            some = self.inner[begin : begin + _ROWS]
-            value[some], first[some], second[some] = _polynomial(self.plan.coefficients[some], y[some], bent=bent)
-        far = self.outer[(np.abs(y[self.outer]) >= self.reach).any(axis=1)]
-        if len(far):
-            reach = np.where(self.plan.norms[far, CODE] == POLYNOMIAL, 1.0, 0.0)[:, None]
-            found = _exponential(self.plan.coefficients[far], y[far])
-            for row, new in zip((value, first, second), found, strict=True):
-                row[far] = np.where(np.abs(y[far]) >= reach, new, row[far])
-        value[np.abs(value) < _TINY] = _TINY
-        first /= value
-        return value, first, second / value if bent else second
 
     def rates(self, shared: Shared) -> tuple[Floats, Floats]:
         """Return the rates of all bins that their local parameters do not scale, and those that they do."""
@@ -208,9 +180,7 @@ class Blocks:
             if len(cell.owners):
                 change = cell.odd @ pull + shared.turn[cell.owners] * (cell.even @ pull)
                 result[cell.owners] += shared.factors[c] * change
-        if len(self.order):
-            each = (shared.ratios * totals[self.cell_of_norm])[self.order]
-            result[self.having] += np.add.reduceat(each, self.begins, axis=0)
+        norms.pulls(self.plan, shared.ratios, totals, result)
         return result
 
     def pulls(self, lanes: Lanes) -> Floats:
@@ -277,20 +247,3 @@ def _poisson_roots(rest: Floats, under: Floats, data: Floats, auxiliary: Floats,
     found = np.where(rest + one * under > 0.0, one, two)
     single: Floats = np.where(total > 0.0, auxiliary / total, np.inf)
     return np.where((data == 0.0) | (under == 0.0), single, found)
-
-
-def _polynomial(table: Floats, x: Floats, *, bent: bool) -> tuple[Floats, Floats, Floats | float]:
-    """Return the factors of code 4 within one standard deviation, first and (when asked) second derivatives."""
-    a = table.T[:, :, None]
-    value = 1.0 + x * (a[0] + x * (a[1] + x * (a[2] + x * (a[3] + x * (a[4] + x * a[5])))))
-    first = a[0] + x * (2 * a[1] + x * (3 * a[2] + x * (4 * a[3] + x * (5 * a[4] + x * (6 * a[5])))))
-    if not bent:
-        return value, first, 0.0
-    return value, first, 2 * a[1] + x * (6 * a[2] + x * (12 * a[3] + x * (20 * a[4] + x * (30 * a[5]))))
-
-
-def _exponential(table: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the factors of code 1, first and second derivatives."""
-    slope = np.where(x > 0.0, table[:, 6:7], -table[:, 7:8])
-    value = np.exp(slope * x)
-    return value, slope * value, slope * slope * value

@@ -18,7 +18,7 @@ from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 SIDE_BY_SIDE = 64
 _ROUNDS, _PAIRS = 60, 8  # evaluations of a fit; past steps that correct the metric
 _CLOSER = 0.1  # fits end when -ln L can fall by this part of the tolerance: steps are less exact than Newton's
-_KEPT = 3  # metrics of a model
+_KEPT = 8  # metrics of a model
 _CORRECTED = 40  # parameters that are held in one fit but not in the metric, at most
 
 

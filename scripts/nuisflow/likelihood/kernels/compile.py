@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nuisflow.likelihood import measurements, toys
-from nuisflow.likelihood.kernels import compilation, densities, density_fits
+from nuisflow.likelihood.kernels import compilation, densities, density_fits, norms
 from nuisflow.likelihood.model import FEW, Model
 
 
@@ -37,6 +37,10 @@ def compile_one_by_one() -> None:
     """Compile the fits of one data set, intervals and derivatives."""
     model = Model(counting_experiment())
     model.intervals(model.minimise(), model.poi)
+    plan = model.plan
+    factors, totals, gradient = (np.ones((number, 1)) for number in (len(plan.norms), 2, len(plan.dense)))
+    norms.factors(plan, gradient, totals, factors, factors)
+    norms.pulls(plan, factors, totals, gradient)
 
 
 def compile_events() -> None:
