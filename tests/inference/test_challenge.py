@@ -14,6 +14,7 @@ import pytest
 import small_analyses
 import yaml
 from analyses import ROOT, changed
+from studies import random_limits
 
 from nuisflow.datasets import kinematics
 from nuisflow.events import parts
@@ -136,9 +137,12 @@ def test_a_training_that_is_not_there_is_named(small):
         challenge.load(small.folder / "config.yaml", small.folder, "boosted_tree")
 
 
-def test_an_experiment_without_a_selected_event_tells_nothing(small, submission):
+def test_an_experiment_without_a_selected_event_is_fitted_at_the_edge_of_the_physical_region(small, submission):
     table = published(small)[:100].assign(PRI_had_pt=np.float32(10.0))
     assert submission.contents(table).sum() == 0
     prediction = submission.predict({"data": table, "weights": np.ones(100)})
-    assert (prediction["p16"], prediction["p84"]) == small.settings.fit.bounds
-    assert prediction["mu_hat"] == 1
+    model, data = submission.model, submission.model.data.copy()
+    data[: model.bins] = 0.0
+    _, lowest = random_limits.Oracle(model, data).minimum({}, random_limits.starts(model))
+    assert prediction["mu_hat"] == pytest.approx(lowest[model.index(model.poi)], abs=1e-4)
+    assert small.settings.fit.bounds[0] <= prediction["p16"] <= prediction["mu_hat"] < prediction["p84"]
