@@ -327,7 +327,8 @@ def _root(function: Callable[[float], float], step: float, upper: float, reason:
     """
     low, at_low, high, ceiling = 0.0, function(0.0), min(step, upper), math.inf
     while not (at_high := function(high)) <= 0.0:
-        if math.isnan(at_low) or (math.isnan(at_high) and high - low <= 1e-6 * high):
+        barred = math.isfinite(ceiling) or math.isnan(at_high)  # some strength above is without an answer
+        if math.isnan(at_low) or (barred and high - low <= 1e-6 * high):
             return math.nan, f"is not found up to {low:.4g}; beyond, {reason()}"
         if math.isnan(at_high):
             ceiling = high
