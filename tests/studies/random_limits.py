@@ -148,9 +148,12 @@ def cls(model: Model, data: Floats, value: float) -> tuple[float, ...]:
         best, values = oracle.minimum({}, starts(model, [known]))
         lowest = min(best if values[at] >= 0.0 else math.inf, oracle.minimum({at: 0.0}, starts(model, [known]))[0])
         held, point = oracle.minimum({at: value}, starts(model, [values, known]))
-        if held < lowest:  # another valley, which the free fit has missed
-            best, values = oracle.minimum({}, [point])
-            lowest = min(lowest, best if values[at] >= 0.0 else math.inf)
+        if held < lowest:  # another valley, which the free fit has missed: from here along the signal strength
+            along = optimize.minimize_scalar(
+                lambda x, begin=point, fits=oracle: fits.minimum({at: x}, [begin])[0], bounds=(0.0, value),
+                method="bounded", options={"xatol": 1e-9},
+            )  # fmt: skip
+            lowest, values[at] = float(along.fun), float(along.x)
         q.append(0.0 if values[at] >= value else max(held - lowest, 0.0))
     root = math.sqrt(q[1])
     if math.isinf(root):  # a bin of the background has no events at this strength: only the data's own tail is left
