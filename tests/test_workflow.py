@@ -66,7 +66,7 @@ def after(step, *trainings):
     kept += ["Score displaced events with {}"] if step in steps[:2] else []
     jobs = {text.format(f"{name} (seed 1)") for name in trainings for text in kept}
     jobs |= {f"Fit {name} (seed 1)" for name in trainings} | {f"Throw toys for {name} (seed 1)" for name in trainings}
-    return jobs | {f"Plot {name}" for name in trainings} | FINAL
+    return jobs | {f"Plot {name}" for name in trainings} | {"Ask what if"} | FINAL
 
 
 BOTH = ("boosted_trees", "augmentation")
@@ -247,7 +247,7 @@ def test_the_table_in_the_documentation_is_what_dry_runs_list(project, reruns):
 
 
 TOYS = {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL
-FITS = {f"Fit {name} (seed 1)" for name in BOTH} | {f"Plot {name}" for name in BOTH}
+FITS = {f"Fit {name} (seed 1)" for name in BOTH} | {f"Plot {name}" for name in BOTH} | {"Ask what if"}
 
 
 TUNED = ("tune", {"augmentation": {"trials": 2, "events_seen": 20000, "options": {"width": [0.5, 1.0]}}})

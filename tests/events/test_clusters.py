@@ -107,6 +107,7 @@ def test_workers_of_distributed_give_these_bytes_and_the_dashboard_and_the_progr
     raw, expected, tmp_path, caplog, monkeypatch
 ):
     monkeypatch.setattr("nuisflow.progress._SECONDS_BETWEEN_REPORTS", 0)
+    monkeypatch.setattr("nuisflow.progress._PATIENCE", 0)
     caplog.set_level(logging.INFO)
     assert processed(raw, tmp_path, scheduler="distributed", workers=2, memory="1GB") == expected
     assert "dask: distributed, workers: 2, chunks: 14" in caplog.text

@@ -19,6 +19,7 @@ from studies import random_limits
 from nuisflow.datasets import kinematics
 from nuisflow.events import parts
 from nuisflow.inference import challenge, interval_scores
+from nuisflow.likelihood import fits
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.slices import events as slices
@@ -143,6 +144,8 @@ def test_an_experiment_without_a_selected_event_is_fitted_at_the_edge_of_the_phy
     prediction = submission.predict({"data": table, "weights": np.ones(100)})
     model, data = submission.model, submission.model.data.copy()
     data[: model.bins] = 0.0
-    _, lowest = random_limits.Oracle(model, data).minimum({}, random_limits.starts(model))
+    found = fits.fit(model, data)
+    depth, lowest = random_limits.Oracle(model, data).minimum({}, [found.values, *random_limits.starts(model)])
+    assert found.twice_nll == pytest.approx(depth, abs=1e-4)
     assert prediction["mu_hat"] == pytest.approx(lowest[model.index(model.poi)], abs=1e-4)
     assert small.settings.fit.bounds[0] <= prediction["p16"] <= prediction["mu_hat"] < prediction["p84"]

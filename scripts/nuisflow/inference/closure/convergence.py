@@ -1,5 +1,6 @@
 """Uncertainty by templates in ever more bins of the learned ratio: it approaches that of single events from above."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from nuisflow.inference.closure.differences import edges
 from nuisflow.inference.closure.probes import Moved, Nominal
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood.histfactory import Floats, Integers
+from nuisflow.strategies.unbinned import Unbinned
 
 BINS = (5, 10, 20, 50)
 
@@ -35,12 +37,12 @@ class Templates:
         share = nominal.weight * self.scores[:, 0] ** 2
         self.largest = float(share.max() / share.sum())
 
-    def add(self, moved: Moved) -> None:
-        """Fill in events at +1 or -1 of a parameter."""
+    def add(self, moved: Moved, parameters: Mapping[str, str]) -> None:
+        """Fill in events at +1 or -1 of a variation; *parameters*: see `parameters`."""
         assert moved.there is not None  # for mypy
-        ((name, z),) = moved.place.z.items()
+        ((variation, z),) = moved.place.z.items()
         here, there = (scores(self.model, v, moved.fold) @ self.direction for v in (moved.values, moved.there))
-        row = self.model.names.index(name)
+        row = self.model.names.index(parameters[variation])
         for number, lines in self.edges.items():
             for axis, weight, sign in ((there, moved.after, 0.5 * z), (here, moved.before, -0.5 * z)):
                 found = np.bincount(np.searchsorted(lines, axis, side="right"), weight, len(lines) + 1)
@@ -61,6 +63,17 @@ class Templates:
 
     def _own(self) -> list[Floats]:
         return [self.nominal.process == index for index in range(len(self.model.processes))]
+
+
+def parameters(model: UnbinnedModel, strategy: Unbinned, process: int) -> dict[str, str]:
+    """Return the nuisance parameter that every variation has in single events of a process."""
+    first = sum(len(strategy.monomials(name)) for name in strategy.processes[:process])
+    found = {}
+    for column, powers in enumerate(strategy.monomials(strategy.processes[process]), start=first):
+        for c in np.flatnonzero(model.columns == column) if sum(powers) == 1 else ():
+            learned = model.structure.learned[int(np.argmax(model.structure.monomials[c]))]
+            found[strategy.variations[int(np.argmax(powers))]] = model.names[int(learned)]
+    return found
 
 
 def _width(information: Floats) -> float:
@@ -86,8 +99,8 @@ def scores(model: UnbinnedModel, values: Floats, term: Integers) -> Floats:
         slope = (s.yields[s.region, :, common] - s.norms[:, :, common])[term]
         for p in range(size):
             for c in range(s.first[p], s.first[p + 1]):
-                if (s.monomials[c] == alone).all():
-                    slope[:, p] += values[:, size + c]
+                if model.columns[c] >= 0 and (s.monomials[c] == alone).all():
+                    slope[:, p] += values[:, size + model.columns[c]]
         found[:, place] += (intensity * slope).sum(axis=1)
     return np.asarray(found)
 

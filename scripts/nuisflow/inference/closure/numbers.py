@@ -36,7 +36,7 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
         sets = _reweighted(probes, moved)
         places.append(_place(probes, model, moved))
         if moved.there is not None:
-            measured.add(moved)
+            measured.add(moved, convergence.parameters(model, probes.strategy, moved.process))
             curves.append(_response_curve(probes, nominal, moved, sets))
         if moved.place.is_shown:
             features += _features(probes, nominal, sets, _words(probes, moved.process, moved.place.words))
@@ -85,7 +85,9 @@ def _place(probes: Probes, model: UnbinnedModel, moved: Moved) -> dict[str, Any]
     reweighted = before * _response(probes, moved, moved.values)
     mean, counted = reweighted.sum() / after.sum(), after.sum() / before.sum()
     s = model.structure
-    z = np.array([moved.place.z.get(name, 0.0) for name in model.description["learned"]])
+    parameters = convergence.parameters(model, probes.strategy, moved.process)
+    there = {parameters[variation]: value for variation, value in moved.place.z.items()}
+    z = np.array([there.get(name, 0.0) for name in model.description["learned"]])
     described = float(np.exp(s.yields[0, model.processes.index(_name(probes, moved))] @ np.prod(z**s.powers, axis=1)))
     nominal = probes.strategy.processes[moved.process]
     low, high = (moved.features[before > 0].min(axis=0), moved.features[before > 0].max(axis=0))

@@ -115,8 +115,8 @@ class Probes:
         return [key for key, one in samples if one.process == process and key not in self.settings.alternatives]
 
     def _part(self, shares: Floats) -> Rows:
-        """Return a random part of the rows of every process; of a larger share, all of a smaller one."""
-        rows = {}
+        """Return a random part of the rows of every process, none of alternatives; a larger one has the smaller."""
+        rows = {key: np.arange(0) for key in self.settings.samples}
         for process, share in zip(self.strategy.processes, shares, strict=True):
             draw = Draw(KEY, 0.0, float(share))
             for key in self._samples(process):
