@@ -36,7 +36,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         one, observed = data[kind], kind == "observed"
         start = model.best(one, {model.poi: 0.0}).values if observed else model.point({model.poi: 0.0})
         background = events.asimov(model, pools["nominal"], start)
-        found = measurements.measure(model, one, best, chosen.groups, background, observed=observed)
+        found = shared.measured_against(model, one, best, chosen.groups, background, observed=observed)
         found = measurements.with_simulation(found, spread)
         found["yields"] = shared.yields_at(workspace, kind, best, edges)
         results[kind] = shown.merged_yields(found, histograms, chosen.parts)

@@ -91,10 +91,10 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     else:
         begins = starts.further(model, begin, held) if start is None else begin
         minima = model.minimise(data, begins, held, tolerance=1e-10)
-    deepest = _deepest(minima)
+    deepest = starts.deepest_of(minima)
     if start is None and len(away := starts.wide(model, minima.values[deepest], held)):
         minima = starts.together(minima, model.minimise(data, away, held, tolerance=1e-10))
-        deepest = _deepest(minima)
+        deepest = starts.deepest_of(minima)
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
@@ -106,10 +106,6 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     text = "; ".join(remark for remark in remarks if remark)
     errors = np.sqrt(np.diagonal(covariance))
     return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
-
-
-def _deepest(minima: Minima) -> int:
-    return int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
 
 
 def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,

@@ -101,6 +101,28 @@ def measured(
     return {name: plain(part) for name, part in found.items()}
 
 
+def measured_against(
+    likelihood: Likelihood,
+    data: Data,
+    best: fits.FitResult,
+    groups: Groups,
+    background: Data,
+    *,
+    observed: bool,
+    remarks: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return `measured` of a likelihood with one minimum, whose limits need the expected *background* as data."""
+    return measured(
+        likelihood,
+        data,
+        best,
+        groups,
+        lambda: limits.upper_limits(likelihood, data if observed else background, background),
+        observed=observed,
+        remarks=[*best.message.split("; "), *remarks],
+    )
+
+
 def _reason(result: fits.FitResult) -> str:
     """Return why a fit did not converge, or that it ends at the edge of the physical region; else ""."""
     edges = [remark for remark in result.message.split("; ") if "edge of the physical region" in remark]

@@ -132,6 +132,11 @@ def _lower(one: Minima, two: Minima) -> Minima:
     )  # fmt: skip
 
 
+def deepest_of(minima: Minima) -> int:
+    """Return which of several fits is the deepest that found a minimum, a flat one included; 0 if none did."""
+    return int(np.argmin(np.where(np.isin(minima.status, (0, FLAT)), minima.twice_nll, np.inf)))
+
+
 def together(*several: Minima) -> Minima:
     """Return several sets of minima as one."""
     return Minima(*(np.concatenate(parts) for parts in zip(*several, strict=True)))
@@ -228,8 +233,7 @@ class Profile:
         every = np.vstack([begins, *more, others])
         near = self._near(float(begins[0, self.index]))
         minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=near)
-        lowest = minima.values[int(np.argmin(minima.twice_nll))]
-        if thorough and len(away := wide(self.model, lowest, held)):
+        if thorough and len(away := wide(self.model, minima.values[deepest_of(minima)], held)):
             minima = together(minima, self.model.minimise(self.data, away, held, tolerance=1e-10))
         good = np.isin(minima.status, (0, FLAT))
         depths = np.where(good, minima.twice_nll, np.inf)

@@ -10,7 +10,6 @@ from nuisflow.inference.closure.differences import Sets, difference, separation
 from nuisflow.inference.closure.probes import Moved, Nominal, Probes
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood.histfactory import Floats
-from nuisflow.likelihood.measurements import finite
 from nuisflow.templates import polynomials
 
 CURVE = 15
@@ -47,18 +46,9 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
         "normalisation": {"ratios": known["ratios"], "norms": known["norms"], "places": places},
         "reweighting": {"features": _fewer(features), "classifier": tests},
         "calibration": curves,
-        "shifts": shifts(model, fit["asimov"]),
+        "shifts": fit["closure"]["shifts"],
         "convergence": measured.widths(),
         "events": {"effective": known["effective_events"], "largest": measured.largest},
-    }
-
-
-def shifts(model: UnbinnedModel, asimov: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return how far from the truth every parameter of the fit to expected data is, in units of its error."""
-    found = {row["name"]: row for row in asimov["parameters"]}
-    return {
-        name: finite((found[name]["value"] - init) / (found[name]["error"] or np.nan))
-        for name, init in zip(model.names, model.inits, strict=True)
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from nuisflow.inference.conditional.likelihood import GridLikelihood
 from nuisflow.inference.conditional.model import Data
-from nuisflow.likelihood import limits, measurements, sums
+from nuisflow.likelihood import measurements, sums
 from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.measurements import Groups
 
@@ -25,19 +25,12 @@ def measure(
     background: Data,
     observed: bool,
 ) -> dict[str, Any]:
-    """Return what `likelihood.measurements.measured` says of the *best* fit to *data*, and the yields at its z.
+    """Return what `likelihood.measurements.measured_against` says of the *best* fit to *data*, and yields at its z.
 
     *background*: expected data without signal, for limits.
     """
-    found = measurements.measured(
-        model,
-        data,
-        best,
-        groups,
-        lambda: limits.upper_limits(model, data if observed else background, background),
-        observed=observed,
-        remarks=(best.message, "" if observed else _sharper(model, data, best)),
-    )
+    remarks = () if observed else (_sharper(model, data, best),)
+    found = measurements.measured_against(model, data, best, groups, background, observed=observed, remarks=remarks)
     return found | {
         "yields": {"prefit": _yields(model, None, data, edges), "postfit": _yields(model, best, data, edges)}
     }

@@ -7,29 +7,9 @@ import numpy as np
 import pandas as pd
 
 from nuisflow.inference.unbinned.model import UnbinnedModel
-from nuisflow.likelihood import limits, measurements, uncertainties
+from nuisflow.likelihood import uncertainties
 from nuisflow.likelihood.fits import FitResult
-from nuisflow.likelihood.kernels.densities import Data
-from nuisflow.likelihood.measurements import Groups, finite
-
-
-def measure(
-    model: UnbinnedModel, data: Data, best: FitResult, groups: Groups, background: Data, *, observed: bool
-) -> dict[str, Any]:
-    """Return what `likelihood.measurements.measured` says of the *best* fit to *data*.
-
-    *background*: expected data without signal, for limits.
-    """
-    remarks = best.message.split("; ")
-    return measurements.measured(
-        model,
-        data,
-        best,
-        groups,
-        lambda: limits.upper_limits(model, data if observed else background, background),
-        observed=observed,
-        remarks=remarks,
-    )
+from nuisflow.likelihood.measurements import finite
 
 
 def spread(replicas: pd.DataFrame, poi: str) -> float | None:
