@@ -166,7 +166,8 @@ def warnings(**given):
 def closure(**changes):
     """Return what a likelihood of single events says of itself."""
     shifts = {"shifts": {"mu": 0.02, "tes": -0.05}, "scatter": {"mu": 0.02, "tes": 0.02}}
-    return shifts | {"ratios": {"signal": 0.001}, "norms": 0.002} | changes
+    sound = {"ratios": {"signal": 0.001}, "norms": 0.002, "yields": [], "support": {"data": 90, "outside": {}}}
+    return shifts | sound | changes
 
 
 def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
@@ -179,6 +180,9 @@ def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
         ({"shifts": {"mu": 0.02, "tes": -0.3}}, "tes by −0.30 of its error (by chance: ± 0.02)"),
         ({"ratios": {"signal": -0.03}}, "the mean ratio of signal is off by −3.0 %"),
         ({"norms": 0.05}, "described to +5.0 % only"),
+        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": None}]}, "yield of ttbar at tes_up: there are no"),
+        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": 0.03}]}, "ttbar at tes_up: its polynomial is off"),
+        ({"support": {"data": 90, "outside": {"met": 3}}}, "3 of 90 events, by met"),
     ],
 )
 def test_densities_that_do_not_close_are_warned_of_with_training_and_parameter(changes, words):

@@ -283,18 +283,19 @@ def _surrogates(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[C
     learned: list[tuple[str, str]] = []
     by_chance: list[tuple[str, str]] = []
     loose: list[tuple[str, str]] = []
+    beyond: list[tuple[str, str]] = []
     for run, fit in fits.items():
-        closure, name = fit.get("closure") or {"shifts": {}, "ratios": {}, "norms": 0.0}, named(run, names)
+        if not (closure := fit.get("closure")):
+            continue
+        name = named(run, names)
         for parameter, shift in closure["shifts"].items():
             if shift is not None and abs(shift) > _OFF_TRUTH:
                 chance = closure["scatter"][parameter] or 0.0
                 text = f"{parameter} by {number(shift, 2)} of its error (by chance: ± {number(chance, 2)})"
                 (by_chance if abs(shift) < _CHANCE * chance else learned).append((name, text))
-        for process, mean in closure["ratios"].items():
-            if abs(mean) > _OFF_RATIO:
-                loose.append((name, f"the mean ratio of {process} is off by {percent(mean)}"))
-        if closure["norms"] > _OFF_NORM:
-            loose.append((name, f"the mean of a response is described to {percent(closure['norms'])} only"))
+        loose += [(name, text) for text in _loose(closure)]
+        for feature, events in closure["support"]["outside"].items():
+            beyond.append((name, f"{events} of {closure['support']['data']} events, by {feature}"))
     if learned:
         yield Caution(
             f"Expected data are fitted best away from the truth, by more than {_OFF_TRUTH:g} of an error, in "
@@ -314,6 +315,27 @@ def _surrogates(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[C
     if loose:
         yield Caution(
             f"Densities of single events are not normalised to 1 % in {few(name for name, _ in loose)}.",
-            "Raise events_seen of the training; see closure in its fit.json.",
+            "Raise events_seen of the training, or choose fewer and closer toys.displacements; see closure in its "
+            "fit.json.",
             tuple(f"{name}: {text}" for name, text in loose),
         )
+    if beyond:
+        yield Caution(
+            "Events of the data have features beyond those of all simulated events, where densities are guesses, in "
+            f"{few(name for name, _ in beyond)}.",
+            "Look whether data and simulation mean the same by this feature; exclude such events in 'selection', or "
+            "simulate more.",
+            tuple(f"{name}: {text}" for name, text in beyond),
+        )
+
+
+def _loose(closure: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in a likelihood of single events is not normalised."""
+    for process, mean in closure["ratios"].items():
+        if abs(mean) > _OFF_RATIO:
+            yield f"the mean ratio of {process} is off by {percent(mean)}"
+    if closure["norms"] > _OFF_NORM:
+        yield f"the mean of a response is described to {percent(closure['norms'])} only"
+    for row in closure["yields"]:
+        off = "there are no events" if row["off"] is None else f"its polynomial is off by {percent(row['off'])}"
+        yield f"the yield of {row['process']} at {row['place']}: {off}"
