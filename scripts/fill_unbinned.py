@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nuisflow.learning import classifier as training
+from nuisflow.learning import scoring
 from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
 from nuisflow.slices.training import Scoring
@@ -36,7 +37,7 @@ def fill_unbinned(
     classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
     strategy = classifier.strategy
     if not isinstance(strategy, Unbinned):
-        raise training.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
+        raise scoring.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
     sums, paths = unbinned.Sums(strategy, chosen), unbinned.needed(events, chosen)
     folders, samples = list(chosen.thrown), list(chosen.samples)
     report = progress(paths, "files", len(paths))
