@@ -139,6 +139,10 @@ rule write_report:
             "<results>/trainings/{training}/figures/closure.svg",
             training=unbinned.trainings(settings),
         ),
+        features=input_figures(),
+        inputs=collect(
+            "<results>/inputs/regions/{region}/content.json", region=settings.regions
+        ),
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
         + ["<results>/comparison/what_if.csv"],

@@ -26,6 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
+from nuisflow.report.review import inputs
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -42,7 +43,7 @@ class Material(NamedTuple):
     """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
 
     *trials*: those that chose the options of a training, by its name. *what_if*: `comparison.what_if.content`.
-    *closures*: of densities of single events.
+    *closures*: of densities of single events. *inputs*: `comparison.inputs.compare` of every region.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -52,10 +53,16 @@ class Material(NamedTuple):
     trials: Mapping[str, pd.DataFrame] = {}
     what_if: Mapping[str, Any] | None = None
     closures: Mapping[Run, Any] = {}
+    inputs: Mapping[str, Any] = {}
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
-    """Return the report as HTML: *template* (jinja2) filled with *material*; its parts lie beside this module."""
+    """Return the report as HTML: *template* filled with *material*."""
+    return filled(template, context(material, settings))
+
+
+def filled(template: str, words: Mapping[str, Any]) -> str:
+    """Return *template* (jinja2) filled with *words*; its parts lie beside this module."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -65,7 +72,7 @@ def render(template: str, material: Material, settings: ReportSettings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(template).render(context(material, settings))
+    return environment.from_string(template).render(words)
 
 
 def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
@@ -104,6 +111,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "sections": [training_section(name, first, material, settings) for name in settings.trainings],
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
+        "inputs": inputs.sections(material.inputs, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),
