@@ -48,9 +48,10 @@ def dry_run(project, content, *arguments):
 
 FINAL = {"Compare the trainings", "Plot the comparison", "Write the report", "Record the provenance"}
 
-
+JUDGED = {"Judge the classifiers", "Plot the classifiers"}
 REDRAWN = {
     "Plot the comparison",
+    "Plot the classifiers",
     "Write the report",
     "Record the provenance",
     "Plot boosted_trees",
@@ -67,6 +68,7 @@ def after(step, *trainings):
     kept += ["Score displaced events with {}"] if step in steps[:2] else []
     jobs = {text.format(f"{name} (seed 1)") for name in trainings for text in kept}
     jobs |= {f"Fit {name} (seed 1)" for name in trainings} | {f"Throw toys for {name} (seed 1)" for name in trainings}
+    jobs |= JUDGED if step in steps[:2] else set()
     return jobs | {f"Plot {name}" for name in trainings} | {"Ask what if"} | FINAL
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 import nuisflow.slices.bootstrap
+import nuisflow.slices.classifiers
 import nuisflow.slices.conditional
 import nuisflow.slices.events
 import nuisflow.slices.inference

@@ -26,7 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import inputs
+from nuisflow.report.review import classifiers, inputs
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -44,6 +44,7 @@ class Material(NamedTuple):
 
     *trials*: those that chose the options of a training, by its name. *what_if*: `comparison.what_if.content`.
     *closures*: of densities of single events. *inputs*: `comparison.inputs.compare` of every region.
+    *classifiers*: curves of `comparison.classifiers`, of every run. *one_page*: whether there is a summary beside it.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -54,6 +55,8 @@ class Material(NamedTuple):
     what_if: Mapping[str, Any] | None = None
     closures: Mapping[Run, Any] = {}
     inputs: Mapping[str, Any] = {}
+    classifiers: Sequence[Mapping[str, Any]] = ()
+    one_page: bool = False
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
@@ -90,7 +93,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
-        + closure.cautions(material.closures, settings),
+        + closure.cautions(material.closures, settings)
+        + classifiers.cautions(found.get("classifiers"), settings),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -111,12 +115,14 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "sections": [training_section(name, first, material, settings) for name in settings.trainings],
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
+        "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
         "inputs": inputs.sections(material.inputs, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),
         "configuration": yaml.safe_dump(settings.configuration, sort_keys=False, allow_unicode=True, width=100),
         "versions": versions(),
+        "one_page": material.one_page,
     }
 
 
