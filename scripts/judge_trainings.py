@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nuisflow.comparison import classifiers
 from nuisflow.comparison.trainings import by_run
-from nuisflow.learning.classifier import Classifier
+from nuisflow.learning import plain
 from nuisflow.progress import progress
 from nuisflow.slices.classifiers import JudgementSettings
 from nuisflow.storage import files, logs
@@ -24,7 +22,6 @@ def judge_trainings(
     settings: dict[str, Any],
 ) -> None:
     """Write *table*, one row per network, and the *curves* of every run, from all *models* and their *scores*."""
-    torch.set_num_threads(1)  # small networks: threads would wait for one another
     chosen = JudgementSettings.model_validate(settings)
     samples = {path.stem: path for path in events}
     trained = by_run(models)
@@ -32,13 +29,25 @@ def judge_trainings(
     for run, path in progress(by_run(scores).items(), "classifiers", len(scores)):
         held, known = classifiers.held_out(path, samples, chosen), None
         if chosen.learns[run.training]:
-            model = Classifier.load(trained[run])
-            known = classifiers.seen(model.score, model.features, samples, chosen)
+            known = classifiers.seen(*_scoring(trained[run]), samples, chosen)
         own, curve = classifiers.judge(run, held, known, chosen)
         rows += own
         found.append(curve)
     files.write_rows(table, rows)
     files.write_json(curves, found)
+
+
+def _scoring(model: Path) -> tuple[classifiers.Score, Sequence[str]]:
+    """Return what gives scores, and the features that it needs: without torch where it can be done without."""
+    if found := plain.load(model):
+        return found.score, found.features
+    import torch
+
+    from nuisflow.learning.classifier import Classifier
+
+    torch.set_num_threads(1)  # small networks: threads would wait for one another
+    loaded = Classifier.load(model)
+    return loaded.score, loaded.features
 
 
 if __name__ == "__main__":
