@@ -22,7 +22,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     model = UnbinnedModel(files.read_json(inputs["description"]))
     histograms = files.read_histograms(inputs["templates"])
     displaced = files.read_histograms(inputs["displaced"]) if "displaced" in inputs else {}
-    pools = events.read(inputs["densities"], model, settings["samples"], histograms, displaced)
+    pools = events.Pools(inputs["densities"], model, settings["samples"], histograms, displaced)
     workspace = Model(files.read_json(inputs["workspace"]))
     edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     data = {"asimov": events.asimov(model, pools["nominal"])}

@@ -2,10 +2,13 @@
 
 import json
 import math
+import runpy
 
 import numpy as np
 import pandas as pd
+import pyhf
 import pytest
+from analyses import ROOT
 from small_analyses import configured, make
 
 import check_closure
@@ -14,6 +17,7 @@ import fill_unbinned
 import fit_unbinned
 import plot_closure
 import process_events
+import publish_unbinned
 import score_events
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
@@ -23,6 +27,13 @@ from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
 
 pytestmark = pytest.mark.slow
+
+
+def reader():
+    """Return the reader of published likelihoods of the examples."""
+    path = ROOT / "config" / "examples" / "published_likelihood.py"
+    return runpy.run_path(str(path))["Likelihood"]
+
 
 TRAINING = {
     "strategy": "unbinned",
@@ -170,7 +181,7 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
     model, settings = UnbinnedModel(description), small.settings
     samples = {name: sample.process for name, sample in settings.samples.items()}
     histograms = [files.read_histograms(small.of(name)) for name in ("templates.json", "displaced.json")]
-    pools = experiments.read(small.of("densities.parquet"), model, samples, *histograms)
+    pools = experiments.Pools(small.of("densities.parquet"), model, samples, *histograms)
     displaced = ("tilt_up2", "tes_down", "generator_up", "generator_held_out")
     for name, source in (("nominal", histograms[0]), *((name, histograms[1]) for name in displaced)):
         expected = sum(source["signal"][{"process": p, "variation": name}].values().sum() for p in model.processes)
@@ -204,3 +215,26 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     figures = [small.of(f"closure.{suffix}") for suffix in ("svg", "pdf")]
     plot_closure.plot_closure(small.of("closure.json"), figures, settings=sections.plain(report.plots(small.settings)))
     assert all(path.stat().st_size > 5000 for path in figures)
+
+
+def test_the_published_likelihood_is_the_one_that_is_fitted(small):
+    inputs = {"densities": "densities.parquet", "description": "densities.json"}
+    inputs |= {"workspace": "workspace.json", "templates": "templates.json"}
+    publish_unbinned.publish_unbinned(
+        {name: small.of(file) for name, file in inputs.items()}, small.of("likelihood"),
+        settings=sections.plain(unbinned.publishing(small.settings)),
+    )  # fmt: skip
+    names = {path.name for path in small.of("likelihood").iterdir()}
+    assert names == {"likelihood.json", *unbinned.published(small.settings)}
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    samples = {name: sample.process for name, sample in small.settings.samples.items()}
+    pools = experiments.Pools(small.of("densities.parquet"), model, samples, *map(files.read_histograms, (
+        small.of("templates.json"), small.of("displaced.json"))))  # fmt: skip
+    data, evaluate = experiments.asimov(model, pools["nominal"]), reader()(small.of("likelihood"))
+    for seed in range(5):
+        values = model.inits + np.random.default_rng(seed).uniform(-0.5, 0.5, len(model.names))
+        found = evaluate(**dict(zip(model.names, values.tolist(), strict=True)))
+        assert found == pytest.approx(model.twice_nll(data, values)[0], rel=1e-9)
+    workspace = pyhf.Workspace(files.read_json(small.of("likelihood") / "binned.json")).model()
+    nominal = workspace.expected_data(workspace.config.suggested_init(), include_auxdata=False)
+    assert nominal == pytest.approx(pools["nominal"].bins.sum(axis=1), rel=1e-6)
