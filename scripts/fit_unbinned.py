@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow.inference import truths
-from nuisflow.inference.unbinned import events, measurements, toys
+from nuisflow.inference.unbinned import events, goodness, measurements, toys
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import measurements as shared
 from nuisflow.likelihood.model import Model
@@ -27,8 +27,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     data = {"asimov": events.asimov(model, pools["nominal"])}
     if chosen.observed:
-        observed = pools["data"]
-        data["observed"] = events.asimov(model, observed)
+        data["observed"] = events.asimov(model, pools["data"])
     results, impacts, scan = {}, [], []
     spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
     fits = {kind: model.best(one) for kind, one in data.items()}
@@ -38,6 +37,9 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         background = events.asimov(model, pools["nominal"], start)
         found = shared.measured_against(model, one, best, chosen.groups, background, observed=observed)
         found = measurements.with_simulation(found, spread)
+        if observed:
+            given = {"number": chosen.goodness_toys, "seed": chosen.seed}
+            found["goodness_of_fit"] = goodness.test(model, pools["nominal"], one, best, **given)
         found["yields"] = shared.yields_at(workspace, kind, best, edges)
         results[kind] = shown.merged_yields(found, histograms, chosen.parts)
         impacts += shared.impact_rows(model, one, kind, best)

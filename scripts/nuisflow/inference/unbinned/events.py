@@ -31,8 +31,8 @@ class Events(NamedTuple):
     values: Floats
     bins: Floats
 
-    def chosen(self, kept: Booleans) -> "Events":
-        """Return the events that are *kept*, and all bins."""
+    def chosen(self, kept: Booleans | Integers) -> "Events":
+        """Return the events that are *kept* (or those at these places), and all bins."""
         return Events(self.weight[kept], self.process[kept], self.fold[kept], self.values[kept], self.bins)
 
     def scaled(self, factors: Floats) -> "Events":
