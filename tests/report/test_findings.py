@@ -163,29 +163,6 @@ def warnings(**given):
     return [f"{caution.text} {caution.remedy}" for caution in found]
 
 
-def closure(**changes):
-    """Return what a likelihood of single events says of itself."""
-    return {"shifts": {"mu": 0.02, "tes": -0.05}, "ratios": {"signal": 0.001}, "norms": 0.002} | changes
-
-
-def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
-    assert not warnings(fits={Run("nominal", 1): {"closure": closure()}})
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"shifts": {"mu": 0.02, "tes": -0.3}}, "tes by −0.30 of its error"),
-        ({"ratios": {"signal": -0.03}}, "the mean ratio of signal is off by −3.0 %"),
-        ({"norms": 0.05}, "described to +5.0 % only"),
-    ],
-)
-def test_densities_that_do_not_close_are_warned_of_with_training_and_parameter(changes, words):
-    (found,) = cautioned(fits={Run("nominal", 1): {"closure": closure(**changes)}})
-    assert "nominal" in found.text
-    assert words in found.details[0]
-
-
 def test_good_results_have_no_warnings():
     assert warnings() == []
 

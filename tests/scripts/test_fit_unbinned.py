@@ -19,8 +19,11 @@ import plot_closure
 import process_events
 import publish_unbinned
 import score_events
+from nuisflow.inference.closure import observed
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.learning.classifier import Classifier
+from nuisflow.report.plots import closure as drawing
 from nuisflow.settings import points, sections
 from nuisflow.slices import inference, report, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
@@ -157,7 +160,6 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     assert all(isinstance(value, float) for value in result["limits"]["expected"])
     assert {"energy scales", "modelling", "generators", "rates", "statistics"} <= result["breakdown"].keys()
     assert set(result["yields"]["postfit"]) == {"signal", "control"}
-    assert fit["closure"]["norms"] < 0.01
     scan = pd.read_csv(small.of("scan.csv"))
     assert scan["delta"].min() == pytest.approx(0, abs=0.1)
     assert len(pd.read_csv(small.of("impacts.csv"))) == 8
@@ -198,9 +200,11 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     learned = {sample: small.ingested()[sample] for sample in training.training_samples(small.settings, "unbinned")}
     check_closure.check_closure(
         *(small.of(name) for name in ("model.pt", "densities.json", "fit.json")), learned, small.of("closure.json"),
-        settings=sections.plain(training.training(small.settings, "unbinned", 1)), device="cpu",
+        settings={"training": sections.plain(training.training(small.settings, "unbinned", 1))}, device="cpu",
     )  # fmt: skip
     found = files.read_json(small.of("closure.json"))
+    assert found["observed"] is None
+    assert found["normalisation"]["norms"] < 0.01
     places = {(row["process"], row["place"]): row for row in found["normalisation"]["places"]}
     assert ("ztautau", "tes = 2") in places
     assert ("htautau", "tilt = 1") not in places  # tilt acts on ttbar alone
@@ -238,3 +242,36 @@ def test_the_published_likelihood_is_the_one_that_is_fitted(small):
     workspace = pyhf.Workspace(files.read_json(small.of("likelihood") / "binned.json")).model()
     nominal = workspace.expected_data(workspace.config.suggested_init(), include_auxdata=False)
     assert nominal == pytest.approx(pools["nominal"].bins.sum(axis=1), rel=1e-6)
+
+
+def test_observed_events_are_tested_against_the_model(small, tmp_path):
+    """Events of the simulation as data, drawn with their weights: they fit; with another background they do not."""
+    settings = unbinned.filling(small.settings)
+    events = {path.stem: path for path in (small.folder / "events" / "nominal").iterdir()}
+    nominal = [events[name] for name in ("htautau", "ztautau", "ttbar")]
+    seen = {name: drawn(path, tmp_path / path.name) for name, path in events.items() if name in ("ztautau", "ttbar")}
+    fit = files.read_json(small.of("fit.json"))["asimov"]
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    for row in fit["parameters"]:
+        row["value"] = 0.0 if row["name"] == "mu" else float(model.point({})[model.names.index(row["name"])])
+    classifier = Classifier.load(small.of("model.pt"))
+    chosen = settings.model_copy(update={"samples": settings.samples | {"seen_ztautau": "data", "seen_ttbar": "data"}})
+    given = [*nominal, seen["ztautau"], seen["ttbar"]]
+    good = observed.against_model(classifier, given, model, fit, chosen)
+    bad = observed.against_model(classifier, [*nominal, seen["ttbar"]], model, fit, chosen)
+    assert good["log_ratio"]["p_value"] > 1e-3
+    assert abs(good["classifier"]["auc"] - 0.5) < 4 * good["classifier"]["error"]
+    assert abs(bad["classifier"]["auc"] - 0.5) > 4 * bad["classifier"]["error"]
+    assert bad["log_ratio"]["p_value"] < 1e-3
+    closed = files.read_json(small.of("closure.json")) | {"observed": good}
+    figure = drawing.figure(closed, report.plots(small.settings))
+    assert len(figure.axes) == 6
+
+
+def drawn(path, target):
+    """Write the nominal events of a file that an experiment would see, each once; return where."""
+    table = pd.read_parquet(path)
+    share = np.minimum(0.2 * table["weight"], 1.0)
+    table = table[np.random.default_rng(9).random(len(table)) < share].assign(weight=1.0)
+    table.to_parquet(target.with_name(f"seen_{path.name}"))
+    return target.with_name(f"seen_{path.name}")

@@ -187,6 +187,10 @@ rule check_closure:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         description="<results>/trainings/{training}/seed{seed}/densities.json",
         fit="<results>/trainings/{training}/seed{seed}/fit.json",
+        events=collect(
+            "<results>/events/nominal/{sample}.parquet",
+            sample=slices.unbinned.compared(settings),
+        ),
         raw=lambda wildcards: raw_files(learned_samples(wildcards.training)),
         ingested=lambda wildcards: ingested_files(learned_samples(wildcards.training)),
         ratios=lambda wildcards: ratio_files(learned_samples(wildcards.training)),
@@ -204,9 +208,14 @@ rule check_closure:
         mem_mb=1500,
         runtime="1h",
     params:
-        settings=lambda wildcards: sections.plain(
-            slices.training.training(settings, wildcards.training, int(wildcards.seed))
-        ),
+        settings=lambda wildcards: {
+            "training": sections.plain(
+                slices.training.training(
+                    settings, wildcards.training, int(wildcards.seed)
+                )
+            ),
+            "filling": sections.plain(slices.unbinned.filling(settings)),
+        },
         origins=lambda wildcards: origins(learned_samples(wildcards.training)),
         code=lambda wildcards: sources.digest(
             "check_closure", "strategies/unbinned.py", *datasets.code(settings.dataset)

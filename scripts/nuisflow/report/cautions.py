@@ -24,8 +24,6 @@ _FAILED_TOYS = 0.01
 _POOR_FIT = 0.01
 _LARGE_PULL = 2.0
 _MOST_NAMES = 5
-_OFF_TRUTH, _OFF_RATIO, _OFF_NORM = 0.1, 0.01, 0.01
-"""Of likelihoods of single events: shift of expected data in errors, mean of a ratio, ln of the mean of a response."""
 _SIMULATE = "Simulate more events or use fewer bins."
 
 
@@ -48,7 +46,6 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
         *_parabolic(tables["trainings"]),
         *_poor(tables["trainings"], fits, settings),
         *_pulls(fits, settings),
-        *_surrogates(fits, settings.trainings),
     ]
 
 
@@ -260,33 +257,4 @@ def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]
             f"The observed data pull nuisance parameters far, in prior standard deviations: {few(words)}.",
             "Ask whether the data can know this parameter so well, or whether it stands for something that is missing.",
             tuple(words) if len(words) > _MOST_NAMES else (),
-        )
-
-
-def _surrogates(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
-    """Name likelihoods of single events that do not find the truth in expected data, or are not normalised."""
-    shifted: list[tuple[str, str]] = []
-    loose: list[tuple[str, str]] = []
-    for run, fit in fits.items():
-        closure, name = fit.get("closure") or {"shifts": {}, "ratios": {}, "norms": 0.0}, named(run, names)
-        for parameter, shift in closure["shifts"].items():
-            if shift is not None and abs(shift) > _OFF_TRUTH:
-                shifted.append((name, f"{parameter} by {number(shift, 2)} of its error"))
-        for process, mean in closure["ratios"].items():
-            if abs(mean) > _OFF_RATIO:
-                loose.append((name, f"the mean ratio of {process} is off by {percent(mean)}"))
-        if closure["norms"] > _OFF_NORM:
-            loose.append((name, f"the mean of a response is described to {percent(closure['norms'])} only"))
-    if shifted:
-        yield Caution(
-            f"Expected data are fitted best away from the truth, by more than {_OFF_TRUTH:g} of an error, in "
-            f"{few(name for name, _ in shifted)}: networks, or a polynomial in z, that are not right yet.",
-            "Raise events_seen of the training, or its degree; simulate more events.",
-            tuple(f"{name}: {text}" for name, text in shifted),
-        )
-    if loose:
-        yield Caution(
-            f"Densities of single events are not normalised to 1 % in {few(name for name, _ in loose)}.",
-            "Raise events_seen of the training; see closure in its fit.json.",
-            tuple(f"{name}: {text}" for name, text in loose),
         )

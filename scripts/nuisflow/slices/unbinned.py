@@ -71,3 +71,8 @@ def published(settings: Configuration) -> list[str]:
     binned = any(region.observable != "score" for region in settings.regions.values())
     data = ["data.npy"] if publishing(settings).observed else []
     return ["README.md", "simulation.npy", *data, "bins.npy", *(["binned.json"] if binned else [])]
+
+
+def compared(settings: Configuration) -> list[str]:
+    """Return the samples whose events check_closure compares with each other: none where data are blinded."""
+    return list(settings.nominal) if publishing(settings).observed else []

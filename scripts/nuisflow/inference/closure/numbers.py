@@ -24,8 +24,8 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
     *normalisation*: mean ratios, minus 1; largest error of the polynomials of means, in ln; at every place *response*,
     mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1. *reweighting*:
     features and classifier between reweighted and true events. *calibration*: the same of the learned quantity itself.
-    *shifts*: of the fit to expected data, in errors. *convergence*: see there. *events*: effective number and largest
-    contribution.
+    *shifts*: of the fit to expected data from the truth, in errors. *convergence*: see there. *events*: effective
+    number and largest contribution.
     """
     nominal = probes.nominal()
     measured = convergence.Templates(model, nominal)
@@ -46,9 +46,19 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
         "normalisation": {"ratios": known["ratios"], "norms": known["norms"], "places": places},
         "reweighting": {"features": _fewer(features), "classifier": tests},
         "calibration": curves,
-        "shifts": fit["closure"]["shifts"],
+        "shifts": _shifts(model, fit),
         "convergence": measured.widths(),
         "events": {"effective": known["effective_events"], "largest": measured.largest},
+    }
+
+
+def _shifts(model: UnbinnedModel, fit: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return how far from the truth every parameter is fitted in expected data, in units of its error."""
+    truth = dict(zip(model.names, model.inits.tolist(), strict=True))
+    rows = {row["name"]: row for row in fit["asimov"]["parameters"]}
+    return {
+        name: (rows[name]["value"] - truth[name]) / rows[name]["error"] if rows[name]["error"] else None
+        for name in model.names
     }
 
 

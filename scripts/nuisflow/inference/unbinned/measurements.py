@@ -3,13 +3,9 @@
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import uncertainties
-from nuisflow.likelihood.fits import FitResult
-from nuisflow.likelihood.measurements import finite
 
 
 def spread(replicas: pd.DataFrame, poi: str) -> float | None:
@@ -30,9 +26,3 @@ def with_simulation(found: dict[str, Any], spread: float | None) -> dict[str, An
         "sigma_mcstat": spread,
         "breakdown": found["breakdown"] | {uncertainties.MC_STATISTICS: spread},
     }
-
-
-def shifts(model: UnbinnedModel, result: FitResult) -> dict[str, float | None]:
-    """Return how far from nominal every parameter is fitted, in units of its error: of expected data, 0 is right."""
-    apart = (result.values - model.inits) / np.where(result.errors > 0, result.errors, np.nan)
-    return {name: finite(value) for name, value in zip(model.names, apart, strict=True)}
