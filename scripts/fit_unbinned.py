@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from nuisflow.inference import truths
+from nuisflow.inference import fitted, truths
 from nuisflow.inference.unbinned import events, goodness, measurements, toys
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import measurements as shared
+from nuisflow.likelihood.fits import FitResult
+from nuisflow.likelihood.kernels.densities import Data
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import FitSettings, ToySettings
 from nuisflow.storage import files, logs
-from nuisflow.templates import scarcity, shown
 
 
 def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings: dict[str, Any]) -> None:
@@ -28,11 +29,10 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     data = {"asimov": events.asimov(model, pools["nominal"])}
     if chosen.observed:
         data["observed"] = events.asimov(model, pools["data"])
-    results, impacts, scan = {}, [], []
     spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
-    fits = {kind: model.best(one) for kind, one in data.items()}
-    for kind, best in fits.items():
-        one, observed = data[kind], kind == "observed"
+
+    def measure(kind: str, one: Data, best: FitResult) -> dict[str, Any]:
+        observed = kind == "observed"
         start = model.best(one, {model.poi: 0.0}).values if observed else model.point({model.poi: 0.0})
         background = events.asimov(model, pools["nominal"], start)
         found = shared.measured_against(model, one, best, chosen.groups, background, observed=observed)
@@ -40,19 +40,14 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         if observed:
             given = {"number": chosen.goodness_toys, "seed": chosen.seed}
             found["goodness_of_fit"] = goodness.test(model, pools["nominal"], one, best, **given)
-        found["yields"] = shared.yields_at(workspace, kind, best, edges)
-        results[kind] = shown.merged_yields(found, histograms, chosen.parts)
-        impacts += shared.impact_rows(model, one, kind, best)
-        scan += shared.scan_rows(model, one, kind, best)
-    files.write_rows(outputs["impacts"], impacts)
-    files.write_rows(outputs["scan"], scan)
+        return found | {"yields": shared.yields_at(workspace, kind, best, edges)}
+
+    information = {"names": model.names, "matrix": model.information(data["asimov"], model.inits).tolist()}
+    further = {"information": information}
+    fitted.write(model, data, measure, histograms, outputs, settings=chosen, further=further)
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
-    information = model.information(data["asimov"], model.inits)
-    found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
-    files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})
 
 
 if __name__ == "__main__":
