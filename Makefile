@@ -30,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run dry-run verify test test-all test-slurm plugin benchmark check format schema clean
+.PHONY: help install run dry-run verify test test-all test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -85,6 +85,10 @@ format: $(TESTS) ## Format the code
 
 schema: $(READY) ## Write the schema of a configuration, for editors and for the catalogue of workflows
 	$(BIN)/python scripts/export_schema.py
+
+docs: $(TESTS) ## Build the site: build/docs/index.html, to be read without a network
+	$(BIN)/python -m sphinx -q -W --keep-going -n docs build/docs
+	@echo "==> build/docs/index.html"
 
 install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)
 

@@ -52,7 +52,7 @@ def model(degree: int) -> UnbinnedModel:
             *(parameter | {"name": name, "kind": "learned"} for name in names),
             *(parameter | {"name": f"rate_{name}", "kind": "rate"} for name in PROCESSES),
         ],
-        "rates": {f"rate_{name}": {"processes": [name], "up": 1.05, "down": 0.96} for name in PROCESSES},
+        "rates": {f"rate_{name}": {"processes": [name], "up": 1.05, "down": 1 / 1.05} for name in PROCESSES},
         "yields": numbers, "learned": names, "powers": powers.tolist(), "yield_terms": yields.tolist(),
         "norms": norms, "monomials": own * len(PROCESSES),
         "owners": [name for name in PROCESSES for _ in own],

@@ -66,9 +66,6 @@ def test_densities_that_close_are_not_warned_of():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("shifts", "mu"), -0.3, "mu by −0.30 of its error"),
-        (("normalisation", "ratios", "signal"), -0.03, "the mean ratio of signal is off by −3.0 %"),
-        (("normalisation", "norms"), 0.05, "described to +5.0 % only"),
         (("reweighting", "features", 0, "p_value"), 1e-9, "met of ttbar at tes = 1"),
         (("normalisation", "places", 0, "yield"), 0.03, "yield of ttbar at tes = 1: +3.0 %"),
         (("normalisation", "places", 0, "response"), -0.2, "mean response of ttbar at tes = 1: −20.0 %"),

@@ -16,8 +16,6 @@ YIELD, RESPONSE = 0.01, 0.05
 """Relative errors that the polynomial of a yield, and the mean of a response within one deviation, may have."""
 BELOW = 0.02
 """By how much templates may promise less than single events: they cannot know more."""
-TRUTH, RATIO, NORM = 0.1, 0.01, 0.01
-"""Shift of expected data in errors, mean of a ratio minus 1, and ln of the mean of a response, that are allowed."""
 OUTSIDE, LARGEST = 0.01, 0.05
 """Part of varied events where there are no nominal ones, within one deviation; of one event in the information."""
 
@@ -37,15 +35,6 @@ def cautions(closures: Mapping[Run, Any], settings: PlotSettings) -> list[Cautio
 
 
 _KINDS = {
-    "truth": (
-        f"Expected data are fitted best away from the truth, by more than {TRUTH:g} of an error, in {{}}: networks, or "
-        "a polynomial in z, that are not right yet.",
-        "Raise events_seen of the training, or its degree; simulate more events.",
-    ),
-    "ratios": (
-        f"Densities of single events are not normalised to {100 * RATIO:g} % in {{}}.",
-        "Raise events_seen of the training.",
-    ),
     "observed": (
         f"Observed events differ from the fitted model in features, in ln R (chance below {100 * CHANCE:g} %, divided "
         f"by the number of features) or for a classifier (AUC more than {ERRORS:g} errors from 0.5) in {{}}.",
@@ -77,7 +66,6 @@ _KINDS = {
 
 def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and words of everything that is beyond a threshold."""
-    yield from _normalisation(closure)
     yield from _observed(closure.get("observed"))
     for row in closure["reweighting"]["features"]:
         if row["p_value"] < CHANCE and row["in_data"] > VISIBLE:
@@ -99,19 +87,6 @@ def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "convergence", f"{percent(best)} in {closure['convergence']['binned'][-1]['bins']} bins"
     if closure["events"]["largest"] > LARGEST:
         yield "support", f"one event has {_share(closure['events']['largest'])} of the information"
-
-
-def _normalisation(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the likelihood as a whole: the truth is not found, means are not 1."""
-    known = closure["normalisation"]
-    for parameter, shift in closure["shifts"].items():
-        if shift is not None and abs(shift) > TRUTH:
-            yield "truth", f"{parameter} by {number(shift, 2)} of its error"
-    for process, mean in known["ratios"].items():
-        if abs(mean) > RATIO:
-            yield "ratios", f"the mean ratio of {process} is off by {percent(mean)}"
-    if known["norms"] > NORM:
-        yield "ratios", f"the mean of a response is described to {percent(known['norms'])} only"
 
 
 def _observed(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

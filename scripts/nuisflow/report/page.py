@@ -135,6 +135,8 @@ def comparison_rows(trainings: pd.DataFrame, data: str, settings: PlotSettings) 
 
 def _comparison_row(row: "pd.Series[Any]", places: int, *, first: bool) -> dict[str, Any]:
     sigmas = {name: findings.number(row[name], places) for name in UNCERTAINTIES}
+    if pd.isna(row["sigma_mcstat"]) and not pd.isna(row["sigma"]):
+        sigmas["sigma_mcstat"] = "not included"
     return sigmas | {
         "rank": row["rank"],
         "training": row["training"],

@@ -46,19 +46,9 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
         "normalisation": {"ratios": known["ratios"], "norms": known["norms"], "places": places},
         "reweighting": {"features": _fewer(features), "classifier": tests},
         "calibration": curves,
-        "shifts": _shifts(model, fit),
+        "shifts": fit["closure"]["shifts"],
         "convergence": measured.widths(),
         "events": {"effective": known["effective_events"], "largest": measured.largest},
-    }
-
-
-def _shifts(model: UnbinnedModel, fit: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return how far from the truth every parameter is fitted in expected data, in units of its error."""
-    truth = dict(zip(model.names, model.inits.tolist(), strict=True))
-    rows = {row["name"]: row for row in fit["asimov"]["parameters"]}
-    return {
-        name: (rows[name]["value"] - truth[name]) / rows[name]["error"] if rows[name]["error"] else None
-        for name in model.names
     }
 
 
