@@ -204,14 +204,17 @@ def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed
     best = fits.fit(model, data)
     if not best.converged:
         return ToyGoodness(math.nan, math.nan, math.nan, number, number)
-    observed = best.twice_nll - float(model.constants(data)[0])
-    worse, failed = 0, 0
+    observed, found = best.twice_nll - float(model.constants(data)[0]), []
     for block in throw(model, best.values, number, seed, "goodness of fit", *names):
         minima = starts.deepest(model, block, best.values, workers=workers)
-        good = minima.status == 0
-        # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
-        worse += int((good & (minima.twice_nll - model.constants(block) >= observed - 1e-9)).sum())
-        failed += int((~good).sum())
+        found.append(np.where(minima.status == 0, minima.twice_nll - model.constants(block), np.nan))
+    return tallied(observed, np.concatenate(found), number)
+
+
+def tallied(observed: float, statistics: Floats, number: int) -> ToyGoodness:
+    """Return how many of *number* pseudo-experiments fit worse than the data, from their *statistics* (NaN: failed)."""
+    # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
+    worse, failed = int((statistics >= observed - 1e-9).sum()), int(np.isnan(statistics).sum())
     low, _ = clopper_pearson(worse, number)
     _, high = clopper_pearson(worse + failed, number)
     return ToyGoodness(worse / (number - failed) if failed < number else math.nan, low, high, number, failed)
