@@ -18,7 +18,7 @@ _HOMES = {
     "fit": "fits",
     "interval": "fits",
     "scan": "fits",
-    "load": "commands",
+    "load": "commands.reading",
     "goodness_of_fit": "limits",
     "significance": "limits",
 }
