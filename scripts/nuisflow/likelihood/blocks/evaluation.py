@@ -102,6 +102,13 @@ class Blocks:
         """The last metrics of fits, see steps.metric."""
         self.dense, self.local = plan.dense[:, FULL], plan.local[:, FULL]
         self.cells = [_cell(plan, c) for c in range(len(plan.cells) - 1)]
+        self.stacked = [np.concatenate([cell.odd, cell.even]) for cell in self.cells]
+        """Both templates of every cell, one below the other: one matrix product for both."""
+        self.twice = [np.concatenate([cell.owners, cell.owners + len(self.dense)]) for cell in self.cells]
+        self.channels: dict[int, list[int]] = {}
+        """The cells of every channel, by its first bin."""
+        for c, cell in enumerate(self.cells):
+            self.channels.setdefault(cell.bins.start, []).append(c)
         self.kinds, self.mixed = plan.local[:, KIND], plan.local[:, MIXED].astype(bool)
         lower, upper, width = plan.parameters
         at = np.maximum(self.local, 0)
@@ -120,12 +127,13 @@ class Blocks:
         factors, ratios = np.ones((len(self.cells), x.shape[1])), np.empty((len(self.owners), x.shape[1]))
         bends = np.empty_like(ratios) if bent else np.empty((0, 0))
         norms.factors(self.plan, np.ascontiguousarray(x), factors, ratios, bends)
-        bases = []
-        for cell in self.cells:
-            base = np.repeat(cell.nominal[:, None], x.shape[1], axis=1)
-            if len(cell.owners):
-                base += cell.odd.T @ x[cell.owners]
-                base += cell.even.T @ even[cell.owners]
+        both, bases = np.concatenate([x, even]), []
+        for cell, stacked, owners in zip(self.cells, self.stacked, self.twice, strict=True):
+            if len(owners):
+                base = stacked.T @ both[owners]
+                base += cell.nominal[:, None]
+            else:
+                base = np.repeat(cell.nominal[:, None], x.shape[1], axis=1)
             bases.append(base)
         return Shared(factors, ratios, bends, turn, curl, bases)
 
@@ -178,7 +186,8 @@ class Blocks:
             pull = (scaled if cell.local else bins.residual)[cell.bins]
             totals[c] = shared.factors[c] * np.einsum("bl,bl->l", pull, base)
             if len(cell.owners):
-                change = cell.odd @ pull + shared.turn[cell.owners] * (cell.even @ pull)
+                found, number = self.stacked[c] @ pull, len(cell.owners)
+                change = found[:number] + shared.turn[cell.owners] * found[number:]
                 result[cell.owners] += shared.factors[c] * change
         norms.pulls(self.plan, shared.ratios, totals, result)
         return result
