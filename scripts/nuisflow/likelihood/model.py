@@ -114,6 +114,8 @@ class Model(OfWorkspace):
         self.data = np.concatenate([self.structure.observed, self.auxiliary[self.constrained]])
         self._side_by_side = plans.simple(self.plan)
         self._blocks: Blocks | None = None
+        self.sided: Integers | None = None
+        """Where minima may lie on both sides of 0, once `starts.two_sided` has found out."""
         self._check_rates()
 
     def _check_rates(self) -> None:

@@ -53,7 +53,8 @@ def lanes_of(blocks: Blocks, problem: Problem) -> Lanes:
 class Metric:
     """The inverse Hessian by the dense parameters at a point, over those that are not *held*.
 
-    Exact for *data* (main and auxiliary); without, and where that is not positive definite, the Fisher information.
+    Exact for *data* (main and auxiliary, NaN: what the point expects); without, and where that is not positive
+    definite, the Fisher information.
     """
 
     def __init__(self, blocks: Blocks, point: Floats, held: Booleans, data: tuple[Floats, Floats] | None) -> None:
@@ -64,7 +65,9 @@ class Metric:
             lanes = asimov
             if exact:
                 auxiliary = np.where(asimov.held, exact[1][np.maximum(blocks.local, 0)][:, None], 1.0)
+                auxiliary = np.where(np.isnan(auxiliary), asimov.auxiliary, auxiliary)
                 centre = exact[1][blocks.dense][:, None]
+                centre = np.where(np.isnan(centre), asimov.centre, centre)
                 lanes = asimov._replace(data=exact[0][:, None], auxiliary=auxiliary, centre=centre)
             found = curvature.at(blocks, lanes)
             try:
@@ -238,7 +241,8 @@ def chosen(blocks: Blocks, problem: Problem, start: Floats, near: Floats | None)
     That is taken at *start*, so that a data set is fitted alike in whatever company. None where there is no metric.
     """
     same = near is not None and bool((problem.data == problem.data[0]).all())
-    data = (problem.data[0], problem.auxiliary[0]) if same else None
+    alike = bool((problem.auxiliary == problem.auxiliary[0])[:, ~np.isnan(problem.auxiliary[0])].all())
+    data = (problem.data[0], np.where(alike, problem.auxiliary[0], np.nan)) if same else None
     try:
         return metric(blocks, start if near is None else near, np.asarray(problem.fixed.all(axis=0)), data)
     except np.linalg.LinAlgError:
