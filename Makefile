@@ -30,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run dry-run verify test test-all test-slurm plugin benchmark check format schema clean
+.PHONY: help install run inputs dry-run verify test test-all test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -39,6 +39,10 @@ help: ## Show what can be made
 run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.html
 	@echo "==> Running $(CONFIG)"
 	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS)
+
+inputs: $(READY) $(PLUGIN) ## Look at the features of CONFIG before any training: results/<analysis>/inputs.html
+	@echo "==> Looking at the features of $(CONFIG)"
+	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS) write_inputs
 
 # With CONFIG given by the user: that one; else all.
 dry-run: $(READY) ## Check CONFIG, or without it every shipped configuration, and list the jobs it would run
@@ -85,6 +89,10 @@ format: $(TESTS) ## Format the code
 
 schema: $(READY) ## Write the schema of a configuration, for editors and for the catalogue of workflows
 	$(BIN)/python scripts/export_schema.py
+
+docs: $(TESTS) ## Build the site: build/docs/index.html, to be read without a network
+	$(BIN)/python -m sphinx -q -W --keep-going -n docs build/docs
+	@echo "==> build/docs/index.html"
 
 install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)
 

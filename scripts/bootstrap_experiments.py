@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nuisflow.inference import bootstrap, interval_scores
+from nuisflow.inference.unbinned import reserved
+from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.learning import classifier as trainings
 from nuisflow.learning.classifier import Classifier
 from nuisflow.likelihood.model import Model
@@ -12,13 +16,14 @@ from nuisflow.settings import configuration
 from nuisflow.slices.bootstrap import BootstrapSettings
 from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
+from nuisflow.strategies.unbinned import Unbinned
 
 
 def bootstrap_experiments(
     ingested: Mapping[str, Path],
     model: Path,
     templates: Path,
-    workspace: Path,
+    likelihood: Path,
     *,
     experiments: Path,
     summary: Path,
@@ -26,16 +31,28 @@ def bootstrap_experiments(
     dask: dict[str, Any],
     device: str = "auto",
 ) -> None:
-    """Draw from the *ingested* events of every sample, score, bin and fit; write each experiment and the scores."""
+    """Draw from the *ingested* events of every sample, score, bin and fit; write each experiment and the scores.
+
+    *likelihood*: the workspace, or the description of a likelihood of single events, which are not binned.
+    """
     chosen = BootstrapSettings.model_validate(settings)
     where = trainings.device(device)
     classifier = Classifier.load(model).to(where)
     classifier.check(Scoring(features=chosen.events.features, folds=chosen.folds))
-    fitted = Model(files.read_json(workspace))
-    filler = bootstrap.filler(classifier, files.read_histograms(templates), fitted, chosen.events, where)
-    data = bootstrap.fill(ingested, filler, chosen, configuration.Dask.model_validate(dask))
-    table = bootstrap.table(chosen, bootstrap.measure(fitted, data[1:], chosen.poi))
-    expected = {"expectation": bootstrap.expectation(fitted, data[0], chosen.poi)}
+    description, histograms = files.read_json(likelihood), files.read_histograms(templates)
+    shared = configuration.Dask.model_validate(dask)
+    if isinstance(classifier.strategy, Unbinned):
+        events = UnbinnedModel(description)
+        judge = reserved.judge(classifier, histograms, events, chosen.events, where)
+        fitted = reserved.measure(ingested, judge, events, chosen, shared)
+    else:
+        model_of_bins = Model(description)
+        filler = bootstrap.filler(classifier, histograms, model_of_bins, chosen.events, where)
+        data = bootstrap.fill(ingested, filler, chosen, shared)
+        parts = [bootstrap.measure(model_of_bins, rows, chosen.poi) for rows in (data[:1], data[1:])]
+        fitted = pd.concat(parts, ignore_index=True)
+    table = bootstrap.table(chosen, fitted.iloc[1:].reset_index(drop=True))
+    expected = {"expectation": bootstrap.expectation(fitted)}
     files.write_table(experiments, table)
     files.write_json(summary, interval_scores.summary(bootstrap.scored(table)) | expected)
 
@@ -44,7 +61,7 @@ if __name__ == "__main__":
     with logs.job(snakemake):
         bootstrap_experiments(
             dict(zip(snakemake.params.origins, map(Path, snakemake.input.ingested), strict=True)),
-            *(Path(getattr(snakemake.input, name)) for name in ("model", "templates", "workspace")),
+            *(Path(getattr(snakemake.input, name)) for name in ("model", "templates", "likelihood")),
             experiments=Path(snakemake.output.experiments),
             summary=Path(snakemake.output.summary),
             settings=snakemake.params.settings,

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 
 from nuisflow.learning import classifier as training
+from nuisflow.learning import scoring
 from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
 from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files, files, logs
 from nuisflow.strategies.unbinned import Unbinned
-from nuisflow.templates import unbinned
+from nuisflow.templates import unbinned, unbinned_checks
 
 
 def fill_unbinned(
@@ -36,14 +37,15 @@ def fill_unbinned(
     classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
     strategy = classifier.strategy
     if not isinstance(strategy, Unbinned):
-        raise training.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
+        raise scoring.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
     sums, paths = unbinned.Sums(strategy, chosen), unbinned.needed(events, chosen)
     folders, samples = list(chosen.thrown), list(chosen.samples)
     report = progress(paths, "files", len(paths))
     parts = unbinned.evaluate(report, classifier, chosen, sums, where)
     rows = (unbinned.columns(part, folders, samples) for part in parts)
-    event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
-    files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
+    with unbinned_checks.named(templates.parent.parent.name):
+        event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
+        files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     files.write_json(outputs["coverage"], thrown.coverage)
     information = model.information(data["asimov"], model.inits)
     found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    shifts = measurements.shifts(model, fits["asimov"])
+    shifts = measurements.shifts(model, pools["nominal"], fits["asimov"])
     found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
-    found |= {"closure": model.description["closure"] | {"shifts": shifts}}
+    found |= {"closure": model.description["closure"] | shifts}
     files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})
 
 

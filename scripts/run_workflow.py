@@ -29,9 +29,11 @@ def run_workflow(configuration: Path, command: Sequence[str]) -> int:
     if stopped:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
         return STOPPED
-    report = Path("results") / str(content.get("analysis")) / "report.html" if isinstance(content, dict) else None
+    name = "inputs.html" if "write_inputs" in command else "report.html"
+    report = Path("results") / str(content.get("analysis")) / name if isinstance(content, dict) else None
     if status == 0 and report and report.is_file() and not _NO_REPORT & set(command):
-        _tell(report.parent / "comparison" / "trainings.csv")
+        if name == "report.html":
+            _tell(report.parent / "comparison" / "trainings.csv")
         print(f"==> The report is {report}")
     return status
 

@@ -21,10 +21,13 @@ def write_report(
     trials: Sequence[Path] = (),
     what_if: Path | None = None,
     closures: Sequence[Path] = (),
+    inputs: Sequence[Path] = (),
+    classifiers: Path | None = None,
     output: Path,
+    summary: Path | None = None,
     settings: dict[str, Any],
 ) -> None:
-    """Fill *template* with tables, the *fits*, *notes*, SVG *figures*, *trials*, *closures*, and what *what_if* has."""
+    """Fill *template* with tables, the *fits*, *notes*, SVG *figures*, and what the other files have."""
     chosen = ReportSettings.model_validate(settings)
     material = Material(
         tables={name: files.read_table(path) for name, path in tables.items()},
@@ -34,8 +37,17 @@ def write_report(
         what_if=files.read_json(what_if) if what_if else None,
         trials={path.parent.name: files.read_table(path) for path in trials},
         closures={run: files.read_json(path) for run, path in trainings.by_run(closures).items()},
+        inputs={path.parent.name: files.read_json(path) for path in inputs},
+        classifiers=files.read_json(classifiers) if classifiers else [],
+        one_page=summary is not None,
     )
-    files.write_text(output, page.render(template.read_text(encoding="utf-8"), material, chosen))
+    words = page.context(material, chosen)
+    files.write_text(output, page.filled(template.read_text(encoding="utf-8"), words))
+    if summary is not None:
+        from nuisflow.report.plots import style  # matplotlib
+        from nuisflow.report.plots import summary as one_page
+
+        style.draw({summary.stem: lambda: one_page.page(words)}, [summary])
 
 
 if __name__ == "__main__":
@@ -44,10 +56,14 @@ if __name__ == "__main__":
             Path(snakemake.input.template),
             {name: Path(snakemake.input[name]) for name in TABLES}
             | known_answers.by_name(Path(path) for path in snakemake.input.answers),
-            *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes", "figures")),
+            *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "notes")),
+            [Path(path) for path in [*snakemake.input.figures, *snakemake.input.features, *snakemake.input.judged]],
             trials=[Path(path) for path in snakemake.input.trials],
             what_if=Path(snakemake.input.what_if),
             closures=[Path(path) for path in snakemake.input.closures],
+            inputs=[Path(path) for path in snakemake.input.inputs],
+            classifiers=Path(snakemake.input.classifiers),
             output=Path(snakemake.output.report),
+            summary=Path(snakemake.output.summary),
             settings=snakemake.params.settings,
         )

@@ -48,13 +48,15 @@ def dry_run(project, content, *arguments):
 
 FINAL = {"Compare the trainings", "Plot the comparison", "Write the report", "Record the provenance"}
 
-
+JUDGED = {"Judge the classifiers", "Plot the classifiers"}
 REDRAWN = {
     "Plot the comparison",
+    "Plot the classifiers",
     "Write the report",
     "Record the provenance",
     "Plot boosted_trees",
     "Plot augmentation",
+    *(f"Plot the features in {region}" for region in TOY["regions"]),
 }
 
 
@@ -66,6 +68,7 @@ def after(step, *trainings):
     kept += ["Score displaced events with {}"] if step in steps[:2] else []
     jobs = {text.format(f"{name} (seed 1)") for name in trainings for text in kept}
     jobs |= {f"Fit {name} (seed 1)" for name in trainings} | {f"Throw toys for {name} (seed 1)" for name in trainings}
+    jobs |= JUDGED if step in steps[:2] else set()
     return jobs | {f"Plot {name}" for name in trainings} | {"Ask what if"} | FINAL
 
 
@@ -73,6 +76,8 @@ BOTH = ("boosted_trees", "augmentation")
 NEW_SHIFT = {f"Process {sample} (jes_{side})" for sample in TOY["samples"] for side in ("up", "down", "up2")}
 FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Process ttbar (tilt_up2)"}
 PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
+COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for words in ("Compare", "Plot")}
+FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
 
@@ -210,12 +215,12 @@ def reruns(project):
         ("new training", after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}),
         ("network size", after("Train {}", "augmentation")),
         ("binning", after("Fill templates of {}", *BOTH)),
-        ("rate", after("Build the workspace of {}", *BOTH)),
+        ("rate", COMPARED | after("Build the workspace of {}", *BOTH)),
         ("toys", {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL),
         ("displacement", FARTHER | displaced("Score displaced events with {}")),
         ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
-        ("bootstrap", PROCESSED | after("Train {}", *BOTH) | BOOTSTRAPPED),
-        ("new shift", NEW_SHIFT | after("Score events with {}", *BOTH)),
+        ("bootstrap", PROCESSED | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("new shift", NEW_SHIFT | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip
 def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, expected):

@@ -249,7 +249,7 @@ def test_negative_weights_cannot_be_drawn(small, filler):
                 ("trainings", {"aware": {"strategy": "conditional", "variations": ["tes"]}}),
                 ("toys.displacements", {"down2": -2, "up2": 2}),
             ],
-            "toys.bootstrap: trainings of the strategies 'conditional' and 'unbinned' take no part",
+            "toys.bootstrap: trainings of the strategy 'conditional' take no part",
         ),
     ],
 )

@@ -2,33 +2,11 @@
 
 import math
 
-import gaussians
 import numpy as np
 import pytest
+from alternatives import GROWTH, MOVE, pool
 
-from nuisflow.learning import batches, loop
-from nuisflow.slices.training import TrainingSamples
-
-UNBINNED = {"strategy": "unbinned", "variations": ["weight", "generator"], "hidden": [32, 32], "batch_size": 1024}
-GROWTH, MOVE = 1.2, 0.5
-"""Yield of the alternative background relative to nominal, and how far its x is moved."""
-WEIGHT = {"kind": "weight", "up": "exp(0.2 * x)", "processes": ["signal"]}
-
-
-def pool(sides=(1.0,), number=20_000, **learning):
-    """Return N(0, 1) events of the background and of alternatives of it, whose x moves with the side."""
-    plain = gaussians.settings({"strategy": "nominal"}, **learning).model_dump()
-    names = {f"other{index}": ("generator", side) for index, side in enumerate(sides)}
-    samples = {"signal": gaussians.columns(number, (1.0, 1.0), 1), "background": gaussians.columns(number, (0, 0), 2)}
-    for seed, (name, (_, side)) in enumerate(names.items(), 3):
-        samples[name] = gaussians.columns(number, (side * MOVE, 0), seed, GROWTH**side)
-    two_point = {"kind": "two_point", "up": ["other0"], "processes": ["background"]}
-    acting = {"background": ("generator",), "signal": ("weight",)}
-    filled = {"acting": acting, "signal": "signal", "sides": {"generator": sides}}
-    plain["samples"] |= {name: {"process": "background", "weight": "w"} for name in names}
-    changes = {"variations": {"weight": WEIGHT, "generator": two_point}, "alternatives": names}
-    settings = TrainingSamples.model_validate(plain | changes | {"training": UNBINNED | filled})
-    return batches.Pool(samples, settings)
+from nuisflow.learning import loop
 
 
 def test_alternatives_are_compared_with_the_nominal_events_drawn_at_their_side():

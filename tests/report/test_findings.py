@@ -165,7 +165,9 @@ def warnings(**given):
 
 def closure(**changes):
     """Return what a likelihood of single events says of itself."""
-    return {"shifts": {"mu": 0.02, "tes": -0.05}, "ratios": {"signal": 0.001}, "norms": 0.002} | changes
+    shifts = {"shifts": {"mu": 0.02, "tes": -0.05}, "scatter": {"mu": 0.02, "tes": 0.02}}
+    sound = {"ratios": {"signal": 0.001}, "norms": 0.002, "yields": [], "support": {"data": 90, "outside": {}}}
+    return shifts | sound | changes
 
 
 def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
@@ -175,15 +177,25 @@ def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"shifts": {"mu": 0.02, "tes": -0.3}}, "tes by −0.30 of its error"),
+        ({"shifts": {"mu": 0.02, "tes": -0.3}}, "tes by −0.30 of its error (by chance: ± 0.02)"),
         ({"ratios": {"signal": -0.03}}, "the mean ratio of signal is off by −3.0 %"),
         ({"norms": 0.05}, "described to +5.0 % only"),
+        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": None}]}, "yield of ttbar at tes_up: there are no"),
+        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": 0.03}]}, "ttbar at tes_up: its polynomial is off"),
+        ({"support": {"data": 90, "outside": {"met": 3}}}, "3 of 90 events, by met"),
     ],
 )
 def test_densities_that_do_not_close_are_warned_of_with_training_and_parameter(changes, words):
     (found,) = cautioned(fits={Run("nominal", 1): {"closure": closure(**changes)}})
     assert "nominal" in found.text
     assert words in found.details[0]
+
+
+def test_a_shift_that_few_simulated_events_make_by_chance_is_not_blamed_on_the_training():
+    changes = {"shifts": {"mu": 1.4, "tes": 0.0}, "scatter": {"mu": 1.2, "tes": 0.02}}
+    (found,) = cautioned(fits={Run("nominal", 1): {"closure": closure(**changes)}})
+    assert "Too few simulated events" in found.text
+    assert found.details == (f"{found.details[0].split(':')[0]}: mu by 1.40 of its error (by chance: ± 1.20)",)
 
 
 def test_good_results_have_no_warnings():
@@ -231,6 +243,16 @@ def parts(share, inflation):
     table["sigma_mcstat"] = share * table["sigma"]
     table["sigma_stat"] = table["sigma"] * np.sqrt(1 - share**2) / inflation
     return table
+
+
+def test_an_uncertainty_without_the_simulation_is_not_compared_with_others_in_silence():
+    table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.3, 0.3]})
+    table["sigma_mcstat"] = [np.nan, 0.05]
+    (found,) = warnings(trainings=table)
+    assert "uncertainty of nominal does not include the finite simulation" in found
+    assert "replicas" in found
+    table["sigma_mcstat"] = np.nan
+    assert warnings(trainings=table) == []  # all alike
 
 
 def test_large_mc_statistics_are_reported_once_for_all_trainings():

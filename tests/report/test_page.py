@@ -109,7 +109,9 @@ def page(text):
 
 
 def test_the_page_needs_nothing_from_outside(page, text):
-    linked = {place for place in page.outside if re.fullmatch(r"(comparison|trainings)/[a-z0-9_/]+\.(csv|pdf)", place)}
+    linked = {
+        place for place in page.outside if re.fullmatch(r"(comparison|trainings)/[a-z0-9_/]+\.(csv|pdf|json)", place)
+    }
     assert set(page.outside) == linked  # files beside the page, which it can be read without
     assert not re.search(r"@import|url\((?!#)|<link|<iframe|https?://", text.replace("http://www.w3.org", ""))
 

@@ -147,6 +147,9 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     assert {"energy scales", "modelling", "generators", "rates", "statistics"} <= result["breakdown"].keys()
     assert set(result["yields"]["postfit"]) == {"signal", "control"}
     assert fit["closure"]["norms"] < 0.01
+    assert result["sigma_mcstat"] is None  # there are no replicas: unknown, not 0
+    assert fit["closure"]["scatter"].keys() == fit["closure"]["shifts"].keys()
+    assert 0 < fit["closure"]["scatter"]["mu"] < 3
     scan = pd.read_csv(small.of("scan.csv"))
     assert scan["delta"].min() == pytest.approx(0, abs=0.1)
     assert len(pd.read_csv(small.of("impacts.csv"))) == 8
@@ -192,6 +195,9 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     found = files.read_json(small.of("closure.json"))
     places = {(row["process"], row["place"]): row for row in found["normalisation"]["places"]}
     assert ("ztautau", "tes = 2") in places
+    assert ("ztautau", "generator = 1") in places  # alternative samples, beside nominal ones
+    assert ("ttbar", "generator = 1") not in places
+    assert {"generator = 1"} == {row["place"] for row in found["calibration"] if "generator" in row["place"]}
     assert ("htautau", "tilt = 1") not in places  # tilt acts on ttbar alone
     assert ("ttbar", "tes = 1, tilt = -1") in places
     for row in places.values():

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import gaussians
 import numpy as np
 import pandas as pd
@@ -5,9 +8,9 @@ import pytest
 import torch
 
 from nuisflow.events import scored_events
-from nuisflow.learning import loop
+from nuisflow.learning import loop, plain
 from nuisflow.learning.classifier import Classifier
-from nuisflow.storage import event_files
+from nuisflow.storage import event_files, sources
 from score_events import score_events
 
 ONE = {"scheduler": "synchronous", "workers": 1, "chunk_size": 700}
@@ -48,7 +51,8 @@ def test_scores_are_in_the_order_of_the_files_and_of_their_rows(made, tmp_path):
     for path in paths(made):
         chosen = table[(table["variation"] == path.parent.name) & (table["sample"] == path.stem)]
         events = {name: values.to_numpy() for name, values in pd.read_parquet(path).items()}
-        assert np.array_equal(chosen["score"], classifier.score(events))
+        assert np.array_equal(chosen["score"], plain.load(made / "model.pt").score(events))
+        assert chosen["score"].to_numpy() == pytest.approx(classifier.score(events), abs=1e-6)
     assert table["sample"].ne(table["sample"].shift()).sum() == 2  # s, b: one after the other
 
 
@@ -94,3 +98,24 @@ def test_a_missing_column_is_an_error_that_names_file_and_column(made, tmp_path)
     with pytest.raises(ValueError, match=r"s\.parquet: no column 'y'"):
         score_events(made / "model.pt", [broken], tmp_path / "scores.parquet", settings=SCORING, dask=ONE)
     assert not (tmp_path / "scores.parquet").exists()
+
+
+SCORE = """
+import sys
+from pathlib import Path
+from score_events import score_events
+output, *models, events = map(Path, sys.argv[1:])
+for model in models:
+    score_events(model, [events], output, settings={"features": ["x", "y"], "folds": 2}, dask={})
+print("torch" in sys.modules)
+"""
+
+
+def test_plain_networks_and_trees_are_scored_without_torch(made, tmp_path):
+    """Its import would take longer than the scores."""
+    pool = gaussians.pool({"strategy": "boosted_trees"}, number=500)
+    loop.train(pool, pool.settings.training, "cpu")[0].save(tmp_path / "trees.pt")
+    given = [tmp_path / "scores.parquet", made / "model.pt", tmp_path / "trees.pt", paths(made)[0]]
+    command = [sys.executable, "-c", SCORE, *map(str, given)]
+    done = subprocess.run(command, cwd=sources.SCRIPTS, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -56,6 +56,11 @@ def test_kept_eigenvectors_are_weights_and_alternatives_are_learned():
         ),
         (TRAINING, (("variations.tes.acceptance", "renormalised"),), "'tes' is renormalised"),
         (TRAINING | {"variations": []}, (), "variations"),
+        (
+            TRAINING | {"variations": []},
+            (("variations", {"rate": {"kind": "rate", "size": 0.1}}),),
+            "all variations are rates, which are exact in the likelihood.* use another strategy",
+        ),
         (TRAINING, (("samples.ttbar.train", False),), "process 'ttbar' has no samples with train: true"),
         (TRAINING, (("variations.pdf", SET | {"combine": "envelope"}),), "'pdf' is a weight set .* of kind 'weight'"),
         (TRAINING, (("variations.pdf", SET | {"combine": "hessian"}),), "'pdf' is a weight set .* 'keep: true'"),
@@ -79,7 +84,7 @@ def test_what_a_likelihood_of_single_events_cannot_have_is_refused_with_training
     assert "trainings.unbinned" in str(error.value)
 
 
-def test_the_bootstrap_takes_other_trainings_only():
+def test_the_bootstrap_takes_the_likelihood_of_every_training():
     from nuisflow.slices import bootstrap
 
     settings = reading.check(
@@ -90,4 +95,5 @@ def test_the_bootstrap_takes_other_trainings_only():
         ),
         "toy.yaml",
     )
-    assert bootstrap.trainings(settings) == ["nominal"]
+    assert bootstrap.trainings(settings) == ["unbinned", "nominal"]
+    assert [bootstrap.likelihood(settings, name) for name in settings.trainings] == ["densities.json", "workspace.json"]

@@ -1,12 +1,16 @@
 """What Snakemake remembers, told again from the records; two configurations in one folder."""
 
+import asyncio
 import base64
+import hashlib
 import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake.io import IOCache, IOFile, _IOFile
 
 from nuisflow.storage import files, memory, records, runs
 
@@ -128,3 +132,41 @@ def test_a_configuration_that_was_renamed_is_not_another_one(folder):
     begun(first)
     first.rename("b.yaml")
     assert runs.confused(RESULTS, [Path("b.yaml")]) == ""
+
+
+def snakemake_file(path):
+    """Return a file of a rule as Snakemake knows it; *path* as in the Snakefile."""
+    cache = IOCache(max_wait_time=None)
+    cache.deactivate()  # as it is while jobs run
+    file = IOFile(path)
+    file.rule = SimpleNamespace(workflow=SimpleNamespace(iocache=cache))
+    return file
+
+
+def test_a_file_is_hashed_again_only_if_it_changed_and_as_snakemake_hashes_it(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given, _of=hashlib.file_digest: read.append(1) or _of(*given))
+    once = memory.hashed_once(_IOFile.checksum)
+
+    def hashed(path, **options):
+        return asyncio.run(once(snakemake_file(path), 100, **options))
+
+    Path("a").write_text("one")
+    first = hashed("a")
+    assert (
+        first
+        == asyncio.run(_IOFile.checksum(snakemake_file("a"), 100))
+        == "sha256:" + hashlib.sha256(Path("a").read_bytes()).hexdigest()
+    )
+    del read[:]
+    assert hashed("a") == first
+    assert not read
+    Path("a").write_text("two")
+    assert hashed("a") == "sha256:" + hashlib.sha256(Path("a").read_bytes()).hexdigest() != first
+    os.utime("a", (1, 1))
+    assert hashed("a") == "sha256:" + hashlib.sha256(Path("a").read_bytes()).hexdigest()
+    assert len(read) == 2
+    assert hashed("a", algorithm="sha1").startswith("sha1:")
+    Path("a").write_text("longer than allowed" * 10)
+    assert hashed("a") is None
+    assert hashed("missing") is None

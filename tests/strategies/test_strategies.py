@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nuisflow import strategies
-from nuisflow.learning import batches, loop
+from nuisflow.learning import batches, loop, plain
 from nuisflow.learning.classifier import Classifier
 from nuisflow.learning.loop import Task
 from nuisflow.storage import sources
@@ -30,6 +30,8 @@ REQUIRED = {
     "unbinned": {"acting": {"background": SHIFT, "signal": SHIFT}, "signal": "signal", "batch_size": 256},
     "user": {"file": USER_FILE},
 }
+PLAIN = ["nominal", "boosted_trees", "augmentation", "parametrised", "adversarial", "clairvoyant"]
+PLAIN += ["decorrelation", "domain_adaptation", "tangent"]  # whose score is the sigmoid of a network or of trees
 TRAINED = [name for name in NAMES if name not in ("observable", "optimal")]
 
 
@@ -126,6 +128,11 @@ def test_every_strategy_trains_saves_and_gives_scores_that_separate_the_classes(
     assert np.array_equal(scores[:2000], classifier.score(signal))
     assert scores.min() >= 0
     assert scores.max() <= 1
+    without_torch = plain.load(tmp_path / "model.pt")
+    assert (without_torch is not None) == (name in PLAIN)
+    if without_torch is not None:
+        assert without_torch.score(signal) == pytest.approx(scores[:2000], abs=1e-6)
+        assert without_torch.score(signal).dtype == np.float32
     # 0.841 is possible, and the pivot gives some away; classes in no order have an AUC of any size
     if made(name).classes is None:
         assert metrics.area_under_curve(scores, np.repeat([1, 0], 2000), np.ones(4000)) > 0.78

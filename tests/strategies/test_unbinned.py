@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from nuisflow import strategies
-from nuisflow.strategies import networks, unbinned
+from nuisflow.strategies import calibration, networks
 from nuisflow.strategies.strategy import Events, Task
 
 ACTING = {"background": ("shift", "weight"), "other": ("weight",), "signal": ()}
@@ -70,8 +70,8 @@ def test_calibration_turns_distorted_ratios_into_right_ones():
     measured = strategy(variations=["shift"]).informed({"a": ("shift",), "b": ("shift",)}, "b")
     measured = measured.networks(networks.Architecture(1, (4,), seed=1))["measured"]
     shares = np.full(len(x), 1 / 40_000)
-    unbinned._calibrate(measured, *map(torch.from_numpy, (distorted, process, shares)))
-    found = unbinned._calibrated(measured, torch.from_numpy(distorted)).numpy()
+    calibration.calibrate(measured, *map(torch.from_numpy, (distorted, process, shares)))
+    found = calibration.calibrated(measured, torch.from_numpy(distorted)).numpy()
     apart = (found[:, 1] - found[:, 0]) - 2 * x
     assert np.abs(apart[np.abs(x) < 2]).max() < 0.2  # before: 3.2; the inverse of a cubic is none
     assert abs(np.average(apart)) < 0.03
@@ -85,8 +85,8 @@ def test_calibration_of_right_ratios_changes_little():
     centred = logs - logs.mean(axis=1, keepdims=True)
     chosen = strategy()
     measured = chosen.networks(networks.Architecture(1, (4,), seed=1))["measured"]
-    unbinned._calibrate(measured, *map(torch.from_numpy, (centred, process, np.full(len(x), 1 / 20_000))))
-    shares = torch.softmax(unbinned._calibrated(measured, torch.from_numpy(centred)), dim=1).numpy()
+    calibration.calibrate(measured, *map(torch.from_numpy, (centred, process, np.full(len(x), 1 / 20_000))))
+    shares = torch.softmax(calibration.calibrated(measured, torch.from_numpy(centred)), dim=1).numpy()
     known = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
     assert np.abs(shares - known).max() < 0.03
     assert np.mean([shares[process == p].mean(axis=0) for p in range(3)], axis=0) * 3 == pytest.approx(1, abs=1e-3)
@@ -159,3 +159,51 @@ def test_trained_ratios_and_responses_are_those_of_the_densities():
 def test_what_makes_no_polynomial_is_refused(options, words):
     with pytest.raises(ValidationError, match=words):
         strategy(**options)
+
+
+# --- several networks -----------------------------------------------------------------------------------------------
+
+
+def test_shares_and_coefficients_of_several_networks_are_means_of_theirs():
+    """By numpy: the mean of the softmax of every member, and of the outputs of its responses."""
+    chosen = strategy(size=3, calibrate=False)
+    nets = chosen.networks(networks.Architecture(3, (8,), seed=1))
+    features = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    for net in nets.values():
+        for values in net.parameters():
+            torch.nn.init.normal_(values, std=0.3, generator=torch.Generator().manual_seed(int(values.sum() * 1e6)))
+    logits = np.stack([nets[f"member{k}_ratios"](features).detach().numpy() for k in range(3)]).astype(float)
+    shares = (np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)).mean(axis=0)
+    found = chosen.densities(nets, features, torch.zeros(50, 2)).detach().numpy()
+    assert np.exp(found[:, :3]) == pytest.approx(shares, abs=1e-5)
+    parts = [[nets[f"member{k}_response_{name}"](features).detach().numpy() for k in range(3)]
+             for name in ("background", "other")]  # fmt: skip
+    assert found[:, 3:] == pytest.approx(np.concatenate([np.mean(part, axis=0) for part in parts], axis=1), abs=1e-5)
+
+
+def test_one_network_is_what_it_was_without_the_option():
+    alone, given = (strategy(**options) for options in ({}, {"size": 1, "budget": "each"}))
+    nets = alone.networks(networks.Architecture(3, (8,), seed=1))
+    again = given.networks(networks.Architecture(3, (8,), seed=1))
+    assert set(nets) == {"ratios", "response_background", "response_other", "measured"}
+    features, z = torch.randn(50, 3), torch.zeros(50, 2)
+    assert torch.equal(alone.densities(nets, features, z), given.densities(again, features, z))
+
+
+def test_members_share_the_budget_and_are_read_again_as_they_were(tmp_path):
+    from alternatives import pool
+
+    from nuisflow.learning import loop
+    from nuisflow.learning.classifier import Classifier
+
+    events = pool(number=2000, training={"size": 2}, events_seen=8000)
+    classifier, history = loop.train(events, events.settings.training, "cpu")
+    assert {row["member"] for row in history} == {0, 1}
+    assert max(row["events_seen"] for row in history) <= 8000
+    classifier.save(tmp_path / "model.pt")
+    columns = events.samples["background"]
+    found = classifier.densities(columns)
+    assert np.array_equal(Classifier.load(tmp_path / "model.pt").densities(columns), found)
+    assert found[:, :2].std() > 0
+    first, second = (classifier.folds[0].networks[f"member{k}_ratios"][0].weight for k in range(2))
+    assert not torch.equal(first, second)

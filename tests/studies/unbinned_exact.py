@@ -2,15 +2,16 @@
 
 Pseudo-experiments of the benchmark inferno are thrown from the true densities, so that nothing of the simulation is in
 them, and fitted twice: with ratios and responses of a training of `config/inferno.yaml`, and with the densities
-themselves (Minuit). Both know the mean of the auxiliary measurements only through their own fluctuating ones.
+themselves (Minuit), once for all seeds. Both know the mean of the auxiliary measurements only through their own
+fluctuating ones.
 
     make run CONFIG=config/inferno.yaml
-    python tests/studies/unbinned_exact.py --number 10000     # prints a table, writes results/studies/unbinned_exact.csv
+    python tests/studies/unbinned_exact.py --number 10000 --seeds 5   # writes results/studies/unbinned_exact.csv
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from nuisflow.datasets import inferno
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.learning.classifier import Classifier
 from nuisflow.likelihood.kernels import density_fits
+from nuisflow.progress import progress
 from nuisflow.storage import files
 
 SIGNAL, BACKGROUND = 50.0, 1000.0
@@ -99,22 +101,27 @@ def learned(model: UnbinnedModel, values: np.ndarray, fold: np.ndarray, centre: 
 
 
 def compared(
-    classifier: Classifier, model: UnbinnedModel, truth: dict[str, float], number: int, seed: int
-) -> Iterator[tuple[Fit, Fit]]:
-    """Yield both fits of every experiment."""
+    trained: Sequence[tuple[Classifier, UnbinnedModel]], truth: dict[str, float], number: int, seed: int
+) -> Iterator[tuple[Fit, list[Fit]]]:
+    """Yield the exact fit of every experiment and those of all that was *trained*, to the same events."""
     random = np.random.default_rng(seed)
     for first in range(0, number, BLOCK):
         made = [experiment(random, truth) for _ in range(min(BLOCK, number - first))]
         sizes = [len(columns["x0"]) for columns in made]
         joined = {name: np.concatenate([columns[name] for columns in made]) for name in inferno.COLUMNS}
-        entry = random.integers(0, 2, sum(sizes))  # any fold: no network has seen them
-        values = classifier.densities(joined | {"entry": entry})
-        fold = entry % len(classifier.folds)
+        entry = random.integers(0, 2**20, sum(sizes))  # any fold: no network has seen them
+        values = [classifier.densities(joined | {"entry": entry}) for classifier, _ in trained]
         ends = np.cumsum([0, *sizes])
         for columns, start, stop in zip(made, ends[:-1], ends[1:], strict=True):
             names = ("r", "lambda", "background_rate")
             centre = {name: truth.get(name, 0.0) + random.standard_normal() for name in names}
-            yield exact(columns, centre), learned(model, values[start:stop], fold[start:stop], centre)
+            yield (
+                exact(columns, centre),
+                [
+                    learned(model, found[start:stop], entry[start:stop] % len(classifier.folds), centre)
+                    for (classifier, model), found in zip(trained, values, strict=True)
+                ],
+            )
 
 
 def row(label: str, pairs: list[tuple[Fit, Fit]]) -> dict[str, float | str]:
@@ -147,17 +154,22 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "inferno")
     parser.add_argument("--training", default="unbinned")
     parser.add_argument("--number", type=int, default=2000, help="pseudo-experiments at each truth")
+    parser.add_argument("--displaced", type=int, help="pseudo-experiments at other truths than nominal, if fewer")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the training")
     arguments = parser.parse_args()
-    rows = []
+    trained = []
     for seed in range(1, arguments.seeds + 1):
         folder = arguments.results / "trainings" / arguments.training / f"seed{seed}"
         classifier = Classifier.load(folder / "model.pt")
-        model = UnbinnedModel(files.read_json(folder / "densities.json"))
-        for index, (label, truth) in enumerate(TRUTHS.items()):
-            pairs = list(compared(classifier, model, truth, arguments.number, 1000 * seed + index))
-            rows.append({"seed": seed} | row(label, pairs))
-            print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+        trained.append((classifier, UnbinnedModel(files.read_json(folder / "densities.json"))))
+    rows = []
+    for index, (label, truth) in enumerate(TRUTHS.items()):
+        number = arguments.number if not truth else arguments.displaced or arguments.number
+        experiments = list(progress(compared(trained, truth, number, 1000 + index), label, number))
+        for seed in range(arguments.seeds):
+            pairs = [(known, found[seed]) for known, found in experiments]
+            rows.append({"seed": seed + 1} | row(label, pairs))
+        print(pd.DataFrame(rows[-arguments.seeds :]).to_string(index=False), flush=True)
     place = ROOT / "results" / "studies"
     place.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(place / "unbinned_exact.csv", index=False)

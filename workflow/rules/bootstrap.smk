@@ -8,7 +8,10 @@ rule bootstrap_experiments:
         further=further_files(settings.simulated),
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         templates="<results>/trainings/{training}/seed{seed}/templates.json",
-        workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
+        likelihood=lambda wildcards: (
+            "<results>/trainings/{training}/seed{seed}/"
+            + slices.bootstrap.likelihood(settings, wildcards.training)
+        ),
     output:
         experiments="<results>/trainings/{training}/seed{seed}/bootstrap.parquet",
         summary="<results>/trainings/{training}/seed{seed}/bootstrap.json",

@@ -7,9 +7,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 import nuisflow.slices.bootstrap
+import nuisflow.slices.classifiers
 import nuisflow.slices.conditional
 import nuisflow.slices.events
 import nuisflow.slices.inference
+import nuisflow.slices.inputs
 import nuisflow.slices.report
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
@@ -127,4 +129,16 @@ def each_training(name: str, members: int = 1) -> list[str]:
         f"<results>/trainings/{{training}}/seed{{seed}}/{name}",
         training=[t for t, s in settings.trainings.items() if s.members >= members],
         seed=seeds,
+    )
+
+
+def input_figures() -> list[str]:
+    """Return the figures of the features of every region."""
+    figures = [f"figures/{feature}" for feature in slices.inputs.figures(settings)] + [
+        "correlations"
+    ]
+    return collect(
+        "<results>/inputs/regions/{region}/{figure}.svg",
+        region=settings.regions,
+        figure=figures,
     )

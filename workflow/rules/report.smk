@@ -139,9 +139,22 @@ rule write_report:
             "<results>/trainings/{training}/figures/closure.svg",
             training=unbinned.trainings(settings),
         ),
+        features=input_figures(),
+        classifiers="<results>/comparison/classifiers.json",
+        judged=["<results>/comparison/classifiers.svg"]
+        + collect(
+            "<results>/trainings/{training}/figures/classifier.svg",
+            training=settings.trainings,
+        ),
+        inputs=collect(
+            "<results>/inputs/regions/{region}/content.json", region=settings.regions
+        ),
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
-        + ["<results>/comparison/what_if.csv"],
+        + [
+            "<results>/comparison/what_if.csv",
+            "<results>/comparison/classifiers.csv",
+        ],
         what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
@@ -153,6 +166,7 @@ rule write_report:
         ),
     output:
         report=report("<results>/report.html", category="Report"),
+        summary=report("<results>/summary.pdf", category="Report"),
     log:
         "<logs>/write_report.log",
     benchmark:

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from nuisflow.settings import expansions
-from nuisflow.storage import logs, runs
+from nuisflow.storage import logs, memory, runs
+from snakemake.io import _IOFile
 
 results_folder = Path(workflow.pathvars.apply("<results>"))
 logs_folder = Path(workflow.pathvars.apply("<logs>"))
@@ -61,6 +62,7 @@ def begin_run() -> None:
         # Its timers, one more after every job, have Snakemake look at all jobs a dozen times a second: 80 s of a default
         # run on two cores. The processors are the limit here.
         workflow.scheduler.job_rate_limiter = None
+    _IOFile.checksum = memory.hashed_once(_IOFile.checksum)
 
 
 def also(first, then):

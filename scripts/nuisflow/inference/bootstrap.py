@@ -158,7 +158,7 @@ def fill_block(block: Block, truths: Sequence[Truth], filler: Filler, settings: 
 
     torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
     counts = np.zeros((1 + len(truths)) * filler.size)
-    for group in _batches(_thrown(block, truths, settings)):
+    for group in batches(thrown(block, truths, settings)):
         columns = {name: np.concatenate([part[name] for _, part, _ in group]) for name in group[0][1]}
         row = np.repeat([index for index, _, _ in group], [len(number) for _, _, number in group])
         number = np.concatenate([number for _, _, number in group])
@@ -169,7 +169,7 @@ def fill_block(block: Block, truths: Sequence[Truth], filler: Filler, settings: 
 _Part = tuple[int, Columns, np.ndarray]
 
 
-def _batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+def batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
     """Yield the parts in groups of about BATCH events."""
     group: list[_Part] = []
     for part in parts:
@@ -181,7 +181,7 @@ def _batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
         yield group
 
 
-def _thrown(block: Block, truths: Sequence[Truth], settings: BootstrapSettings) -> Iterator[_Part]:
+def thrown(block: Block, truths: Sequence[Truth], settings: BootstrapSettings) -> Iterator[_Part]:
     """Yield the index of a row of the result, the selected events of one block, and how often each occurs."""
     sample = settings.samples[block.sample]
     raw = read(block.chunk, settings.events, sample)
@@ -304,10 +304,10 @@ def scored(experiments: pd.DataFrame) -> interval_scores.Measurements:
     return interval_scores.measurements(sets, true, value, (low, high))
 
 
-def expectation(model: Model, data: Floats, poi: str) -> dict[str, float | None]:
-    """Return the fit to what the reserved events expect at nominal: how far they fluctuate from the templates.
+def expectation(fitted: pd.DataFrame) -> dict[str, float | None]:
+    """Return the first row of *fitted*, of what the reserved events expect: how far they fluctuate from the templates.
 
     All pseudo-experiments share this fluctuation, since all are made of these events.
     """
-    row = measure(model, data[None], poi).iloc[0]
+    row = fitted.iloc[0]
     return {name: float(row[name]) if row["converged"] else None for name in FITTED}

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow.learning import batches, scaling
+from nuisflow.learning import scaling, scoring
+from nuisflow.learning.plain import FORMAT
+from nuisflow.learning.scoring import TrainingError
 from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, plugins
 from nuisflow.strategies import networks
@@ -21,14 +23,8 @@ from nuisflow.strategies.unbinned import Unbinned
 
 Columns = dict[str, np.ndarray]
 Question = Callable[[Networks, torch.Tensor, torch.Tensor], torch.Tensor]
-SCORE_BLOCK = 4096
-FORMAT = 2
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingError(ValueError):
-    """A training that failed, or a model that does not fit the events."""
 
 
 def device(choice: str) -> str:
@@ -64,9 +60,8 @@ class Classifier:
     def score(self, columns: Columns, where: str = "cpu") -> np.ndarray:
         """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,).
 
-        An event is scored by the network of its fold, which was trained without it. The score of an event does not
-        depend on the other events: all blocks have the same size, the last one is padded. Where scores are classes
-        (`Strategy.classes`), those of a fold lie between the same classes of the other folds, so that no two are mixed.
+        Where scores are classes (`Strategy.classes`), those of a fold lie between the same classes of the other folds,
+        so that no two are mixed.
         """
         return self._asked(lambda strategy: strategy.score, (), columns, where)
 
@@ -84,26 +79,19 @@ class Classifier:
         self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns, where: str
     ) -> np.ndarray:
         """Return the answer to the question that *choose* takes from the strategy, an array of *shape* per event."""
-        scores = np.empty((len(columns["entry"]), *shape), dtype=np.float32)
-        membership = batches.fold(columns["entry"], len(self.folds))
-        for number, model in enumerate(self.folds):
-            question = choose(self.strategy.model_copy(update=dict(model.options)))
-            rows = np.flatnonzero(membership == number)
-            for start in range(0, len(rows), SCORE_BLOCK):
-                block = rows[start : start + SCORE_BLOCK]
-                features = np.stack([columns[name][block] for name in self.features], axis=1)
-                scored = self._answered(question, model, features.astype(np.float32, copy=False), where)
-                scores[block] = self._in_own_bins(scored, number)
-        return scores
+        questions = [choose(self.strategy.model_copy(update=dict(model.options))) for model in self.folds]
+
+        def ask(fold: int, features: np.ndarray) -> np.ndarray:
+            return self._in_own_bins(self._answered(questions[fold], self.folds[fold], features, where), fold)
+
+        return scoring.answers(columns, self.features, len(self.folds), ask, shape)
 
     @torch.inference_mode()
     def _answered(self, question: Question, model: FoldModel, features: np.ndarray, where: str) -> np.ndarray:
         """Return the answers about one block at z = 0."""
-        padded = np.zeros((SCORE_BLOCK, features.shape[1]), dtype=np.float32)
-        padded[: len(features)] = model.scaling(features)
-        z = torch.zeros((SCORE_BLOCK, len(self.strategy.variations)), device=where)
-        scores = question(model.networks, torch.from_numpy(padded).to(where), z)
-        return scores[: len(features)].cpu().numpy()
+        z = torch.zeros((len(features), len(self.strategy.variations)), device=where)
+        scores = question(model.networks, torch.from_numpy(model.scaling(features)).to(where), z)
+        return scores.cpu().numpy()
 
     def _in_own_bins(self, scores: np.ndarray, number: int) -> np.ndarray:
         """Return the *scores* of fold *number*, whose classes come between the same classes of the other folds."""
@@ -121,11 +109,7 @@ class Classifier:
 
     def check(self, settings: Scoring) -> None:
         """Raise `TrainingError` if the events to score are not those that the model was trained for."""
-        if tuple(settings.features) != self.features or settings.folds != len(self.folds):
-            raise TrainingError(
-                f"the model was trained on {len(self.folds)} folds and the features {', '.join(self.features)}, but "
-                f"the configuration has {settings.folds} folds and {', '.join(settings.features)}; train again"
-            )
+        scoring.check(settings, self.features, len(self.folds))
 
     def save(self, path: Path | str) -> None:
         """Write the classifier to one file that `load` reads without running any code in it.
@@ -150,6 +134,7 @@ class Classifier:
                     "deviation": torch.from_numpy(model.scaling.deviation),
                     "missing": model.scaling.missing,
                     "options": dict(model.options),
+                    "constants": self.strategy.model_copy(update=dict(model.options)).constants(),
                 }
                 for model in self.folds
             ],

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from nuisflow import seeds
-from nuisflow.learning import batches
-from nuisflow.learning.classifier import SCORE_BLOCK, Classifier, FoldModel, TrainingError
+from nuisflow.learning import batches, scoring
+from nuisflow.learning.classifier import Classifier, FoldModel
+from nuisflow.learning.scoring import TrainingError
 from nuisflow.settings import configuration
 from nuisflow.strategies import metrics, networks
 from nuisflow.strategies.strategy import Events, History, Networks, Strategy, Task
@@ -199,7 +200,7 @@ class _State:
     def auc(self) -> float:
         """Return the area under the ROC curve of the score of nominal validation events."""
         scores = [
-            self.strategy.score(self.networks, batch.features, batch.z) for batch in sliced(self.nominal, SCORE_BLOCK)
+            self.strategy.score(self.networks, batch.features, batch.z) for batch in sliced(self.nominal, scoring.BLOCK)
         ]
         return metrics.area_under_curve(
             torch.cat(scores).cpu().numpy(), self.nominal.labels.cpu().numpy(), self.nominal.weights.cpu().numpy()

@@ -26,6 +26,8 @@ _LARGE_PULL = 2.0
 _MOST_NAMES = 5
 _OFF_TRUTH, _OFF_RATIO, _OFF_NORM = 0.1, 0.01, 0.01
 """Of likelihoods of single events: shift of expected data in errors, mean of a ratio, ln of the mean of a response."""
+_CHANCE = 2.0
+"""Standard deviations up to which such a shift is what chance in the simulation makes."""
 _SIMULATE = "Simulate more events or use fewer bins."
 
 
@@ -45,6 +47,7 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
         *_coverage(tables["coverage"], settings.trainings),
         *_single_bins(fits, settings),
         *_simulation(tables["trainings"], fits),
+        *_unknown_simulation(tables["trainings"]),
         *_parabolic(tables["trainings"]),
         *_poor(tables["trainings"], fits, settings),
         *_pulls(fits, settings),
@@ -238,6 +241,18 @@ def _simulation(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[Ca
         )
 
 
+def _unknown_simulation(trainings: pd.DataFrame) -> Iterator[Caution]:
+    """Name trainings whose uncertainty is without the finite simulation, where that of others is with it."""
+    fitted = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
+    unknown = fitted[fitted["sigma_mcstat"].isna()]
+    if len(unknown) and (fitted["sigma_mcstat"] > 0.01 * fitted["sigma"]).any():
+        yield Caution(
+            f"The uncertainty of {listed([str(label) for label in unknown['label']])} does not include the finite "
+            "simulation, that of the others does: ranked with them, it looks too good.",
+            "Ask for replicas of this training (replicas: 10), whose spread is the missing part.",
+        )
+
+
 def _without_simulation(row: "pd.Series[Any]") -> float:
     """Return the uncertainty if the simulation had no statistical uncertainty."""
     return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
@@ -265,28 +280,62 @@ def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]
 
 def _surrogates(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
     """Name likelihoods of single events that do not find the truth in expected data, or are not normalised."""
-    shifted: list[tuple[str, str]] = []
+    learned: list[tuple[str, str]] = []
+    by_chance: list[tuple[str, str]] = []
     loose: list[tuple[str, str]] = []
+    beyond: list[tuple[str, str]] = []
     for run, fit in fits.items():
-        closure, name = fit.get("closure") or {"shifts": {}, "ratios": {}, "norms": 0.0}, named(run, names)
+        if not (closure := fit.get("closure")):
+            continue
+        name = named(run, names)
         for parameter, shift in closure["shifts"].items():
             if shift is not None and abs(shift) > _OFF_TRUTH:
-                shifted.append((name, f"{parameter} by {number(shift, 2)} of its error"))
-        for process, mean in closure["ratios"].items():
-            if abs(mean) > _OFF_RATIO:
-                loose.append((name, f"the mean ratio of {process} is off by {percent(mean)}"))
-        if closure["norms"] > _OFF_NORM:
-            loose.append((name, f"the mean of a response is described to {percent(closure['norms'])} only"))
-    if shifted:
+                chance = closure["scatter"][parameter] or 0.0
+                text = f"{parameter} by {number(shift, 2)} of its error (by chance: ± {number(chance, 2)})"
+                (by_chance if abs(shift) < _CHANCE * chance else learned).append((name, text))
+        loose += [(name, text) for text in _loose(closure)]
+        for feature, events in closure["support"]["outside"].items():
+            beyond.append((name, f"{events} of {closure['support']['data']} events, by {feature}"))
+    if learned:
         yield Caution(
             f"Expected data are fitted best away from the truth, by more than {_OFF_TRUTH:g} of an error, in "
-            f"{few(name for name, _ in shifted)}: networks, or a polynomial in z, that are not right yet.",
+            f"{few(name for name, _ in learned)}: networks, or a polynomial in z, that are not right yet.",
             "Raise events_seen of the training, or its degree; simulate more events.",
-            tuple(f"{name}: {text}" for name, text in shifted),
+            tuple(f"{name}: {text}" for name, text in learned),
+        )
+    if by_chance:
+        yield Caution(
+            f"Too few simulated events: expected data of them are fitted best more than {_OFF_TRUTH:g} of an error "
+            f"away from the truth by chance alone in {few(name for name, _ in by_chance)}, and so are "
+            "pseudo-experiments, whose coverage is then too low. Learning better changes nothing.",
+            "Simulate many more events than the data have; ask for replicas of the training, whose spread is that of "
+            "the finite simulation.",
+            tuple(f"{name}: {text}" for name, text in by_chance),
         )
     if loose:
         yield Caution(
             f"Densities of single events are not normalised to 1 % in {few(name for name, _ in loose)}.",
-            "Raise events_seen of the training; see closure in its fit.json.",
+            "Raise events_seen of the training, or choose fewer and closer toys.displacements; see closure in its "
+            "fit.json.",
             tuple(f"{name}: {text}" for name, text in loose),
         )
+    if beyond:
+        yield Caution(
+            "Events of the data have features beyond those of all simulated events, where densities are guesses, in "
+            f"{few(name for name, _ in beyond)}.",
+            "Look whether data and simulation mean the same by this feature; exclude such events in 'selection', or "
+            "simulate more.",
+            tuple(f"{name}: {text}" for name, text in beyond),
+        )
+
+
+def _loose(closure: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in a likelihood of single events is not normalised."""
+    for process, mean in closure["ratios"].items():
+        if abs(mean) > _OFF_RATIO:
+            yield f"the mean ratio of {process} is off by {percent(mean)}"
+    if closure["norms"] > _OFF_NORM:
+        yield f"the mean of a response is described to {percent(closure['norms'])} only"
+    for row in closure["yields"]:
+        off = "there are no events" if row["off"] is None else f"its polynomial is off by {percent(row['off'])}"
+        yield f"the yield of {row['process']} at {row['place']}: {off}"

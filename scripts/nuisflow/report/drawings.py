@@ -14,12 +14,19 @@ _LARGEST, _SMALLEST = 1.34, 0.8
 
 
 def figure_key(path: Path) -> tuple[str, str]:
-    """Return owner and name of a figure ``comparison/{name}.svg`` or ``trainings/{owner}/figures/{name}.svg``."""
-    return (path.parent.parent.name if path.parent.name == "figures" else path.parent.name), path.stem
+    """Return owner and name of a figure, by where it is.
+
+    ``comparison/{name}.svg``, ``trainings/{owner}/figures/{name}.svg``, or of the region ``inputs-{region}`` before any
+    training: ``inputs/regions/{region}/figures/{name}.svg`` and, of all features, one folder above.
+    """
+    folder = path.parent.parent if path.parent.name == "figures" else path.parent
+    return (f"inputs-{folder.name}" if folder.parent.name == "regions" else folder.name), path.stem
 
 
 def document(owner: str, name: str) -> str:
     """Return where the PDF of a figure is, relative to the report."""
+    if owner.startswith("inputs-"):
+        return f"inputs/regions/{owner.removeprefix('inputs-')}/{name}.pdf"
     return f"comparison/{name}.pdf" if owner == "comparison" else f"trainings/{owner}/figures/{name}.pdf"
 
 

@@ -26,6 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
+from nuisflow.report.review import classifiers, inputs
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -42,7 +43,8 @@ class Material(NamedTuple):
     """Everything the report is made of: tables by name, fits by run, notes of runs, SVG figures by (owner, name).
 
     *trials*: those that chose the options of a training, by its name. *what_if*: `comparison.what_if.content`.
-    *closures*: of densities of single events.
+    *closures*: of densities of single events. *inputs*: `comparison.inputs.compare` of every region.
+    *classifiers*: curves of `comparison.classifiers`, of every run. *one_page*: whether there is a summary beside it.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -52,10 +54,18 @@ class Material(NamedTuple):
     trials: Mapping[str, pd.DataFrame] = {}
     what_if: Mapping[str, Any] | None = None
     closures: Mapping[Run, Any] = {}
+    inputs: Mapping[str, Any] = {}
+    classifiers: Sequence[Mapping[str, Any]] = ()
+    one_page: bool = False
 
 
 def render(template: str, material: Material, settings: ReportSettings) -> str:
-    """Return the report as HTML: *template* (jinja2) filled with *material*; its parts lie beside this module."""
+    """Return the report as HTML: *template* filled with *material*."""
+    return filled(template, context(material, settings))
+
+
+def filled(template: str, words: Mapping[str, Any]) -> str:
+    """Return *template* (jinja2) filled with *words*; its parts lie beside this module."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -65,7 +75,7 @@ def render(template: str, material: Material, settings: ReportSettings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(template).render(context(material, settings))
+    return environment.from_string(template).render(words)
 
 
 def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
@@ -83,7 +93,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
-        + closure.cautions(material.closures, settings),
+        + closure.cautions(material.closures, settings)
+        + classifiers.cautions(found.get("classifiers"), settings),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -104,11 +115,14 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "sections": [training_section(name, first, material, settings) for name in settings.trainings],
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
+        "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
+        "inputs": inputs.sections(material.inputs, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),
         "configuration": yaml.safe_dump(settings.configuration, sort_keys=False, allow_unicode=True, width=100),
         "versions": versions(),
+        "one_page": material.one_page,
     }
 
 
@@ -135,6 +149,8 @@ def comparison_rows(trainings: pd.DataFrame, data: str, settings: PlotSettings) 
 
 def _comparison_row(row: "pd.Series[Any]", places: int, *, first: bool) -> dict[str, Any]:
     sigmas = {name: findings.number(row[name], places) for name in UNCERTAINTIES}
+    if pd.isna(row["sigma_mcstat"]) and not pd.isna(row["sigma"]):
+        sigmas["sigma_mcstat"] = "not included"
     return sigmas | {
         "rank": row["rank"],
         "training": row["training"],

@@ -170,6 +170,9 @@ class Region(Section):
     binning: Binning | None = Field(None, description="default: templates.binning")
     label: str | None = Field(None, description="name in figures")
     axis: str | None = Field(None, description="label of the observable's axis, with units")
+    control: bool = Field(
+        False, description="a control region: its collision data are shown beside the model also while blinded"
+    )
 
 
 class Learning(Section):

@@ -63,6 +63,11 @@ def _training(settings: Configuration, place: str, training: Unbinned) -> Iterat
                     f"{place}.pairs: {name!r} is of kind 'two_point', whose samples are at one point, where all others "
                     "are nominal; leave the pair out"
                 )
+    if not shapes and not training.variations:
+        yield (
+            f"{place}: all variations are rates, which are exact in the likelihood, and nothing is left whose response "
+            "could be learned; use another strategy, or add a variation of shapes"
+        )
     shapes = [name for name in shapes if settings.variations[name].kind in LEARNED]
     if missing := [name for name in shapes if name not in training.variations]:
         yield (

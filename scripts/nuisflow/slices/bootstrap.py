@@ -34,9 +34,14 @@ def chosen(settings: Configuration) -> configuration.Bootstrap:
 
 
 def trainings(settings: Configuration) -> list[str]:
-    """Return the trainings that take part: those whose likelihood is one workspace."""
-    others = [*conditional.trainings(settings), *unbinned.trainings(settings)]
+    """Return the trainings that take part: those whose likelihood is one workspace, or of single events."""
+    others = conditional.trainings(settings)
     return [name for name in settings.trainings if name not in others]
+
+
+def likelihood(settings: Configuration, training: str) -> str:
+    """Return the name of the file of the likelihood of a training."""
+    return "densities.json" if training in unbinned.trainings(settings) else "workspace.json"
 
 
 def slice_of(settings: Configuration) -> BootstrapSettings:

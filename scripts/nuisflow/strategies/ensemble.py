@@ -35,30 +35,12 @@ class Ensemble(Strategy):
 
     def networks(self, architecture: "Architecture") -> Networks:
         """Return the members, with first weights of their own."""
-        return {f"member{index}": _seeded(architecture, index).network("classifier") for index in range(self.size)}
+        return {f"member{index}": seeded(architecture, index).network("classifier") for index in range(self.size)}
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
         """Train one member after the other; in the history, epochs, events and seconds run on."""
-        networks: Networks = {}
-        history: History = []
-        for index in range(self.size):
-            trained, rows = loop(Nominal(), self._task(task, index))
-            networks[f"member{index}"] = trained["classifier"]
-            last = history[-1] if history else {"epoch": 0, "events_seen": 0, "seconds": 0.0}
-            history += [
-                row | {name: row[name] + last[name] for name in ("epoch", "events_seen", "seconds")} | {"member": index}
-                for row in rows
-            ]
-        return networks, history
-
-    def _task(self, task: Task, index: int) -> Task:
-        """Return the task of one member: its own seed, and its share of the budget."""
-        learning = task.learning
-        if self.budget == "shared":
-            learning = learning.model_copy(update={"events_seen": max(1, learning.events_seen // self.size)})
-        architecture = _seeded(task.architecture, index)
-        name = f"{task.name}, member {index}"
-        return replace(task, name=name, architecture=architecture, learning=learning, seed=_seed(task.seed, index))
+        members, history = trained(Nominal(), task, loop, self.size, self.budget)
+        return {f"member{index}": found["classifier"] for index, found in enumerate(members)}, history
 
     def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the logit of the mean score."""
@@ -75,12 +57,44 @@ class Ensemble(Strategy):
         return torch.cat([networks[f"member{index}"](features) for index in range(self.size)], dim=1).sigmoid()
 
 
+def trained(
+    strategy: Strategy,
+    task: Task,
+    loop: "Callable[[Strategy, Task], tuple[Networks, History]]",
+    size: int,
+    budget: str,
+) -> tuple[list[Networks], History]:
+    """Train *size* members of *strategy* one after the other; in the history, epochs, events and seconds run on."""
+    members: list[Networks] = []
+    history: History = []
+    for index in range(size):
+        found, rows = loop(strategy, _task(task, index, size, budget))
+        members.append(found)
+        last = history[-1] if history else {"epoch": 0, "events_seen": 0, "seconds": 0.0}
+        history += [
+            row | {name: row[name] + last[name] for name in ("epoch", "events_seen", "seconds")} | {"member": index}
+            for row in rows
+        ]
+    return members, history
+
+
+def _task(task: Task, index: int, size: int, budget: str) -> Task:
+    """Return the task of one member: its own seed, and its share of the budget."""
+    learning = task.learning
+    if budget == "shared":
+        learning = learning.model_copy(update={"events_seen": max(1, learning.events_seen // size)})
+    architecture = seeded(task.architecture, index)
+    name = f"{task.name}, member {index}"
+    return replace(task, name=name, architecture=architecture, learning=learning, seed=_seed(task.seed, index))
+
+
+def seeded(architecture: "Architecture", index: int) -> "Architecture":
+    """Return the networks of one member, with first weights of its own."""
+    return replace(architecture, seed=_seed(architecture.seed, index))
+
+
 def _seed(seed: int, index: int) -> int:
     """Return the seed of one member; the first keeps that of the training."""
     from nuisflow import seeds
 
     return seeds.number(seed, "member", index) if index else seed
-
-
-def _seeded(architecture: "Architecture", index: int) -> "Architecture":
-    return replace(architecture, seed=_seed(architecture.seed, index))

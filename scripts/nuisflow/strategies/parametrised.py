@@ -95,6 +95,11 @@ class Parametrised(Varied):
         score: torch.Tensor = (cell.to(torch.float32) + 0.5) / self.parts ** len(self.scan)
         return score
 
+    def constants(self) -> "tuple[float, ...] | None":
+        """Return z where events are scored, if it is one."""
+        own = type(self) is not Parametrised or self.scan
+        return None if own else tuple(self.at.get(name, 0.0) for name in self.variations)
+
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
         """Train as always; then measure the cuts on the scores at several z."""
         import torch

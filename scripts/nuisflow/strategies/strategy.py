@@ -187,6 +187,14 @@ class Strategy(BaseModel):
         """Return the number in [0, 1] that is histogrammed, shape (events,)."""
         return self.output(networks, features, z).sigmoid()
 
+    def constants(self) -> "tuple[float, ...] | None":
+        """Return what follows the features in the inputs of the network ``classifier``, if the score is its sigmoid.
+
+        None: the score takes more than that, and torch (`learning.plain`).
+        """
+        own = type(self).output is not Strategy.output or type(self).score is not Strategy.score
+        return None if own else ()
+
     def member_scores(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the scores whose mean over `members` is the score, shape (events, members)."""
         return self.score(networks, features, z).unsqueeze(1)

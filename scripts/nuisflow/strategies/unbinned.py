@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from nuisflow.strategies import calibration, ensemble
 from nuisflow.strategies.strategy import Events, History, Name, Networks, Strategy, Task
 
 if TYPE_CHECKING:
@@ -14,17 +15,9 @@ if TYPE_CHECKING:
 
     from nuisflow.strategies.networks import Architecture
 
-CALIBRATION = 3
-"""Degree of the polynomials in the logarithms of the ratios."""
-TAIL = 0.001
-"""Part of the events on either side, beyond whose logarithms of ratios the calibration goes on as a straight line."""
-FLAT, PRECISION = 1e-9, 1e-14
-"""Curvature, in units of the largest, below which the data say nothing; decrement of a minimum."""
 DEGREE = 2
 """Of responses in the z of variations for which no other is given."""
 Degree = Annotated[int, Field(ge=1, le=6)]
-BLOCK = 100_000
-"""Events that are looked at together."""
 
 
 class Unbinned(Strategy):
@@ -36,7 +29,8 @@ class Unbinned(Strategy):
     two-point variation has one term per side on which there are samples, whose events are not moved ones. Loss: the
     cross-entropies of processes, and of nominal and varied events of the same process, paired: the same event with
     the same z in both. Every event has one z that is not 0, or those of a pair of *pairs*, uniform within *width* times
-    root 3. Afterwards the logarithms of the ratios are calibrated by polynomials (logistic regression).
+    root 3. Of several networks (*size*), trained as those of the strategy `ensemble`, shares of ratios and coefficients
+    of responses are means. Afterwards the logarithms of the ratios are calibrated by polynomials (logistic regression).
 
     Sources: ATLAS, arXiv:2412.01600; Cranmer, Pavez and Louppe, arXiv:1506.02169 (ratios); GOLLUM, arXiv:2505.05544
     (polynomial responses). Unlike there, responses are divided by their means in the fit (see `inference.unbinned`).
@@ -60,6 +54,10 @@ class Unbinned(Strategy):
     hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field((64, 64, 64), description="as learning.hidden")
     batch_size: Annotated[int, Field(gt=0)] | None = Field(4096, description="as learning.batch_size")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(0.002, description="as learning.learning_rate")
+    size: Annotated[int, Field(gt=0, le=100)] = Field(
+        1, description="number of networks of either kind, whose shares and coefficients are averaged"
+    )
+    budget: Literal["shared", "each"] = Field("shared", description="whose events_seen is: of all together, or of each")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         0, description="bootstrap replicas of the simulation, each trained anew, for its statistical uncertainty"
     )
@@ -157,7 +155,19 @@ class Unbinned(Strategy):
         return np.zeros((1, len(self.variations)))
 
     def networks(self, architecture: "Architecture") -> Networks:
-        """Return the networks of ratios and responses, and what is measured after the training."""
+        """Return the networks of ratios and responses of all members, and what is measured after the training."""
+        found: Networks = {}
+        for index in range(self.size):
+            made = self._member(ensemble.seeded(architecture, index))
+            found |= {self._named(name, index): net for name, net in made.items()}
+        return found | {"measured": self._measured()}
+
+    def _named(self, name: str, index: int) -> str:
+        """Return the name of a network of one member."""
+        return name if self.size == 1 else f"member{index}_{name}"
+
+    def _member(self, architecture: "Architecture") -> Networks:
+        """Return the networks of one member."""
         import torch
 
         found: Networks = {
@@ -169,35 +179,50 @@ class Unbinned(Strategy):
                 for values in response[-1].parameters():
                     torch.nn.init.zeros_(values)
                 found[f"response_{process}"] = response
+        return found
+
+    def _measured(self) -> "torch.nn.Module":
+        """Return what is measured after the training, before it is."""
+        import torch
+
         measured = torch.nn.Module()
         measured.register_buffer("events", torch.ones(len(self.processes)))
-        identity = torch.zeros(len(self.processes), CALIBRATION + 1)
+        identity = torch.zeros(len(self.processes), calibration.DEGREE + 1)
         identity[:, 1] = 1
         measured.register_buffer("calibration", identity)
         measured.register_buffer("range", torch.tensor([[-1e30, 1e30]]).repeat(len(self.processes), 1))
         terms = self.outputs - len(self.processes)
         measured.register_buffer("limits", torch.tensor([[-1e30, 1e30]]).repeat(terms, 1))
-        return found | {"measured": measured}
+        return measured
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:
-        """Train all networks together, on processes of equal weight; then calibrate the ratios."""
+        """Train all networks of a member together, on processes of equal weight; then calibrate the ratios of all."""
         import torch
 
         events = task.fold.train()
         totals = np.bincount(events.process, weights=events.expected, minlength=len(self.processes))
         if missing := [name for name, total in zip(self.processes, totals, strict=True) if not total > 0]:
             raise ValueError(f"{task.name}: no events of {', '.join(missing)} to learn ratios of; check the selections")
-        trained = _Counted(**self.model_dump()).counted(totals)
-        networks, history = loop(trained, task)
+        alone = _Counted(**self.model_dump() | {"size": 1}).counted(totals)
+        if self.size == 1:
+            networks, history = loop(alone, task)
+        else:
+            members, history = ensemble.trained(alone, task, loop, self.size, self.budget)
+            networks = {"measured": members[0]["measured"]} | {
+                self._named(name, index): net
+                for index, found in enumerate(members)
+                for name, net in found.items()
+                if name != "measured"
+            }
         self._limit(networks, events)
         if self.calibrate:
             features = torch.from_numpy(events.features)
             with torch.no_grad():
                 logs = torch.cat(
-                    [_centred(networks["ratios"](block)) for block in torch.split(features, BLOCK)]
+                    [self._ratios(networks, block) for block in torch.split(features, calibration.BLOCK)]
                 ).double()
             shares = torch.from_numpy(events.expected / totals[events.process]).double()
-            _calibrate(networks["measured"], logs, torch.from_numpy(events.process), shares)
+            calibration.calibrate(networks["measured"], logs, torch.from_numpy(events.process), shares)
         return networks, history
 
     def _limit(self, networks: Networks, events: "Events[np.ndarray]") -> None:
@@ -214,9 +239,12 @@ class Unbinned(Strategy):
             if fixed:
                 features = torch.from_numpy(events.features[events.process == index])
                 with torch.no_grad():
-                    found = torch.cat([networks[f"response_{process}"](part) for part in torch.split(features, BLOCK)])
+                    parts = torch.split(features, calibration.BLOCK)
+                    found = torch.cat([self._coefficients(networks, process, part) for part in parts])
                 ordered, last = found[:, fixed].sort(dim=0).values, len(found) - 1
-                limits[[first + k for k in fixed]] = ordered[[int(TAIL * last), math.ceil((1 - TAIL) * last)]].T
+                limits[[first + k for k in fixed]] = ordered[
+                    [int(calibration.TAIL * last), math.ceil((1 - calibration.TAIL) * last)]
+                ].T
             first += len(rows)
 
     def loss(self, networks: Networks, batch: "Events[torch.Tensor]", progress: float) -> "dict[str, torch.Tensor]":  # noqa: ARG002
@@ -250,13 +278,30 @@ class Unbinned(Strategy):
         """Return ln of the share of each process, and the coefficients of all responses: (events, P + coefficients)."""
         import torch
 
-        logits = _calibrated(networks["measured"], _centred(networks["ratios"](features))).log_softmax(dim=1)
-        names = [f"response_{process}" for process in self.processes]
-        found = [networks[name](features) for name in names if name in networks]
-        if not found:
+        logits = calibration.calibrated(networks["measured"], self._ratios(networks, features)).log_softmax(dim=1)
+        responding = [process for process in self.processes if len(self.monomials(process))]
+        if not responding:
             return logits
+        found = [self._coefficients(networks, process, features) for process in responding]
         low, high = networks["measured"].get_buffer("limits").T
         return torch.cat([logits, torch.minimum(torch.maximum(torch.cat(found, dim=1), low), high)], dim=1)
+
+    def _ratios(self, networks: Networks, features: "torch.Tensor") -> "torch.Tensor":
+        """Return the centred logarithms of the shares of the processes, their mean over members: (events, P)."""
+        import torch
+
+        if self.size == 1:
+            return calibration.centred(networks["ratios"](features))
+        names = [self._named("ratios", index) for index in range(self.size)]
+        logs = torch.stack([networks[name](features).log_softmax(dim=1) for name in names])
+        return calibration.centred(logs.logsumexp(dim=0))
+
+    def _coefficients(self, networks: Networks, process: str, features: "torch.Tensor") -> "torch.Tensor":
+        """Return the coefficients of the response of a process, their mean over members: (events, terms)."""
+        import torch
+
+        names = [self._named(f"response_{process}", index) for index in range(self.size)]
+        return torch.stack([networks[name](features) for name in names]).mean(dim=0)
 
     def output(self, networks: Networks, features: "torch.Tensor", z: "torch.Tensor") -> "torch.Tensor":
         """Return the logit of the signal's share among signal and background of equal size, at z = 0."""
@@ -291,86 +336,3 @@ def _values(z: "torch.Tensor", monomials: np.ndarray) -> "torch.Tensor":
 
     powers = torch.from_numpy(monomials).to(z.device)
     return (z.unsqueeze(1) ** powers).prod(dim=2)
-
-
-def _centred(logits: "torch.Tensor") -> "torch.Tensor":
-    return logits - logits.mean(dim=1, keepdim=True)
-
-
-def _basis(measured: "torch.nn.Module", logits: "torch.Tensor") -> "torch.Tensor":
-    """Return the powers of *logits*, linear beyond the range in which they are measured, (..., CALIBRATION + 1)."""
-    import torch
-
-    limits = measured.get_buffer("range").to(logits.dtype)
-    inside = torch.minimum(torch.maximum(logits, limits[:, 0]), limits[:, 1])
-    beyond = logits - inside
-    powers = [torch.ones_like(inside)]
-    for power in range(1, CALIBRATION + 1):
-        powers.append(inside**power + power * inside ** (power - 1) * beyond)
-    return torch.stack(powers, dim=-1)
-
-
-def _calibrated(measured: "torch.nn.Module", logits: "torch.Tensor") -> "torch.Tensor":
-    """Return polynomials of the centred *logits*."""
-    return (_basis(measured, logits) * measured.get_buffer("calibration").to(logits.dtype)).sum(dim=-1)
-
-
-def _calibrate(
-    measured: "torch.nn.Module", logits: "torch.Tensor", process: "torch.Tensor", shares: "torch.Tensor"
-) -> None:
-    """Fit the polynomials that *measured* keeps by multinomial logistic regression with *shares* as weights.
-
-    The loss is convex in the coefficients: Newton's method. What the data say nothing about stays as it is (adding the
-    same to all processes changes nothing).
-    """
-    import torch
-
-    ordered, last = logits.sort(dim=0).values, len(logits) - 1
-    limits = ordered[[int(TAIL * last), math.ceil((1 - TAIL) * last)]]
-    measured.get_buffer("range").copy_(limits.T)
-    factors = measured.get_buffer("calibration").double()
-    value, gradient, hessian = _derivatives(measured, logits, process, shares, factors)
-    for _ in range(50):
-        scale = hessian.diagonal().sqrt()
-        inverse = torch.linalg.pinv(hessian / scale / scale.unsqueeze(1), rtol=FLAT, hermitian=True)
-        step = inverse @ (gradient / scale) / scale
-        if float(gradient @ step) < PRECISION:
-            break
-        share = 1.0
-        while share > PRECISION:
-            moved = factors - share * step.reshape(factors.shape)
-            lower, *derivatives = _derivatives(measured, logits, process, shares, moved)
-            if lower <= value:
-                break
-            share /= 2
-        else:
-            break
-        factors, value, (gradient, hessian) = moved, lower, derivatives
-    measured.get_buffer("calibration").copy_(factors)
-
-
-def _derivatives(
-    measured: "torch.nn.Module",
-    logits: "torch.Tensor",
-    process: "torch.Tensor",
-    shares: "torch.Tensor",
-    factors: "torch.Tensor",
-) -> "tuple[float, torch.Tensor, torch.Tensor]":
-    """Return the cross-entropy, and its gradient and Hessian by the *factors*, block by block of events."""
-    import torch
-
-    (size, terms), value = factors.shape, 0.0
-    gradient = torch.zeros(size, terms, dtype=torch.float64)
-    hessian = torch.zeros(size, terms, size, terms, dtype=torch.float64)
-    for block, true, share in zip(*(torch.split(part, BLOCK) for part in (logits, process, shares)), strict=True):
-        powers = _basis(measured, block)
-        logs = (powers * factors).sum(dim=2).log_softmax(dim=1)
-        value -= float((share * logs.gather(1, true.unsqueeze(1)).squeeze(1)).sum())
-        chance = logs.exp()
-        difference = chance - torch.nn.functional.one_hot(true, size)
-        gradient += torch.einsum("ep,epk->pk", share.unsqueeze(1) * difference, powers)
-        for p in range(size):
-            for q in range(size):
-                spread = share * chance[:, p] * (float(p == q) - chance[:, q])
-                hessian[p, :, q] += (powers[:, p] * spread.unsqueeze(1)).T @ powers[:, q]
-    return value, gradient.reshape(-1), hessian.reshape(size * terms, -1)

@@ -47,6 +47,10 @@ class User(Strategy):
         """The files that hold its code: this one and the user's."""
         return ("strategies/user.py", str(Path(self.file).resolve()))
 
+    def constants(self) -> None:
+        """Return None: only the user's class knows what a score is."""
+        return
+
     def ignored(self) -> dict[str, Any]:
         """Return what training does not depend on, with the user's own options in *options*."""
         ignored = self._chosen.ignored()

@@ -40,7 +40,7 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
         for index, text in chosen.remarks
     ]
     notes += [_note("hole", region, HOLE, bin=str(index)) for region, chosen in bins.items() for index in chosen.holes]
-    histograms = {region: _empty(chosen.edges, settings) for region, chosen in bins.items()}
+    histograms = {region: empty(chosen.edges, settings) for region, chosen in bins.items()}
     outside = dict.fromkeys(bins, 0)
     for part in parts:
         for region, rows in scored_events.rows(part, _regions(settings), _factors(part, settings)):
@@ -48,11 +48,7 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
         _check_holes(region, histogram, bins[region].holes)
-        _copy_nominal(region, histogram, settings)
-    for name, side in itertools.product(settings.renormalised, ("up", "down")):
-        for regions in settings.renormalised[name]:
-            renormalise(histograms, histograms, settings.variations[name], f"{name}_{side}", regions)
-    histograms = {region: _combined(histogram, settings) for region, histogram in histograms.items()}
+    histograms = completed(histograms, settings)
     notes += [
         _note("out_of_range", region, f"{count} nominal events out of range are in the first or the last bin")
         for region, count in outside.items()
@@ -60,6 +56,20 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
     ]
     log(notes)
     return Filled(histograms, notes)
+
+
+def completed(histograms: Mapping[str, Histogram], settings: Filling) -> dict[str, Histogram]:
+    """Return what follows from filled *histograms* of all regions, which it changes.
+
+    Processes on which a variation does not act keep their nominal template, some shifts keep yields, and the members of
+    a weight set become up and down.
+    """
+    for region, histogram in histograms.items():
+        _copy_nominal(region, histogram, settings)
+    for name, side in itertools.product(settings.renormalised, ("up", "down")):
+        for regions in settings.renormalised[name]:
+            renormalise(histograms, histograms, settings.variations[name], f"{name}_{side}", regions)
+    return {region: _combined(histogram, settings) for region, histogram in histograms.items()}
 
 
 def _note(kind: str, region: str, text: str, **place: str) -> Note:
@@ -162,7 +172,8 @@ def _ranges(parts: Sequence[Part], settings: Filling) -> dict[str, tuple[float, 
     return ranges | {region: limits for region, limits in found.items() if region not in settings.scored}
 
 
-def _empty(edges: np.ndarray, settings: Filling) -> Histogram:
+def empty(edges: np.ndarray, settings: Filling) -> Histogram:
+    """Return a histogram of one region without events: axes process, variation and score."""
     collision = (DATA,) if DATA in settings.samples.values() else ()
     return hist.Hist(
         hist.axis.StrCategory([*settings.processes, *collision], name="process"),

@@ -16,6 +16,7 @@ from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
 from nuisflow.templates import polynomials, unbinned_parameters, workspaces
+from nuisflow.templates import unbinned_checks as checks
 from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def needed(events: Sequence[Path], settings: UnbinnedFilling) -> list[Path]:
         for sample, process in settings.samples.items()
         for folder in _folders(sample, process, shifts, settings)
     )
-    return scored_events.chosen(events, wanted)
+    return checks.data_last(scored_events.chosen(events, wanted), settings.samples)
 
 
 def _folders(
@@ -85,6 +86,7 @@ class Sums:
         self.events, self.squares = np.zeros(shape), np.zeros(shape)
         self.shares = np.zeros((settings.folds, len(strategy.processes), len(strategy.processes)))
         self.yields: dict[tuple[str, str], float] = {}
+        self.support = checks.Support(settings.features)
 
     def add(self, folder: str, process: str, weight: np.ndarray) -> None:
         """Count events of a process in a folder."""
@@ -153,14 +155,15 @@ def evaluate(
                 else scored_events.other_weights(path, name, start, stop)[inside]
                 for name, factor in weights.items()
             }
+            if path.parent.name == NOMINAL and sample not in settings.alternatives:
+                sums.support.add(scored, process)
             start, times = stop, seeds.poisson(scored["entry"], sums.replica, sample)
             for name, weight in found.items():
                 sums.add(name, process, times * weight)
             if folder not in settings.thrown and process != DATA:
                 continue
             values = classifier.densities({name: scored[name] for name in ("entry", *settings.features)}, where)
-            if not np.isfinite(values).all():
-                raise TemplateError(f"{path}: the density of some events is NaN or infinite; train again")
+            checks.check_values(values, sums.strategy, path)
             fold = batches.fold(scored["entry"], settings.folds).astype(np.int16)
             if folder == NOMINAL and process != DATA:
                 sums.nominal(process, Part(folder, sample, fold, times * scored["weight"], values))
@@ -199,14 +202,10 @@ def describe(
     strategy: "Unbinned", sums: Sums, templates: Mapping[str, Histogram], settings: UnbinnedFilling
 ) -> dict[str, Any]:
     """Return what the likelihood needs besides events, as plain values; *templates* are those of regions with bins."""
-    processes = [name for name in strategy.processes if sums.yields.get((NOMINAL, name), 0.0) > 0]
-    if missing := [name for name in settings.processes if name not in processes and name != DATA]:
-        raise TemplateError(f"no events of {', '.join(missing)} in any region: the likelihood has no density of them")
+    nominal = {name: sums.yields.get((NOMINAL, name), 0.0) for name in strategy.processes}
+    checks.check_events(strategy, sums, nominal, [name for name in settings.processes if name != DATA])
     variations = strategy.variations
-    for fold, index in np.argwhere(sums.events <= 0):
-        raise TemplateError(
-            f"no events of {strategy.processes[index]} in fold {fold}: simulate more, or use fewer folds"
-        )
+    terms = {process: _yield_terms(strategy, process, sums) for process in strategy.processes}
     means = sums.means / sums.events[:, :, None]
     polynomials.check_means(means, strategy.processes, strategy.variations, sums.z)
     norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
@@ -222,10 +221,10 @@ def describe(
             if isinstance(variation, Rate)
             for parameter, acting in _named(name, settings).items()
         },
-        "yields": {process: sums.yields[NOMINAL, process] for process in strategy.processes},
+        "yields": nominal,
         "learned": list(variations),
         "powers": sums.table.tolist(),
-        "yield_terms": [_yield_terms(strategy, process, sums).tolist() for process in strategy.processes],
+        "yield_terms": [found.tolist() for found in terms.values()],
         "norms": norms.tolist(),
         "monomials": np.concatenate([strategy.monomials(process) for process in strategy.processes]).tolist(),
         "owners": [process for process in strategy.processes for _ in strategy.monomials(process)],
@@ -234,7 +233,8 @@ def describe(
             for name in settings.regions
             if name not in settings.scored
         ],
-        "closure": _closure(strategy, sums, means, norms),
+        "closure": _closure(strategy, sums, means, norms)
+        | {"yields": checks.misfits(sums, terms), "support": sums.support.plain()},
     }
     return unbinned_parameters.decorrelated(description, _axes(strategy, settings))
 
@@ -354,7 +354,10 @@ def _yield_terms(strategy: "Unbinned", process: str, sums: Sums) -> np.ndarray:
             if place[axis] and counted is not None and counted > 0:
                 found[place[axis]] = counted / nominal
         if not found:
-            raise TemplateError(f"variation {name!r}: no events of {process} at any z: its yield is not known there")
+            raise TemplateError(
+                f"variation {name!r}: no events of process {process} at any z: its yield is not known there; check the "
+                "samples of the variation, or leave it out"
+            )
         points[axis] = found
     return polynomials.yields(sums.table, points)
 

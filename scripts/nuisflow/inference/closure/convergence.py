@@ -8,7 +8,8 @@ import numpy as np
 from nuisflow.inference.closure.differences import edges
 from nuisflow.inference.closure.probes import Moved, Nominal
 from nuisflow.inference.unbinned.model import UnbinnedModel
-from nuisflow.likelihood.histfactory import Floats, Integers
+from nuisflow.inference.unbinned.scores import of_rates, scores
+from nuisflow.likelihood.histfactory import Floats
 from nuisflow.strategies.unbinned import Unbinned
 
 BINS = (5, 10, 20, 50)
@@ -19,12 +20,13 @@ class Templates:
 
     The number is the efficient score: the derivative of ln R by the signal strength, less what nuisance parameters can
     imitate. A histogram of it in infinitely many bins knows as much of the signal as all events. The templates are
-    counted on varied events, not taken from the learned response, so that a wrong response shows here.
+    counted on varied events, not taken from the learned response, so that a wrong response shows here. Where these are
+    not the nominal events moved, chance alone makes differences: what it adds to the information is taken off.
     """
 
     def __init__(self, model: UnbinnedModel, nominal: Nominal) -> None:
         self.model, self.nominal = model, nominal
-        self.scores = scores(model, nominal.values, nominal.fold)
+        self.scores = scores(model, model.widened(nominal.values), nominal.fold)
         constraint = np.where(model.constrained, 1 / np.where(model.constrained, model.widths, 1.0) ** 2, 0.0)
         self.apart = np.diag(constraint) + _of_bins(model)
         weight = nominal.weight[:, None]
@@ -34,6 +36,7 @@ class Templates:
         self.axis = self.scores @ self.direction
         self.edges = {number: edges(self.axis, nominal.weight, number) for number in BINS}
         self.varied = {number: np.zeros((len(model.names), len(self.edges[number]) + 1)) for number in BINS}
+        self.chance = {number: np.zeros_like(found) for number, found in self.varied.items()}
         share = nominal.weight * self.scores[:, 0] ** 2
         self.largest = float(share.max() / share.sum())
 
@@ -41,12 +44,15 @@ class Templates:
         """Fill in events at +1 or -1 of a variation; *parameters*: see `parameters`."""
         assert moved.there is not None  # for mypy
         ((variation, z),) = moved.place.z.items()
-        here, there = (scores(self.model, v, moved.fold) @ self.direction for v in (moved.values, moved.there))
+        both = (self.model.widened(values) for values in (moved.values, moved.there))
+        here, there = (scores(self.model, values, moved.fold) @ self.direction for values in both)
         row = self.model.names.index(parameters[variation])
         for number, lines in self.edges.items():
-            for axis, weight, sign in ((there, moved.after, 0.5 * z), (here, moved.before, -0.5 * z)):
-                found = np.bincount(np.searchsorted(lines, axis, side="right"), weight, len(lines) + 1)
-                self.varied[number][row] += sign * found
+            for axis, weight, sign in ((there, moved.after, moved.part * z), (here, moved.before, -moved.part * z)):
+                place = np.searchsorted(lines, axis, side="right")
+                self.varied[number][row] += sign * np.bincount(place, weight, len(lines) + 1)
+                if not moved.is_paired:
+                    self.chance[number][row] += np.bincount(place, (sign * weight) ** 2, len(lines) + 1)
 
     def widths(self) -> dict[str, Any]:
         """Return the uncertainty of the signal strength by the numbers of bins, and that of single events."""
@@ -56,9 +62,10 @@ class Templates:
             content = np.stack(
                 [np.bincount(place[own], self.nominal.weight[own], len(lines) + 1) for own in self._own()]
             )
-            slopes = _slopes(self.model) @ content + self.varied[number]
+            slopes = of_rates(self.model) @ content + self.varied[number]
             total = np.maximum(content.sum(axis=0), 1e-300)
-            rows.append({"bins": len(total), "sigma": _width(self.apart + (slopes / total) @ slopes.T)})
+            information = (slopes / total) @ slopes.T - np.diag((self.chance[number] / total).sum(axis=1))
+            rows.append({"bins": len(total), "sigma": _width(self.apart + information)})
         return {"binned": rows, "unbinned": _width(self.whole)}
 
     def _own(self) -> list[Floats]:
@@ -78,31 +85,6 @@ def parameters(model: UnbinnedModel, strategy: Unbinned, process: int) -> dict[s
 
 def _width(information: Floats) -> float:
     return float(np.sqrt(np.linalg.inv(information)[0, 0]))
-
-
-def _slopes(model: UnbinnedModel) -> Floats:
-    """Return the derivatives of ln of the yields by the parameters that are factors, (parameters, processes)."""
-    s = model.structure
-    return np.asarray(np.where(s.linear, 1.0 / np.where(model.inits == 0, 1.0, model.inits)[:, None], 0.0)
-                      + 0.5 * (s.rate_up - s.rate_down))  # fmt: skip
-
-
-def scores(model: UnbinnedModel, values: Floats, term: Integers) -> Floats:
-    """Return the derivatives of ln R by all parameters at nominal, (events, parameters); *term*: fold of each event."""
-    s, size = model.structure, len(model.processes)
-    intensity = np.exp(values[:, :size]) * s.number[s.region[term]]
-    intensity /= intensity.sum(axis=1, keepdims=True)
-    found = intensity @ _slopes(model).T
-    for k, place in enumerate(s.learned):
-        alone = np.eye(len(s.learned), dtype=np.int64)[k]
-        common = s.powers.tolist().index(alone.tolist())
-        slope = (s.yields[s.region, :, common] - s.norms[:, :, common])[term]
-        for p in range(size):
-            for c in range(s.first[p], s.first[p + 1]):
-                if model.columns[c] >= 0 and (s.monomials[c] == alone).all():
-                    slope[:, p] += values[:, size + model.columns[c]]
-        found[:, place] += (intensity * slope).sum(axis=1)
-    return np.asarray(found)
 
 
 def _of_bins(model: UnbinnedModel) -> Floats:

@@ -70,7 +70,8 @@ class Nominal(NamedTuple):
 class Moved(NamedTuple):
     """Events of one process that are selected at nominal or near *place*, with their weights and features at both.
 
-    *values* (events, outputs) at nominal; *there*: at the place, if it is an anchor.
+    *values* (events, outputs) at nominal; *there*: at the place, if it is an anchor. Alternative samples stand beside
+    nominal events, each with the weight 0 where it is not. *part*: of the derivative along z that an anchor tells.
     """
 
     place: Place
@@ -83,6 +84,12 @@ class Moved(NamedTuple):
     moved: np.ndarray
     values: Floats
     there: Floats | None
+    part: float = 0.5
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the events are the same at nominal and at the place."""
+        return bool(((self.before > 0) & (self.after > 0)).any())
 
 
 class Probes:
@@ -163,6 +170,44 @@ class Probes:
                     fold = entry % self.folds
                     yield Moved(places[k], index, entry, fold, before, after, nominal, moved, values, there)
 
+        yield from self._replaced()
+
+    def _replaced(self) -> Iterator[Moved]:
+        """Yield the samples of two-point variations at their places, beside the nominal events of their process."""
+        known, names = self.settings.alternatives, self.strategy.variations
+        if not known:
+            return
+        rows, scale = self._alternative_rows()
+        events = self.pool.events(rows, np.zeros((sum(map(len, rows.values())), len(names))))
+        for variation, side in dict.fromkeys(known.values()):
+            there, nominal = events.z[:, names.index(variation)] == side, ~events.z.any(axis=1)
+            for index in np.unique(events.process[there]):
+                mine = np.flatnonzero((events.process == index) & (there | nominal))
+                entry, features, alternative = events.entry[mine], events.features[mine], there[mine]
+                weight, values = events.expected[mine].astype(np.float64), self.densities(entry, features)
+                # What an alternative counts for in training: see `Maker`.
+                after = weight * scale[variation, side] / self.strategy.frequency(variation)
+                yield Moved(
+                    Place({variation: side}), int(index), entry, entry % self.folds,
+                    np.where(alternative, 0.0, weight * self.scale[index]), np.where(alternative, after, 0.0),
+                    features, features, values, values, 1 / len(self.strategy.sides[variation]),
+                )  # fmt: skip
+
+    def _alternative_rows(self) -> tuple[Rows, dict[tuple[str, float], float]]:
+        """Return the rows with as many events of alternatives, and how many events each of theirs stands for."""
+        rows, scale = dict(self.rows), {}
+        for place in dict.fromkeys(self.settings.alternatives.values()):
+            samples = [sample for sample, other in self.settings.alternatives.items() if other == place]
+            processes = {self.settings.samples[sample].process for sample in samples}
+            size = sum(self.pool.samples[sample].size for sample in samples)
+            wanted = sum(len(self.rows[sample]) for process in processes for sample in self._samples(process))
+            draw = Draw(KEY, 0.0, min(wanted / max(size, 1), 1.0))
+            for sample in samples:
+                parts = [row[draw(entry)] for row, entry in self.pool.samples[sample].pieces()]
+                rows[sample] = np.concatenate([np.arange(0), *parts])
+            scale[place] = size / max(sum(len(rows[sample]) for sample in samples), 1)
+        return rows, scale
+
     def _movable(self) -> list[str]:
         """Return the variations that move events: those of samples of their own are at their places only."""
         known = self.settings.variations
@@ -181,7 +226,7 @@ def groups(names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> Itera
 
 def _asked(classifier: Classifier, entry: Integers, features: np.ndarray) -> Floats:
     columns = {name: features[:, index] for index, name in enumerate(classifier.features)}
-    where = next(classifier.folds[0].networks["ratios"].parameters()).device
+    where = next(classifier.folds[0].networks["measured"].buffers()).device
     return classifier.densities(columns | {"entry": entry}, str(where)).astype(np.float64)
 
 

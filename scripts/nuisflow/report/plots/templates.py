@@ -98,7 +98,8 @@ def _stack(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: Pl
     if signal.any():
         axes.stairs(signal, bins.edges, color=_signal_colour(settings), lw=1.3, ls=_DASHES, baseline=None)
     if shown:
-        _points(axes, bins, np.asarray(yields["data"], float), np.ones(len(total)))
+        data = np.asarray(yields["data"], float)
+        _points(axes, bins, data, np.where((total > 0) | (data > 0), 1.0, 0.0))
 
 
 def _band(axes: Axes, bins: style.Bins, centre: np.ndarray, error: np.ndarray) -> None:

@@ -18,6 +18,7 @@ TARGET = 0.682689492137
 """Probability of one Gaussian standard deviation."""
 _ROW = 0.42
 """Height of a training's row in inches."""
+_ABSENT: dict[str, Any] = {"fontsize": 8, "color": style.FAINT, "va": "center"}
 
 
 class Part(NamedTuple):
@@ -102,6 +103,8 @@ def _uncertainty_panel(
         axes.plot(
             values, row + offsets, "o", ms=4.5, color=looks[training["training"]].colour, alpha=0.85, mew=0, zorder=3
         )
+        if np.isnan(training[part.column]) and not np.isnan(training["sigma"]):
+            axes.text(0.05, row, "not included", transform=axes.get_yaxis_transform(), **_ABSENT)
         axes.plot([training[part.column]] * 2, [row - 0.28, row + 0.28], color=style.INK, lw=1.6, zorder=2)
     axes.set_title(part.label, fontsize=9.5, pad=5)
     axes.grid(axis="x", color=style.FAINT, alpha=0.35, lw=0.6)

@@ -208,8 +208,7 @@ def _bootstrap_problems(settings: Configuration) -> Iterator[str]:
         yield f"toys.bootstrap.mu: from {low:g} to {high:g} is no range; write the smaller number first"
     if high >= settings.fit.bounds[1]:
         yield f"toys.bootstrap.mu: {high:g} is outside fit.bounds, where no fit would find it; widen them or lower it"
-    if {*conditional.trainings(settings), *unbinned.trainings(settings)} == set(settings.trainings):
+    if set(conditional.trainings(settings)) == set(settings.trainings):
         yield (
-            "toys.bootstrap: trainings of the strategies 'conditional' and 'unbinned' take no part, and there are no "
-            "others; remove it"
+            "toys.bootstrap: trainings of the strategy 'conditional' take no part, and there are no others; remove it"
         )

@@ -1,0 +1,60 @@
+"""Judge what every classifier knows beside the measurement: separation, over-training, calibration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nuisflow.comparison import classifiers
+from nuisflow.comparison.trainings import by_run
+from nuisflow.learning import plain
+from nuisflow.progress import progress
+from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.storage import files, logs
+
+
+def judge_trainings(
+    models: Sequence[Path],
+    scores: Sequence[Path],
+    events: Sequence[Path],
+    table: Path,
+    curves: Path,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Write *table*, one row per network, and the *curves* of every run, from all *models* and their *scores*."""
+    chosen = JudgementSettings.model_validate(settings)
+    samples = {path.stem: path for path in events}
+    trained = by_run(models)
+    rows, found = [], []
+    for run, path in progress(by_run(scores).items(), "classifiers", len(scores)):
+        held, known = classifiers.held_out(path, samples, chosen), None
+        if chosen.learns[run.training]:
+            known = classifiers.seen(*_scoring(trained[run]), samples, chosen)
+        own, curve = classifiers.judge(run, held, known, chosen)
+        rows += own
+        found.append(curve)
+    files.write_rows(table, rows)
+    files.write_json(curves, found)
+
+
+def _scoring(model: Path) -> tuple[classifiers.Score, Sequence[str]]:
+    """Return what gives scores, and the features that it needs: without torch where it can be done without."""
+    if found := plain.load(model):
+        return found.score, found.features
+    import torch
+
+    from nuisflow.learning.classifier import Classifier
+
+    torch.set_num_threads(1)  # small networks: threads would wait for one another
+    loaded = Classifier.load(model)
+    return loaded.score, loaded.features
+
+
+if __name__ == "__main__":
+    with logs.job(snakemake):
+        judge_trainings(
+            *([Path(path) for path in getattr(snakemake.input, name)] for name in ("models", "scores", "events")),
+            Path(snakemake.output.table),
+            Path(snakemake.output.curves),
+            settings=snakemake.params.settings,
+        )

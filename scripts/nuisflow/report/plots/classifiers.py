@@ -1,0 +1,116 @@
+"""Figures of what classifiers know: scores of seen and of held-out events, ROC curves, reliability."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from nuisflow.report import colours
+from nuisflow.report.plots import style
+from nuisflow.slices.report import PlotSettings
+
+Curves = Mapping[str, Any]
+_CLASSES = (("background", style.BLUE), ("signal", style.RED))
+
+
+def compared(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
+    """Return ROC curves and reliability of all trainings, the first seed of each."""
+    first = [min(own, key=lambda one: one["seed"]) for own in _by_training(curves, settings).values()]
+    figure = Figure(figsize=(9.2, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    looks = colours.of_trainings(settings)
+    handles = []
+    for one in first:
+        look: dict[str, Any] = {"color": looks[one["training"]].colour, "ls": looks[one["training"]].line, "lw": 1.3}
+        if one["roc"]:
+            _rejection(left, one["roc"], **look)
+        if one["points"]:
+            score, share, _ = np.asarray(one["points"])
+            right.plot(score, share - score, marker="o", ms=3, **look)
+        handles.append(Line2D([], [], label=style.wrapped(settings.trainings[one["training"]]), **look))
+    _roc_axes(left)
+    _reliability_axes(right)
+    style.heading(left, settings, "held-out events")
+    figure.legend(handles=handles, loc="outside right upper")
+    return figure
+
+
+def training(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
+    """Return scores of seen and held-out events, ROC curves of all seeds, and reliability before and after calibration.
+
+    *curves*: those of the seeds of one training; distributions and reliability are of the first.
+    """
+    first = min(curves, key=lambda one: one["seed"])
+    figure = Figure(figsize=(9.6, 3.3), layout="constrained")
+    scores, roc, reliability = figure.subplots(1, 3)
+    _scores(scores, first)
+    for one in curves:
+        if one["roc"]:
+            _rejection(roc, one["roc"], color=style.INK, lw=1, alpha=0.7)
+    _roc_axes(roc)
+    looks = {"points": ("score", style.INK, style.INK), "points_calibrated": ("calibrated", style.ORANGE, "none")}
+    for key, (label, colour, fill) in looks.items():
+        if first.get(key):
+            score, share, error = np.asarray(first[key])
+            reliability.errorbar(
+                score, share - score, error, fmt="o", ms=3.5, lw=1, color=colour, mfc=fill, label=label
+            )
+    _reliability_axes(reliability)
+    if first.get("points"):
+        reliability.legend(loc="upper center", ncols=2, fontsize=7.5)
+    style.heading(scores, settings)
+    return figure
+
+
+def _by_training(curves: Sequence[Curves], settings: PlotSettings) -> dict[str, list[Curves]]:
+    found = {name: [one for one in curves if one["training"] == name] for name in settings.trainings}
+    return {name: own for name, own in found.items() if own}
+
+
+def _scores(axes: Axes, one: Curves) -> None:
+    """Draw distributions of the score: filled what the networks have seen, points what they have not."""
+    edges = np.linspace(0, 1, len(one["held_out"][0][0]) + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    for index, (_, colour) in enumerate(_CLASSES):
+        share, error = one["held_out"][index]
+        if one["trained"]:
+            axes.stairs(one["trained"][index][0], edges, fill=True, color=colour, alpha=0.3, lw=0)
+        axes.errorbar(centres, share, error, fmt="o", ms=2.5, lw=0.9, color=colour)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("score", fontsize=9)
+    axes.set_ylabel("share of events", fontsize=9)
+    handles: list[Any] = [Patch(color=colour, label=name) for name, colour in _CLASSES]
+    handles += [Line2D([], [], marker="o", ms=3, ls="none", color=style.INK, label="held out")]
+    handles += [Patch(color=style.INK, alpha=0.3, label="seen in training")] if one["trained"] else []
+    axes.legend(handles=handles, fontsize=7.5, loc="upper center")
+
+
+def _rejection(axes: Axes, curve: Sequence[Sequence[float]], **look: Any) -> None:
+    background, signal = np.asarray(curve)
+    shown = background > 0
+    axes.plot(signal[shown], background[shown], **look)
+
+
+def _roc_axes(axes: Axes) -> None:
+    style.powers(axes)
+    axes.minorticks_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(1e-4, 1)
+    axes.grid(color=style.FAINT, alpha=0.35, lw=0.6)
+    axes.set_xlabel("signal efficiency", fontsize=9)
+    axes.set_ylabel("background efficiency", fontsize=9)
+
+
+def _reliability_axes(axes: Axes) -> None:
+    axes.axhline(0, color=style.FAINT, lw=1, ls=":")
+    axes.set_xlim(0, 1)
+    reach = 1.2 * max(0.02, *np.abs(axes.get_ylim()))
+    axes.set_ylim(-reach, reach)
+    axes.grid(color=style.FAINT, alpha=0.35, lw=0.6)
+    axes.set_xlabel("score", fontsize=9)
+    axes.set_ylabel("share of signal − score", fontsize=9)
