@@ -98,9 +98,15 @@ def cls(model: Model, data: Values | None, value: float, poi: str | None = None)
 
     NaN where a fit failed.
     """
+    return table(model, data, [value], poi)[0]
+
+
+def table(model: Model, data: Values | None, values: Sequence[float], poi: str | None = None) -> list[Cls]:
+    """Return `cls` of several signal strengths, whose fits help each other."""
     calculator = _of_workspace(model, data, poi or model.poi)
-    calculator.verify(value)
-    return calculator(value)
+    for value in values:
+        calculator.verify(value)
+    return [calculator(value) for value in values]
 
 
 def tail_ratio(shift: float, root: float) -> float:
