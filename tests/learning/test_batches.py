@@ -259,3 +259,23 @@ def test_shares_of_all_folds_add_up_to_one_per_class():
             sums[label] += events.share[events.labels == label].sum()
     assert sums[0] == pytest.approx(2 / 3, rel=1e-3)
     assert sums[1] == pytest.approx(2 / 3, rel=1e-3)
+
+
+def test_raw_events_are_read_once_for_all_epochs_as_far_as_they_may_stay_in_memory(monkeypatch):
+    pool, read = gaussians.pool(SHIFTED, number=500), []
+    take = type(pool.samples["signal"]).take
+    monkeypatch.setattr(
+        type(pool.samples["signal"]), "take", lambda self, rows: read.append(len(rows)) or take(self, rows)
+    )
+    events, z = batches.fold_events(pool, 0), np.random.default_rng(1)
+    del read[:]
+    drawn = z.normal(size=(events.train_size, 1))
+    first = events.train(drawn)
+    again = events.train(drawn)
+    assert sum(read) == 0  # measuring the scale of the features has read them
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    monkeypatch.setattr(batches, "KEPT", 0)
+    assert all(np.array_equal(one, other) for one, other in zip(first, events.train(drawn), strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(first, events.train(drawn), strict=True))
+    assert sum(read) > events.train_size  # nothing stays
+    assert not pool._kept

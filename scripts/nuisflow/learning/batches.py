@@ -5,6 +5,7 @@ that training, variations and scoring agree. Memory is bounded: of more events t
 is made in blocks, each a random part of all events, and of more than fit into `VALIDATION` a random part validates.
 """
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ VALIDATION = 100_000_000
 """Bytes that validation events may take; twice, if they are varied."""
 TOGETHER = 600_000_000
 """Bytes that the network may take to judge all validation events together, where their loss is not a mean."""
+KEPT = 100_000_000
+"""Bytes of raw columns that stay in memory from one epoch to the next, which mostly asks for the same."""
 FEWEST = 50_000
 """Validation events that are used whatever they take: fewer say little."""
 
@@ -80,6 +83,7 @@ class Pool:
         self.samples = {name: source(events) for name, events in samples.items()}
         self.settings = settings
         self._maker = Maker(settings)
+        self._kept: dict[tuple[str, bytes], Columns] = {}
 
     @classmethod
     def load(cls, events: Mapping[str, Path], settings: TrainingSamples) -> "Pool":
@@ -135,6 +139,15 @@ class Pool:
             counts=joined.counts,
         )
 
+    def _taken(self, name: str, rows: np.ndarray) -> Columns:
+        """Return the raw columns of *rows*; what was asked for last, of `KEPT` bytes, is not read again."""
+        key = name, hashlib.blake2b(rows.tobytes()).digest()
+        taken = self._kept.pop(key, None) or self.samples[name].take(rows)
+        self._kept[key] = taken
+        while sum(values.nbytes for columns in self._kept.values() for values in columns.values()) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return taken
+
     def _joined(self, rows: Rows, z: np.ndarray | None, scaled: Scaling, points: np.ndarray | None) -> Part:
         """Return the events of all blocks, their features *scaled*."""
         size = sum(map(len, rows.values()))
@@ -171,7 +184,7 @@ class Pool:
         offset = 0
         for name, chosen in rows.items():
             for first in range(0, 0 if nominal and name in self.settings.alternatives else len(chosen), READ):
-                taken = self.samples[name].take(chosen[first : first + READ])
+                taken = self._taken(name, chosen[first : first + READ])
                 for start in range(0, len(taken["entry"]), BLOCK):
                     columns = {column: values[start : start + BLOCK] for column, values in taken.items()}
                     place = offset + first + start

@@ -68,7 +68,7 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
     for path in paths:
         with files.replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=_METADATA[path.suffix])
-        figure.set_layout_engine("none")  # the layout is found: do not spend the time again for the next format
+        figure.set_layout_engine(None)  # the layout is found: do not spend the time again for the next format
 
 
 def draw(makers: Mapping[str, Callable[[], Figure]], paths: Sequence[Path]) -> None:
