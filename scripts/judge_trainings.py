@@ -16,25 +16,28 @@ def judge_trainings(
     models: Sequence[Path],
     scores: Sequence[Path],
     events: Sequence[Path],
-    table: Path,
-    curves: Path,
+    outputs: dict[str, Path],
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Write *table*, one row per network, and the *curves* of every run, from all *models* and their *scores*."""
+    """Judge all *models* and their *scores*: write the *outputs* table (networks), curves and importance (runs)."""
     chosen = JudgementSettings.model_validate(settings)
     samples = {path.stem: path for path in events}
     trained = by_run(models)
-    rows, found = [], []
+    rows, found, losses = [], [], []
     for run, path in progress(by_run(scores).items(), "classifiers", len(scores)):
         held, known = classifiers.held_out(path, samples, chosen), None
         if chosen.learns[run.training]:
-            known = classifiers.seen(*_scoring(trained[run]), samples, chosen)
+            score, features = _scoring(trained[run])
+            known = classifiers.seen(score, features, samples, chosen)
+            lost = classifiers.importance(score, features, samples, chosen)
+            losses += [run._asdict() | {"feature": name, "auc_lost": loss} for name, loss in lost.items()]
         own, curve = classifiers.judge(run, held, known, chosen)
         rows += own
         found.append(curve)
-    files.write_rows(table, rows)
-    files.write_json(curves, found)
+    files.write_rows(outputs["table"], rows)
+    files.write_rows(outputs["importance"], losses or [dict.fromkeys(("training", "seed", "feature", "auc_lost"))])
+    files.write_json(outputs["curves"], found)
 
 
 def _scoring(model: Path) -> tuple[classifiers.Score, Sequence[str]]:
@@ -54,7 +57,6 @@ if __name__ == "__main__":
     with logs.job(snakemake):
         judge_trainings(
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("models", "scores", "events")),
-            Path(snakemake.output.table),
-            Path(snakemake.output.curves),
+            {name: Path(path) for name, path in snakemake.output.items()},
             settings=snakemake.params.settings,
         )

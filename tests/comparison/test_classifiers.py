@@ -154,3 +154,21 @@ def test_what_learns_nothing_has_nothing_to_compare_and_one_class_has_no_curve()
     (row,), curves = classifiers.judge(Run("nominal", 1), found, None, settings)
     assert row["auc"] is row["auc_trained"] is row["p_value_signal"] is None
     assert curves["roc"] is curves["points"] is curves["trained"] is None
+
+
+def test_the_importance_of_a_feature_is_the_area_that_is_lost_without_it(tmp_path):
+    rng = np.random.default_rng(9)
+    events = {}
+    for name, shift in (("higgs", 0.3), ("z", 0.0)):
+        columns = {
+            "entry": np.arange(4000),
+            "region": np.zeros(4000, dtype=int),
+            "weight": np.ones(4000),
+            "x": rng.uniform(shift, 0.7 + shift, 4000).astype(np.float32),
+            "idle": rng.uniform(0, 1, 4000).astype(np.float32),
+        }
+        events[name] = tmp_path / f"{name}.parquet"
+        event_files.write_event_parts(events[name], iter([columns]), {"region": SETTINGS.regions})
+    found = classifiers.importance(lambda columns: columns["x"], ("x", "idle"), events, SETTINGS)
+    expected = 1 - 0.5 * (0.4 / 0.7) ** 2 - 0.5  # uniform distributions that overlap in 4 of 7 parts
+    assert found == {"x": pytest.approx(expected, abs=0.02), "idle": 0}

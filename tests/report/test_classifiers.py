@@ -51,3 +51,15 @@ def test_figures_of_a_training_without_networks_or_without_signal_are_drawn():
     with style.applied():
         for figure in (plots.compared([one, full], SETTINGS), plots.training([one], SETTINGS), plots.training([full], SETTINGS)):  # fmt: skip
             figure.canvas.draw()
+
+
+def test_features_are_ranked_by_importance_beside_what_moves_them():
+    losses = [("nominal", 1, "pt", 0.010), ("nominal", 2, "pt", 0.014), ("trees", 1, "pt", 0.02), ("trees", 1, "eta", 0.1), ("nominal", 1, "eta", 0.0)]  # fmt: skip
+    frame = pd.DataFrame(losses, columns=["training", "seed", "feature", "auc_lost"])
+    contents = {"signal": {"features": [{"feature": "pt", "shapes": {"scale": [0.5, 2.0], "rate": [0.1, 0.1]}}]}}
+    found = classifiers.importance(frame, contents, SETTINGS)
+    assert found["names"] == ["nominal", "Trees"]
+    assert [row["feature"] for row in found["rows"]] == ["eta", "pt"]
+    assert found["rows"][1]["cells"] == ["12.0 ± 2.8", "20.0"]
+    assert found["rows"][1]["moved"] == "scale (2)"
+    assert classifiers.importance(None, {}, SETTINGS) is None

@@ -12,6 +12,7 @@ rule judge_trainings:
     output:
         table="<results>/comparison/classifiers.csv",
         curves="<results>/comparison/classifiers.json",
+        importance="<results>/comparison/importance.csv",
     log:
         "<logs>/judge_trainings.log",
     benchmark:

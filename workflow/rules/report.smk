@@ -154,6 +154,7 @@ rule write_report:
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",
+            "<results>/comparison/importance.csv",
         ],
         what_if="<results>/comparison/what_if.json",
         trials=[

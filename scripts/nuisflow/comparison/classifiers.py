@@ -25,6 +25,8 @@ BINS = 2000
 """Bins of the score from 0 to 1: what lies in one is alike."""
 SEEN = 20_000
 """Training events of a sample at most whose scores are compared, at equal distances in its file."""
+PERMUTED = 5_000
+"""Events of a sample at most with which the importance of features is found."""
 SHOWN, CURVE, RELIABLE = 25, 100, 20
 """Bins of the distributions, points of a ROC curve, and bins of a reliability diagram."""
 BOOTSTRAPS = 500
@@ -75,7 +77,7 @@ def seen(score: Score, features: Sequence[str], events: Mapping[str, Path], sett
     """
     found = Scores.empty(settings.folds)
     for sample in settings.trained:
-        for rows in _some(events[sample], features, settings):
+        for rows in _some(events[sample], features, settings, SEEN, trained=True):
             other = rows["entry"] + 1
             values = score({name: rows[name] for name in features} | {"entry": other})
             signal = settings.samples[sample] == settings.signal
@@ -83,14 +85,45 @@ def seen(score: Score, features: Sequence[str], events: Mapping[str, Path], sett
     return found
 
 
-def _some(path: Path, features: Sequence[str], settings: JudgementSettings) -> Iterator[dict[str, np.ndarray]]:
-    """Yield some of the events that networks were trained on, with weights for all."""
-    step, row = max(1, event_files.count_rows(path) // SEEN), 0
+def importance(
+    score: Score, features: Sequence[str], events: Mapping[str, Path], settings: JudgementSettings
+) -> dict[str, float]:
+    """Return how much of the AUC of held-out events is lost when the values of one feature are those of other events.
+
+    Permutation importance (L. Breiman, doi:10.1023/A:1010933404324); the permutations are the same for all trainings.
+    Empty without signal or background.
+    """
+    parts = [
+        rows | {"signal": np.full(len(rows["entry"]), process == settings.signal)}
+        for sample, process in settings.samples.items()
+        for rows in _some(events[sample], features, settings, PERMUTED, trained=False)
+    ]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    if not len(columns.get("entry", ())):
+        return {}
+
+    def area(changed: Mapping[str, np.ndarray]) -> float:
+        return metrics.area_under_curve(score({**columns, **changed}), columns["signal"], columns["weight"])
+
+    whole = area({})
+    if math.isnan(whole):
+        return {}
+    size = len(columns["entry"])
+    orders = {name: seeds.generator(settings.seed, "importance", name).permutation(size) for name in features}
+    return {name: whole - area({name: columns[name][order]}) for name, order in orders.items()}
+
+
+def _some(
+    path: Path, features: Sequence[str], settings: JudgementSettings, most: int, *, trained: bool
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield *most* events or fewer, with weights for all; *trained*: only those that networks were trained on."""
+    step, row = max(1, -(-event_files.count_rows(path) // most)), 0
     scored = [settings.regions.index(name) for name in settings.scored]
     for columns in event_files.read_event_parts(path, ("entry", "weight", *features), {"region": settings.regions}):
         chosen = np.isin(columns["region"], scored)
         chosen &= (np.arange(row, row + len(chosen)) % step) == 0
-        chosen &= ~batches.is_validation(columns["entry"], settings.validation_fraction)
+        if trained:
+            chosen &= ~batches.is_validation(columns["entry"], settings.validation_fraction)
         row += len(chosen)
         few = {name: values[chosen] for name, values in columns.items()}
         yield few | {"weight": few["weight"] * step}

@@ -116,6 +116,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
+        "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
         "inputs": inputs.sections(material.inputs, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),

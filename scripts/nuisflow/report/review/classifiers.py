@@ -13,6 +13,7 @@ from nuisflow.slices.report import PlotSettings
 
 CHANCE = 0.001
 """A training is over-trained if chance makes its scores differ as much less often than this, all tests counted."""
+_MOST_FEATURES = 25
 MATTERS = 0.005
 """Difference of AUC between seen and held-out events that is worth a caution."""
 
@@ -50,6 +51,44 @@ def rows(
             }
         )
     return found
+
+
+def importance(
+    table: pd.DataFrame | None, contents: Mapping[str, Any], settings: PlotSettings
+) -> dict[str, Any] | None:
+    """Return what every training loses of its AUC without each feature, in thousandths, the most important first.
+
+    *contents*: `comparison.inputs` by region; beside it stands which variation moves the feature most, in any region.
+    """
+    if table is None or not len(table := table.dropna(subset="feature")):
+        return None
+    names = [name for name in settings.trainings if name in set(table["training"])]
+    means = 1e3 * table.pivot_table("auc_lost", "feature", "training", "mean")[names]
+    spreads = 1e3 * table.pivot_table("auc_lost", "feature", "training", lambda values: values.std())
+    means = means.loc[means.max(axis=1).sort_values(ascending=False, kind="stable").index]
+    found = []
+    for feature, losses in means.iloc[:_MOST_FEATURES].iterrows():
+        cells = [_loss(losses[name], spreads[name].get(feature) if name in spreads else None) for name in names]
+        found.append({"feature": feature, "cells": cells, "moved": _moved(str(feature), contents, settings)})
+    labels = [settings.trainings[name] for name in names]
+    return {"names": labels, "rows": found, "left": max(len(means) - _MOST_FEATURES, 0)}
+
+
+def _loss(mean: float, spread: float | None) -> str:
+    """Return a loss with its spread over seeds, if there are several."""
+    return number(mean, 1) + ("" if spread is None or pd.isna(spread) else f" ± {number(spread, 1)}")
+
+
+def _moved(feature: str, contents: Mapping[str, Any], settings: PlotSettings) -> str:
+    """Return the variation that changes the shape of a feature most, and by how many errors of the data."""
+    shapes: dict[str, float] = {}
+    for one in (one for content in contents.values() for one in content["features"] if one["feature"] == feature):
+        for name, pair in one["shapes"].items():
+            shapes[name] = max(shapes.get(name, 0.0), *pair)
+    strongest = max(shapes, key=lambda name: shapes[name], default=None)
+    if strongest is None or not shapes[strongest] > 0:
+        return "–"
+    return f"{settings.variations.get(strongest, strongest)} ({shapes[strongest]:.2g})"
 
 
 _ERRORS = ("ece", "ece_low", "ece_high", "ece_expected", "ece_calibrated")
