@@ -38,6 +38,6 @@ def write(
         scan += measurements.scan_rows(likelihood, one, kind, best)
     files.write_rows(outputs["impacts"], impacts)
     files.write_rows(outputs["scan"], scan)
-    found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    found |= {"simulation": scarcity.rows(histograms, settings.backgrounds)}
-    files.write_json(outputs["fit"], found | dict(further))
+    found: dict[str, Any] = {"asimov": results["asimov"], "observed": results.get("observed")}
+    found |= {"simulation": scarcity.rows(histograms, settings.backgrounds), **further}
+    files.write_json(outputs["fit"], found)
