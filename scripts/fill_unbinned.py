@@ -14,7 +14,8 @@ from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files, files, logs
 from nuisflow.strategies.unbinned import Unbinned
-from nuisflow.templates import unbinned, unbinned_checks
+from nuisflow.templates import unbinned
+from nuisflow.templates.densities import checks
 
 
 def fill_unbinned(
@@ -43,7 +44,7 @@ def fill_unbinned(
     report = progress(paths, "files", len(paths))
     parts = unbinned.evaluate(report, classifier, chosen, sums, where)
     rows = (unbinned.columns(part, folders, samples) for part in parts)
-    with unbinned_checks.named(templates.parent.parent.name):
+    with checks.named(templates.parent.parent.name):
         event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
         files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from nuisflow.inference import truths
+from nuisflow.inference import fitted, truths
 from nuisflow.inference.conditional import hypotheses, measurements, toys
-from nuisflow.likelihood import measurements as shared
+from nuisflow.inference.conditional.model import Data
+from nuisflow.likelihood.fits import FitResult
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.slices.inference import FitSettings, ToySettings, WorkspaceSettings
 from nuisflow.storage import files, logs
-from nuisflow.templates import scarcity, shown
 
 
 def fit_conditional(
@@ -30,17 +30,12 @@ def fit_conditional(
     data = {"asimov": model.data(expected.at(NOMINAL))}
     data |= {"observed": model.data(expected.observed())} if chosen.observed else {}
     background = model.data(expected.at(NOMINAL, 0.0))
-    results, impacts, scan = {}, [], []
-    for kind, one in data.items():
-        best, observed = model.best(one), kind == "observed"
-        found = measurements.measure(
-            model, one, best, chosen.groups, edges=edges, background=background, observed=observed
-        )
-        results[kind] = shown.merged_yields(found, nominal, chosen.parts)
-        impacts += shared.impact_rows(model, one, kind, best)
-        scan += shared.scan_rows(model, one, kind, best)
-    files.write_rows(outputs["impacts"], impacts)
-    files.write_rows(outputs["scan"], scan)
+
+    def measure(kind: str, one: Data, best: FitResult) -> dict[str, Any]:
+        given = {"edges": edges, "background": background, "observed": kind == "observed"}
+        return measurements.measure(model, one, best, chosen.groups, **given)
+
+    fitted.write(model, data, measure, nominal, outputs, settings=chosen, further={})
     thrown = toys.throw(
         model,
         expected,
@@ -51,8 +46,6 @@ def fit_conditional(
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
     files.write_json(outputs["workspaces"], {"grid": grid.points, "workspaces": spaces})
-    found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    files.write_json(outputs["fit"], found | {"simulation": scarcity.rows(nominal, chosen.backgrounds)})
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from nuisflow.inference import truths
-from nuisflow.inference.unbinned import events, measurements, toys
+from nuisflow.inference import fitted, truths
+from nuisflow.inference.unbinned import events, goodness, measurements, toys
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import measurements as shared
+from nuisflow.likelihood.fits import FitResult
+from nuisflow.likelihood.kernels.densities import Data
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import FitSettings, ToySettings
 from nuisflow.storage import files, logs
-from nuisflow.templates import scarcity, shown
 
 
 def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings: dict[str, Any]) -> None:
@@ -22,37 +23,32 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
     model = UnbinnedModel(files.read_json(inputs["description"]))
     histograms = files.read_histograms(inputs["templates"])
     displaced = files.read_histograms(inputs["displaced"]) if "displaced" in inputs else {}
-    pools = events.read(inputs["densities"], model, settings["samples"], histograms, displaced)
+    pools = events.Pools(inputs["densities"], model, settings["samples"], histograms, displaced)
     workspace = Model(files.read_json(inputs["workspace"]))
     edges = {name: histogram.axes["score"].edges for name, histogram in histograms.items()}
     data = {"asimov": events.asimov(model, pools["nominal"])}
     if chosen.observed:
-        observed = pools["data"]
-        data["observed"] = events.asimov(model, observed)
-    results, impacts, scan = {}, [], []
+        data["observed"] = events.asimov(model, pools["data"])
     spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
-    fits = {kind: model.best(one) for kind, one in data.items()}
-    for kind, best in fits.items():
-        one, observed = data[kind], kind == "observed"
+
+    def measure(kind: str, one: Data, best: FitResult) -> dict[str, Any]:
+        observed = kind == "observed"
         start = model.best(one, {model.poi: 0.0}).values if observed else model.point({model.poi: 0.0})
         background = events.asimov(model, pools["nominal"], start)
         found = shared.measured_against(model, one, best, chosen.groups, background, observed=observed)
         found = measurements.with_simulation(found, spread)
-        found["yields"] = shared.yields_at(workspace, kind, best, edges)
-        results[kind] = shown.merged_yields(found, histograms, chosen.parts)
-        impacts += shared.impact_rows(model, one, kind, best)
-        scan += shared.scan_rows(model, one, kind, best)
-    files.write_rows(outputs["impacts"], impacts)
-    files.write_rows(outputs["scan"], scan)
+        if observed:
+            given = {"number": chosen.goodness_toys, "seed": chosen.seed}
+            found["goodness_of_fit"] = goodness.test(model, pools["nominal"], one, best, **given)
+        return found | {"yields": shared.yields_at(workspace, kind, best, edges)}
+
+    information = {"names": model.names, "matrix": model.information(data["asimov"], model.inits).tolist()}
+    shifts = measurements.shifts(model, pools["nominal"], model.best(data["asimov"]))
+    further = {"closure": model.description["closure"] | shifts, "information": information}
+    fitted.write(model, data, measure, histograms, outputs, settings=chosen, further=further)
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
-    information = model.information(data["asimov"], model.inits)
-    found = {"asimov": results["asimov"], "observed": results.get("observed")}
-    shifts = measurements.shifts(model, pools["nominal"], fits["asimov"])
-    found |= {"simulation": scarcity.rows(histograms, chosen.backgrounds)}
-    found |= {"closure": model.description["closure"] | shifts}
-    files.write_json(outputs["fit"], found | {"information": {"names": model.names, "matrix": information.tolist()}})
 
 
 if __name__ == "__main__":

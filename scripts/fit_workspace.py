@@ -45,4 +45,4 @@ if __name__ == "__main__":
             )
     else:
         # Loaded by name: what the rule makes does not depend on the commands, so neither does the hash of its code.
-        sys.exit(importlib.import_module("nuisflow.likelihood.commands").main())
+        sys.exit(importlib.import_module("nuisflow.__main__").main("fit_workspace.py"))

@@ -15,7 +15,8 @@ from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import files, logs
 from nuisflow.strategies.unbinned import Unbinned
-from nuisflow.templates import unbinned, unbinned_checks
+from nuisflow.templates import unbinned
+from nuisflow.templates.densities import checks
 
 
 def spread_replicas(
@@ -35,7 +36,7 @@ def spread_replicas(
         strategy = classifier.strategy
         assert isinstance(strategy, Unbinned)  # for mypy
         sums = unbinned.Sums(strategy, chosen, replica)
-        with unbinned_checks.named(f"{templates.parent.parent.name}, replica {replica}"):
+        with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
             parts = list(unbinned.evaluate(paths, classifier, chosen, sums, where))
             model = UnbinnedModel(unbinned.describe(strategy, sums, histograms, chosen))
         data = experiments.asimov(model, experiments.nominal(parts, model, chosen.samples, histograms))

@@ -18,6 +18,7 @@ from pathlib import Path
 import benchmark_events
 import benchmark_fits  # it limits numpy to one thread, as benchmark_events does
 import benchmark_training
+import benchmark_unbinned
 import torch
 
 from nuisflow.learning import classifier
@@ -25,13 +26,19 @@ from nuisflow.storage import files
 
 Row = tuple[str, str, float, float, float]
 PACKAGES = ("numpy", "scipy", "numba", "iminuit", "pyhf", "cabinetry", "torch", "jax")
-PEERS = {"pyhf": "every fit", "jax": "pyhf with jax", "torch": "pyhf with torch", "cabinetry": "impacts"}
+PEERS = {"pyhf": "every fit", "jax": "pyhf with jax, single events", "torch": "pyhf with torch", "cabinetry": "impacts"}
 FOLDER = Path("results/benchmark")
 
 
 def fits(*, quick: bool, large_repeats: int) -> Iterator[Row]:
     """Time fits and impacts on the small model, and unless *quick* on the large one."""
     for benchmark, peer, ours, theirs in benchmark_fits.benchmark(quick=quick, large_repeats=large_repeats):
+        yield benchmark, peer, ours, theirs, theirs / ours
+
+
+def unbinned(*, quick: bool) -> Iterator[Row]:
+    """Time fits of single events."""
+    for benchmark, peer, ours, theirs in benchmark_unbinned.benchmark(quick=quick):
         yield benchmark, peer, ours, theirs, theirs / ours
 
 
@@ -101,6 +108,7 @@ def main() -> None:
     rows = []
     sources = (
         fits(quick=options.quick, large_repeats=options.large_repeats),
+        unbinned(quick=options.quick),
         events(quick=options.quick, python=options.peer_python),
         trainings(quick=options.quick),
     )

@@ -63,3 +63,21 @@ def test_places_are_along_every_parameter_and_at_pairs_of_them():
         "a = 1, b = 1",
         "a = 1, b = -1",
     ]
+
+
+def unpaired(seed, shift, size=2000):
+    """Return many weighted events and *size* others, all in one table as observed events are beside the model."""
+    random = np.random.default_rng(seed)
+    x = np.concatenate([random.normal(size=20_000), random.normal(shift, 1, size)])[:, None]
+    model = np.arange(len(x)) < 20_000
+    return Sets(np.where(model, size / 20_000, 0.0), np.where(model, 0.0, 1.0), x, x, np.arange(len(x)))
+
+
+def test_data_and_model_that_share_no_event_are_compared_by_their_own_errors():
+    parts = [unpaired(seed, 0.0) for seed in range(40)]
+    chi2 = [difference(one, one.x[:, 0], one.x[:, 0], (one.x[:, 0], one.second)).chi2 for one in parts]
+    assert np.mean(chi2) == pytest.approx(9, abs=4 * np.sqrt(2 * 9 / 40))
+    areas = [separation(one, (2000.0, 2000.0), tested=len(one.entry)) for one in parts[:12]]
+    assert np.sqrt(np.mean([((one.auc - 0.5) / one.error) ** 2 for one in areas])) < 1.8
+    wrong = separation(unpaired(1, 0.4), (2000.0, 2000.0), tested=22_000)
+    assert wrong.auc - 0.5 > 4 * wrong.error

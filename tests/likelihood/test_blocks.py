@@ -67,6 +67,19 @@ def test_a_signal_strength_of_0_keeps_its_derivative(large):
     slope = large.blocks.evaluate(lanes)[1][large.blocks.dense == large.index("mu"), 0]
     assert 2.0 * slope == pytest.approx(large.derivatives(values).gradient[0][large.index("mu")], rel=1e-12)
     assert abs(slope) > 1.0
+    hessian = 0.5 * large.derivatives(values).hessian[0][np.ix_(large.blocks.dense, large.blocks.dense)]
+    assert curvature.at(large.blocks, lanes).dense == pytest.approx(hessian, rel=1e-9, abs=1e-9 * np.abs(hessian).max())
+
+
+def test_a_fit_goes_on_in_another_metric_where_one_does_not_lead_to_the_end(large, monkeypatch):
+    expected = large.minimise(tolerance=1e-10)
+    monkeypatch.setattr(steps, "_ROUNDS", 6)
+    monkeypatch.setattr(type(large), "_one_by_one", lambda *_: None)  # what is left would have no value
+    found = large.minimise(tolerance=1e-10)
+    assert found.status[0] == 0
+    assert found.iterations[0] > 6
+    assert found.twice_nll == pytest.approx(expected.twice_nll, abs=1e-8)
+    assert found.values == pytest.approx(expected.values, abs=1e-5)
 
 
 def test_the_fit_of_a_large_model_is_that_of_the_kernels_and_its_depth_is_that_of_pyhf(case, large, dense):

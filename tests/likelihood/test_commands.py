@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from workspace_strategies import build
 
-from nuisflow.likelihood import answers, commands, fits, limits, toys, uncertainties
+from nuisflow.likelihood import fits, limits, toys, uncertainties
+from nuisflow.likelihood.commands import answer, line, question
+from nuisflow.likelihood.commands import toys as toys_command
 from nuisflow.likelihood.model import Model
 from nuisflow.storage import sources
 
@@ -44,7 +46,7 @@ def write(path, content):
 def run(capsys, *arguments):
     """Return the exit status, what was printed, and the messages."""
     try:
-        status = commands.main([str(argument) for argument in arguments])
+        status = line.main([str(argument) for argument in arguments])
     except SystemExit as end:
         status = end.code
     printed, messages = capsys.readouterr()
@@ -196,8 +198,8 @@ def test_toys_are_the_libraries_own_and_thrown_at_the_best_fit(capsys, tmp_path,
 
 
 def test_more_toys_begin_with_the_same_ones(monkeypatch, model):
-    monkeypatch.setattr(answers, "CHUNK", 40)
-    few, many = (answers._experiments(model, model.inits, number, 1) for number in (50, 100))
+    monkeypatch.setattr(toys_command, "CHUNK", 40)
+    few, many = (toys_command.experiments(model, model.inits, number, 1) for number in (50, 100))
     assert few.value.tolist() == many.value[:50].tolist()
     assert len(set(many.value.tolist())) == 100
 
@@ -247,7 +249,7 @@ def test_a_flat_direction_is_told_and_the_status_is_not_zero(capsys, tmp_path, c
     options = ("--number", 50) if command == "toys" else ()
     status, _, messages = run(capsys, command, path, *options, "--output", tmp_path / "r.json")
     if command == "toys":
-        assert (status, messages) == (2, "fit_workspace.py: error: all fits of the 50 toys failed: no coverage\n")
+        assert (status, messages) == (1, "fit_workspace.py: error: all fits of the 50 toys failed: no coverage\n")
         return
     assert status == 1
     assert "WARNING: fit: not converged" in messages
@@ -363,11 +365,11 @@ def test_an_unknown_command_is_refused(capsys, path):
     assert "required: COMMAND" in refused(capsys)
 
 
-@pytest.mark.parametrize("command", commands.COMMANDS)
+@pytest.mark.parametrize("command", [*line.COMMANDS, line.COMPARE])
 def test_every_help_has_an_example_that_is_understood(capsys, command):
     status, printed, _ = run(capsys, command, "--help")
     example = next(line for line in printed.splitlines() if "python scripts/fit_workspace.py" in line)
-    options = commands.parser().parse_args(example.replace("'", "").split()[2:])
+    options = line.parser().parse_args(example.replace("'", "").split()[2:])
     assert status == 0
     assert (options.command, options.workspace.name) == (command, "workspace.json")
 
@@ -378,34 +380,34 @@ def test_columns_keep_the_digits_that_matter():
         {"name": "bcd", "mixed": 1e-7, "small": 2e-6, "none": math.nan},
         {"name": "e", "mixed": -0.123, "small": 1e-15, "none": None},
     ]
-    assert answers.aligned(rows) == [
+    assert answer.aligned(rows) == [
         "name  mixed    small  none",
         "a     32.50  1.5e-06     -",
         "bcd    0.00    2e-06     -",
         "e     -0.12        0     -",
     ]
-    assert answers.aligned([]) == ["(none)"]
+    assert answer.aligned([]) == ["(none)"]
 
 
 def test_warnings_tell_of_toys_that_do_not_cover_and_of_failed_fits(monkeypatch, model):
     few = toys.run(model, None, 400, 1)
     narrow = few._replace(low=few.value - 0.01, high=few.value + 0.01)
     monkeypatch.setattr(toys, "run", lambda *_: narrow._replace(fitted=narrow.fitted & (np.arange(400) > 9)))
-    answer = answers.throw(model, model.data, 400, 1, observed=False)
-    assert answer.facts["failed"] == 10
-    assert any("10 of 400 fits failed" in warning for warning in answer.warnings)
-    assert any("fewer than the intended 68.27 %" in warning for warning in answer.warnings)
+    found = toys_command.throw(question.of(model), 400, 1)
+    assert found.facts["failed"] == 10
+    assert any("10 of 400 fits failed" in warning for warning in found.warnings)
+    assert any("fewer than the intended 68.27 %" in warning for warning in found.warnings)
 
 
 def test_toys_without_an_end_of_their_interval_are_not_failed_fits(monkeypatch, model):
     few = toys.run(model, None, 400, 1)
     odd = few._replace(bounded=few.bounded & (np.arange(400) > 9), limited=np.arange(400) > 379)
     monkeypatch.setattr(toys, "run", lambda *_: odd)
-    answer = answers.throw(model, model.data, 400, 1, observed=False)
-    assert (answer.facts["failed"], answer.facts["unbounded"], answer.facts["limited"]) == (0, 10, 20)
-    assert any("in 10 of 400 experiments the fit converged, but an end of the" in text for text in answer.warnings)
-    assert any("in 20 of 400 experiments an end of the interval is at a bound" in text for text in answer.warnings)
-    assert not any("failed" in warning for warning in answer.warnings)
+    found = toys_command.throw(question.of(model), 400, 1)
+    assert (found.facts["failed"], found.facts["unbounded"], found.facts["limited"]) == (0, 10, 20)
+    assert any("in 10 of 400 experiments the fit converged, but an end of the" in text for text in found.warnings)
+    assert any("in 20 of 400 experiments an end of the interval is at a bound" in text for text in found.warnings)
+    assert not any("failed" in warning for warning in found.warnings)
 
 
 def test_profiles_unlike_the_hessian_are_told_in_one_line(capsys, tmp_path):
@@ -464,4 +466,4 @@ def test_a_reader_that_stops_early_still_gets_the_warnings(tmp_path):
 
 
 def test_the_commands_are_not_part_of_the_rule_code():
-    assert not {"commands.py", "answers.py"} & {path.name for path in sources.of("fit_workspace")}
+    assert "commands" not in {path.parent.name for path in sources.of("fit_workspace")}

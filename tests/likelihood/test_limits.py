@@ -8,7 +8,9 @@ import pytest
 from scipy import optimize, stats
 from studies import random_limits
 
-from nuisflow.likelihood import answers, commands, fits, limits
+from nuisflow.likelihood import fits, limits
+from nuisflow.likelihood.commands import limit as limit_command
+from nuisflow.likelihood.commands import line, question
 from nuisflow.likelihood.model import Model
 
 
@@ -54,7 +56,7 @@ def run(capsys, tmp_path, case, *options):
     """Return the exit status, the answer and the messages of a command on a workspace."""
     path = tmp_path / "workspace.json"
     path.write_text(json.dumps(case))
-    status = commands.main([options[0], str(path), *options[1:], "--output", str(tmp_path / "answer.json")])
+    status = line.main([options[0], str(path), *options[1:], "--output", str(tmp_path / "answer.json")])
     return status, json.loads((tmp_path / "answer.json").read_text()), capsys.readouterr().err
 
 
@@ -208,7 +210,8 @@ def test_a_parameter_with_equal_bounds_is_fixed_everywhere(capsys, tmp_path):
 
 
 def test_a_significance_that_is_infinite_is_no_number_and_has_a_reason():
-    answer = answers.limit(Model(workspace([("s", [5.0], [MU]), ("b", [0.0], [])], [4], (0.0, 10.0))), np.array([4.0]))
+    model = Model(workspace([("s", [5.0], [MU]), ("b", [0.0], [])], [4], (0.0, 10.0)))
+    answer = limit_command.limit(question.of(model, np.array([4.0])))
     assert math.isnan(answer.facts["sigmas"])
     assert not answer.converged
     assert any("significance: there is none" in warning and "has data but no expected" in warning

@@ -12,6 +12,14 @@ from nuisflow.settings.checks import reading
 from nuisflow.slices.report import plots
 
 SETTINGS = plots(reading.check(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()), "config.yaml"))
+ROW = {"chi2": 9.0, "ndof": 9, "p_value": 0.4, "in_data": 0.0}
+ROW |= {"edges": [0.0, 1.0, 3.0], "first": [10.0, 9.0], "second": [11.0, 8.0], "error": [3.0, 3.0]}
+OBSERVED = {
+    "features": [{"feature": "met"} | ROW, {"feature": "mass"} | ROW],
+    "log_ratio": ROW,
+    "classifier": {"auc": 0.51, "error": 0.01, "in_data": 0.0},
+    "events": {"model": 20.0, "data": 19.0},
+}
 GOOD = {
     "normalisation": {
         "ratios": {"signal": 0.001},
@@ -78,3 +86,28 @@ def test_a_classifier_must_see_what_data_would_see_too():
     bad = {"process": "ttbar", "place": "all", "auc": 0.6, "error": 0.002, "in_data": 3.0}
     (found,) = cautioned("reweighting", "classifier", 0, value=bad)
     assert "a classifier tells ttbar, varied apart: AUC 0.600" in found.details[0]
+
+
+def test_data_that_look_like_the_model_are_shown_and_not_warned_of():
+    assert not cautioned("observed", value=OBSERVED)
+    words = dict(closure.section(GOOD | {"observed": OBSERVED}))
+    assert words["Classifier between data and fitted model"] == "AUC 0.5100 ± 0.0100"
+    assert words["Feature in which they differ most"] == "met: χ² = 9.0 for 9, p-value 0.4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classifier": {"auc": 0.55, "error": 0.01}}, "a classifier tells data from the model: AUC 0.5500"),
+        ({"log_ratio": ROW | {"p_value": 1e-5}}, "ln R: χ² = 9 for 9, chance 1e-05"),
+        ({"features": [{"feature": "met"} | ROW | {"p_value": 1e-4}, {"feature": "mass"} | ROW]}, "met: χ²"),
+    ],
+)
+def test_data_that_differ_from_the_model_are_warned_of(changes, words):
+    (found,) = cautioned("observed", value=OBSERVED | changes)
+    assert "Nominal (seed 1)" in found.text
+    assert words in found.details[0]
+
+
+def test_one_of_many_features_may_differ_by_chance():
+    assert not cautioned("observed", value=OBSERVED | {"features": [{"feature": "met"} | ROW | {"p_value": 6e-4}] * 2})

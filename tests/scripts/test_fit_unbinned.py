@@ -2,10 +2,13 @@
 
 import json
 import math
+import runpy
 
 import numpy as np
 import pandas as pd
+import pyhf
 import pytest
+from analyses import ROOT
 from small_analyses import configured, make
 
 import check_closure
@@ -14,15 +17,26 @@ import fill_unbinned
 import fit_unbinned
 import plot_closure
 import process_events
+import publish_unbinned
 import score_events
+from nuisflow.inference.closure import observed
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.learning.classifier import Classifier
+from nuisflow.report.plots import closure as drawing
 from nuisflow.settings import points, sections
 from nuisflow.slices import inference, report, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
 
 pytestmark = pytest.mark.slow
+
+
+def reader():
+    """Return the reader of published likelihoods of the examples."""
+    path = ROOT / "config" / "examples" / "published_likelihood.py"
+    return runpy.run_path(str(path))["Likelihood"]
+
 
 TRAINING = {
     "strategy": "unbinned",
@@ -173,7 +187,7 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
     model, settings = UnbinnedModel(description), small.settings
     samples = {name: sample.process for name, sample in settings.samples.items()}
     histograms = [files.read_histograms(small.of(name)) for name in ("templates.json", "displaced.json")]
-    pools = experiments.read(small.of("densities.parquet"), model, samples, *histograms)
+    pools = experiments.Pools(small.of("densities.parquet"), model, samples, *histograms)
     displaced = ("tilt_up2", "tes_down", "generator_up", "generator_held_out")
     for name, source in (("nominal", histograms[0]), *((name, histograms[1]) for name in displaced)):
         expected = sum(source["signal"][{"process": p, "variation": name}].values().sum() for p in model.processes)
@@ -190,9 +204,11 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     learned = {sample: small.ingested()[sample] for sample in training.training_samples(small.settings, "unbinned")}
     check_closure.check_closure(
         *(small.of(name) for name in ("model.pt", "densities.json", "fit.json")), learned, small.of("closure.json"),
-        settings=sections.plain(training.training(small.settings, "unbinned", 1)), device="cpu",
+        settings={"training": sections.plain(training.training(small.settings, "unbinned", 1))}, device="cpu",
     )  # fmt: skip
     found = files.read_json(small.of("closure.json"))
+    assert found["observed"] is None
+    assert found["normalisation"]["norms"] < 0.01
     places = {(row["process"], row["place"]): row for row in found["normalisation"]["places"]}
     assert ("ztautau", "tes = 2") in places
     assert ("ztautau", "generator = 1") in places  # alternative samples, beside nominal ones
@@ -210,3 +226,59 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     figures = [small.of(f"closure.{suffix}") for suffix in ("svg", "pdf")]
     plot_closure.plot_closure(small.of("closure.json"), figures, settings=sections.plain(report.plots(small.settings)))
     assert all(path.stat().st_size > 5000 for path in figures)
+
+
+def test_the_published_likelihood_is_the_one_that_is_fitted(small):
+    inputs = {"densities": "densities.parquet", "description": "densities.json"}
+    inputs |= {"workspace": "workspace.json", "templates": "templates.json"}
+    publish_unbinned.publish_unbinned(
+        {name: small.of(file) for name, file in inputs.items()}, small.of("likelihood"),
+        settings=sections.plain(unbinned.publishing(small.settings)),
+    )  # fmt: skip
+    names = {path.name for path in small.of("likelihood").iterdir()}
+    assert names == {"likelihood.json", *unbinned.published(small.settings)}
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    samples = {name: sample.process for name, sample in small.settings.samples.items()}
+    pools = experiments.Pools(small.of("densities.parquet"), model, samples, *map(files.read_histograms, (
+        small.of("templates.json"), small.of("displaced.json"))))  # fmt: skip
+    data, evaluate = experiments.asimov(model, pools["nominal"]), reader()(small.of("likelihood"))
+    for seed in range(5):
+        values = model.inits + np.random.default_rng(seed).uniform(-0.5, 0.5, len(model.names))
+        found = evaluate(**dict(zip(model.names, values.tolist(), strict=True)))
+        assert found == pytest.approx(model.twice_nll(data, values)[0], rel=1e-9)
+    workspace = pyhf.Workspace(files.read_json(small.of("likelihood") / "binned.json")).model()
+    nominal = workspace.expected_data(workspace.config.suggested_init(), include_auxdata=False)
+    assert nominal == pytest.approx(pools["nominal"].bins.sum(axis=1), rel=1e-6)
+
+
+def test_observed_events_are_tested_against_the_model(small, tmp_path):
+    """Events of the simulation as data, drawn with their weights: they fit; with another background they do not."""
+    settings = unbinned.filling(small.settings)
+    events = {path.stem: path for path in (small.folder / "events" / "nominal").iterdir()}
+    nominal = [events[name] for name in ("htautau", "ztautau", "ttbar")]
+    seen = {name: drawn(path, tmp_path / path.name) for name, path in events.items() if name in ("ztautau", "ttbar")}
+    fit = files.read_json(small.of("fit.json"))["asimov"]
+    model = UnbinnedModel(files.read_json(small.of("densities.json")))
+    for row in fit["parameters"]:
+        row["value"] = 0.0 if row["name"] == "mu" else float(model.point({})[model.names.index(row["name"])])
+    classifier = Classifier.load(small.of("model.pt"))
+    chosen = settings.model_copy(update={"samples": settings.samples | {"seen_ztautau": "data", "seen_ttbar": "data"}})
+    given = [*nominal, seen["ztautau"], seen["ttbar"]]
+    good = observed.against_model(classifier, given, model, fit, chosen)
+    bad = observed.against_model(classifier, [*nominal, seen["ttbar"]], model, fit, chosen)
+    assert good["log_ratio"]["p_value"] > 1e-3
+    assert abs(good["classifier"]["auc"] - 0.5) < 4 * good["classifier"]["error"]
+    assert abs(bad["classifier"]["auc"] - 0.5) > 4 * bad["classifier"]["error"]
+    assert bad["log_ratio"]["p_value"] < 1e-3
+    closed = files.read_json(small.of("closure.json")) | {"observed": good}
+    figure = drawing.figure(closed, report.plots(small.settings))
+    assert len(figure.axes) == 6
+
+
+def drawn(path, target):
+    """Write the nominal events of a file that an experiment would see, each once; return where."""
+    table = pd.read_parquet(path)
+    share = np.minimum(0.2 * table["weight"], 1.0)
+    table = table[np.random.default_rng(9).random(len(table)) < share].assign(weight=1.0)
+    table.to_parquet(target.with_name(f"seen_{path.name}"))
+    return target.with_name(f"seen_{path.name}")

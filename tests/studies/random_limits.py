@@ -23,7 +23,8 @@ from scipy import optimize, stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from nuisflow.likelihood import answers, fits
+from nuisflow.likelihood import fits
+from nuisflow.likelihood.commands import limit, question, rank
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
@@ -173,7 +174,7 @@ def check(seed: int) -> dict[str, Any]:
     depth, values = oracle.minimum({}, starts(model))
     row["fit"] = _verdict(best.converged, best.twice_nll - depth < DEEPER)
     row["pyhf"] = float(_pyhf(case, best.values) - best.twice_nll) if best.converged else 0.0
-    found, at = answers.limit(model, model.data, widen=True), model.index(model.poi)
+    found, at = limit.limit(question.of(model), limit.Wanted(widen=True)), model.index(model.poi)
     listed = [float(entry[model.poi]) for entry in found.tables[0].rows]
     wide = model if not any(value > model.upper[at] for value in listed) else model.bounded({model.poi: (None, WIDEST)})
     errors = [abs(cls(wide, model.data, value)[i] - 0.05) for i, value in enumerate(listed) if math.isfinite(value)]
@@ -187,7 +188,7 @@ def check(seed: int) -> dict[str, Any]:
 
 def _rank(model: Model, oracle: Oracle, values: Floats) -> str:
     """Compare the largest impacts with refits."""
-    answer, at = answers.rank(model, model.data), model.index(model.poi)
+    answer, at = rank.rank(question.of(model)), model.index(model.poi)
     if not answer.converged:
         return "none"
     best = fits.fit(model)

@@ -8,7 +8,8 @@ import pytest
 from alternatives import exact, likelihood, pool
 
 from nuisflow.events.scored_events import TemplateError
-from nuisflow.templates import polynomials, unbinned_checks
+from nuisflow.templates import polynomials
+from nuisflow.templates.densities import checks
 
 STRATEGY = pool(number=100).settings.training
 
@@ -25,8 +26,8 @@ def test_what_overflows_is_named_with_the_training(column, words):
     values = np.zeros((5, STRATEGY.outputs))
     values[[1, 3], column] = np.inf, np.nan
     with pytest.raises(TemplateError, match=f"training mine: .*{words}.* the others go on") as error:  # noqa: SIM117
-        with unbinned_checks.named("mine"):
-            unbinned_checks.check_values(values, STRATEGY, Path("nominal/a.parquet"))
+        with checks.named("mine"):
+            checks.check_values(values, STRATEGY, Path("nominal/a.parquet"))
     assert "lower learning_rate" in str(error.value)
 
 
@@ -47,7 +48,7 @@ def test_a_yield_that_no_polynomial_describes_is_flagged_and_others_are_not():
 
     def flagged():
         counted = {z[name]: value / 10 for (name, _), value in yields.items() if name in z and value > 0}
-        return unbinned_checks.misfits(sums, {"a": polynomials.yields(table, {0: counted})})
+        return checks.misfits(sums, {"a": polynomials.yields(table, {0: counted})})
 
     assert flagged() == []
     yields["tes_3", "a"] *= 1.2
@@ -58,10 +59,10 @@ def test_a_yield_that_no_polynomial_describes_is_flagged_and_others_are_not():
 
 
 def test_events_of_the_data_beyond_all_simulated_ones_are_counted_by_feature():
-    support = unbinned_checks.Support(("x", "y"))
+    support = checks.Support(("x", "y"))
     for x in ([0.0, 1.0], [2.0, 3.0]):
         support.add({"x": np.array(x), "y": np.array([0.0, 1.0])}, "ttbar")
     support.add({"x": np.array([-1.0, 3.0, 3.5]), "y": np.array([0.5, 0.5, 1.0])}, "data")
     assert support.plain() == {"data": 3, "outside": {"x": 2}}
     paths = [Path("nominal/data.parquet"), Path("nominal/ttbar.parquet")]
-    assert unbinned_checks.data_last(paths, {"data": "data", "ttbar": "ttbar"}) == paths[::-1]
+    assert checks.data_last(paths, {"data": "data", "ttbar": "ttbar"}) == paths[::-1]

@@ -165,6 +165,10 @@ rule write_report:
             training=unbinned.trainings(settings),
             seed=seeds,
         ),
+        published=collect(
+            "<results>/trainings/{training}/seed1/likelihood/likelihood.json",
+            training=unbinned.trainings(settings),
+        ),
     output:
         report=report("<results>/report.html", category="Report"),
         summary=report("<results>/summary.pdf", category="Report"),

@@ -150,11 +150,47 @@ rule fit_unbinned:
         "../../scripts/fit_unbinned.py"
 
 
+rule publish_unbinned:
+    input:
+        densities="<results>/trainings/{training}/seed{seed}/densities.parquet",
+        description="<results>/trainings/{training}/seed{seed}/densities.json",
+        workspace="<results>/trainings/{training}/seed{seed}/workspace.json",
+        templates="<results>/trainings/{training}/seed{seed}/templates.json",
+    output:
+        description="<results>/trainings/{training}/seed{seed}/likelihood/likelihood.json",
+        files=collect(
+            "<results>/trainings/{{training}}/seed{{seed}}/likelihood/{file}",
+            file=slices.unbinned.published(settings),
+        ),
+    log:
+        "<logs>/publish_unbinned/{training}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/publish_unbinned/{training}_seed{seed}.tsv"
+    wildcard_constraints:
+        training=eventwise,
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="1h",
+    params:
+        settings=sections.plain(slices.unbinned.publishing(settings)),
+        code=sources.digest("publish_unbinned"),
+    message:
+        "Publish the likelihood of {wildcards.training} (seed {wildcards.seed})"
+    script:
+        "../../scripts/publish_unbinned.py"
+
+
 rule check_closure:
     input:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         description="<results>/trainings/{training}/seed{seed}/densities.json",
         fit="<results>/trainings/{training}/seed{seed}/fit.json",
+        events=collect(
+            "<results>/events/nominal/{sample}.parquet",
+            sample=slices.unbinned.compared(settings),
+        ),
         raw=lambda wildcards: raw_files(learned_samples(wildcards.training)),
         ingested=lambda wildcards: ingested_files(learned_samples(wildcards.training)),
         ratios=lambda wildcards: ratio_files(learned_samples(wildcards.training)),
@@ -172,9 +208,14 @@ rule check_closure:
         mem_mb=1500,
         runtime="1h",
     params:
-        settings=lambda wildcards: sections.plain(
-            slices.training.training(settings, wildcards.training, int(wildcards.seed))
-        ),
+        settings=lambda wildcards: {
+            "training": sections.plain(
+                slices.training.training(
+                    settings, wildcards.training, int(wildcards.seed)
+                )
+            ),
+            "filling": sections.plain(slices.unbinned.filling(settings)),
+        },
         origins=lambda wildcards: origins(learned_samples(wildcards.training)),
         code=lambda wildcards: sources.digest(
             "check_closure", "strategies/unbinned.py", *datasets.code(settings.dataset)

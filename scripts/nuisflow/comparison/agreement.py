@@ -43,8 +43,10 @@ def of(result: Mapping[str, Any]) -> Agreement:
         parts = deviances(yields["data"], yields["total"]) + np.square(own)
         found = np.where(np.asarray(yields["data"], float) < np.asarray(yields["total"], float), -1, 1) * np.sqrt(parts)
         regions.append(Region(name, float((found**2).sum()), found))
-    total = (result.get("goodness_of_fit") or {}).get("chi2")
+    quality = result.get("goodness_of_fit") or {}
+    total, pulls = quality.get("chi2"), quality.get("pulls")  # the latter where bins are not those of the regions
     left = np.nan if total is None else max(float(total) - sum(region.chi2 for region in regions), 0.0)
+    left = left if pulls is None else float(pulls)
     regions.sort(key=lambda region: -region.chi2 / len(region.pulls))
     return Agreement(regions, left)
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nuisflow.names import suggest
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -59,8 +61,18 @@ class Structure(NamedTuple):
     poi: str
 
 
-def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Structure:
+class Setting(NamedTuple):
+    """What is to be another way for a parameter, or for all those of a modifier; None: as the workspace has it."""
+
+    value: float | None = None
+    fixed: bool | None = None
+    bounds: tuple[float, float] | None = None
+
+
+def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str | None = None) -> Structure:
     """Check *workspace* and return what it says, for the measurement of this name (default: the first).
+
+    *poi*: parameter of interest in place of the measurement's ("": none).
 
     Raise ValueError, with the channel, sample, bin or parameter in its text, when the workspace is not valid.
     """
@@ -74,10 +86,10 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None) -> Struct
         raise ValueError(f"workspace: 'version' is {workspace['version']!r}, not '1.0.0', the one that is understood")
     cells = _cells(workspace)
     channels = tuple(sorted({(cell.channel, cell.first, cell.last) for cell in cells}))
-    config = _measurement(workspace, measurement)
+    config = settings_of(workspace, measurement)
     parameters = _parameters(cells, config)
     names = [parameter.name for parameter in parameters]
-    poi = config["poi"]
+    poi = config["poi"] if poi is None else poi
     if poi and poi not in names:
         raise ValueError(
             f"measurement: the parameter of interest {poi!r} is not among the parameters: {', '.join(names)}"
@@ -185,7 +197,40 @@ def _modifier(modifier: Mapping[str, Any], nominal: Floats, place: str) -> Any:
     return factors
 
 
-def _measurement(workspace: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+def changed(structure: Structure, settings: Mapping[str, Setting], poi: str | None = None) -> Structure:
+    """Return *structure* with other *settings* of parameters (or of all of a modifier) and parameter of interest.
+
+    Raise ValueError where a name is not known, bounds are not in order, or a value is outside of them.
+    """
+    known = {row.name for row in structure.parameters} | {row.group for row in structure.parameters}
+    for name in [*settings, *([poi] if poi else [])]:
+        if name not in known:
+            raise ValueError(f"no parameter {name!r}; {suggest(name, sorted(known))}")
+    rows = []
+    for row in structure.parameters:
+        for name in dict.fromkeys((row.group, row.name)):
+            row = _reset(row, settings.get(name, Setting()))
+        rows.append(row)
+    return structure._replace(parameters=tuple(rows), poi=structure.poi if poi is None else poi)
+
+
+def _reset(row: Parameter, setting: Setting) -> Parameter:
+    """Return a parameter with another setting, checked."""
+    lower, upper = (row.lower, row.upper) if setting.bounds is None else setting.bounds
+    init = row.init if setting.value is None else setting.value
+    fixed = row.fixed if setting.fixed is None else setting.fixed
+    if not lower <= upper:
+        raise ValueError(f"parameter {row.name}: the bounds {lower:g}, {upper:g} are not in order")
+    if not lower <= init <= upper:
+        raise ValueError(f"parameter {row.name}: the value {init:g} is outside its bounds [{lower:g}, {upper:g}]; set "
+                         f"another one")  # fmt: skip
+    if setting.fixed is False and lower == upper:
+        raise ValueError(f"parameter {row.name}: cannot be free, since its bounds are equal; give it others")
+    return row._replace(init=init, lower=lower, upper=upper, fixed=fixed or lower == upper)
+
+
+def settings_of(workspace: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    """Return the configuration of a measurement (default: the first): its parameter of interest and settings."""
     measurements: dict[str, Mapping[str, Any]] = {}
     for entry in workspace["measurements"]:
         _keys(entry, {"name", "config"}, "measurement")

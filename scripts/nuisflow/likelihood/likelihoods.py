@@ -23,7 +23,7 @@ Data = Any
 """Data sets, of a type that belongs to the kind of likelihood: one, or one for each row of starting points."""
 
 
-PART = 100
+PART = 128
 """Fits of workspaces between two reports of progress; enough to be made side by side."""
 
 
@@ -164,11 +164,12 @@ class OfWorkspace:
         from nuisflow.likelihood import starts
         from nuisflow.likelihood.model import Minima
 
+        tolerance = 1e-8 if self._model.large else 1e-10  # a step follows, which makes it about the square of that
         found, sets = [], None if data is None else np.atleast_2d(np.asarray(data))
-        parts = np.array_split(np.arange(len(start)), max(1, len(start) // PART))
+        parts = [np.arange(first, min(first + PART, len(start))) for first in range(0, len(start), PART)]
         for rows in progress(parts, "fits: part", len(parts)):
             chosen = sets if sets is None or len(sets) == 1 else sets[rows]
-            found.append(starts.deepest(self._model, chosen, start[rows], held[rows], tolerance=1e-10, near=near))
+            found.append(starts.deepest(self._model, chosen, start[rows], held[rows], tolerance=tolerance, near=near))
         return Minima(*map(np.concatenate, zip(*found, strict=True)))
 
     def interval(self, data: Data, best: "FitResult", parameter: str) -> "Interval":

@@ -56,13 +56,17 @@ class Limits(NamedTuple):
 
 
 def goodness_of_fit(likelihood: Likelihood, data: Data = None, best: FitResult | None = None) -> GoodnessOfFit:
-    """Compare the best fit with the saturated model (Cousins 2013); NaN where there is none.
+    """Compare the best fit with the saturated model (Cousins 2013); NaN where there is none."""
+    return compared(likelihood, *likelihood.saturated(data, best or likelihood.best(data)))
+
+
+def compared(likelihood: Likelihood, statistic: float, number: int) -> GoodnessOfFit:
+    """Return the p value of a saturated *statistic* of *number* main data, by the chi-squared distribution.
 
     Degrees of freedom: main data minus free parameters without a constraint.
     """
     from scipy import special
 
-    statistic, number = likelihood.saturated(data, best or likelihood.best(data))
     rows = zip(likelihood.parameters, likelihood.fixed, strict=True)
     degrees = number - sum(row.constraint == "none" and not fixed for row, fixed in rows)
     p_value = float(special.gammaincc(0.5 * degrees, 0.5 * max(statistic, 0.0))) if degrees > 0 else math.nan
@@ -94,9 +98,15 @@ def cls(model: Model, data: Values | None, value: float, poi: str | None = None)
 
     NaN where a fit failed.
     """
+    return table(model, data, [value], poi)[0]
+
+
+def table(model: Model, data: Values | None, values: Sequence[float], poi: str | None = None) -> list[Cls]:
+    """Return `cls` of several signal strengths, whose fits help each other."""
     calculator = _of_workspace(model, data, poi or model.poi)
-    calculator.verify(value)
-    return calculator(value)
+    for value in values:
+        calculator.verify(value)
+    return [calculator(value) for value in values]
 
 
 def tail_ratio(shift: float, root: float) -> float:

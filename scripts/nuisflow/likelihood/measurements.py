@@ -208,6 +208,27 @@ def plain(value: Any) -> Any:
     return finite(float(value)) if isinstance(value, float | np.floating) else value
 
 
+def drawn(model: Model, data: np.ndarray, best: fits.FitResult) -> dict[str, Any]:
+    """Return what figures of one fit draw: parameters, correlations, and yields in numbered bins before and after."""
+    edges = {name: np.arange(last - first + 1.0).tolist() for name, first, last in model.channels}
+    yields = {"prefit": _yields(model, data, None, edges), "postfit": _yields(model, data, best, edges)}
+    correlation = {"names": list(best.names), "matrix": fits.correlations(best)}
+    return {
+        name: plain(part)
+        for name, part in (
+            ("parameters", _parameters(model, data, best)),
+            ("correlation", correlation),
+            ("yields", yields),
+            ("signals", _scaled(model)),
+        )
+    }
+
+
+def _scaled(model: Model) -> list[str]:
+    """Return the samples that the parameter of interest acts on."""
+    return sorted({cell.sample for cell in model.structure.cells for _, name in cell.modifiers if name == model.poi})
+
+
 def _yields(
     model: Model, data: np.ndarray, result: fits.FitResult | None, edges: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
@@ -250,7 +271,12 @@ def impact_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per nuisance parameter: how it moves the POI, its pull and its constraint (none if it is free)."""
     best = best or likelihood.best(data)
-    pulls = {pull.parameter: pull for pull in fits.pulls(likelihood, best, data)}
+    return rows_of(uncertainties.impacts(likelihood, data, best=best), fits.pulls(likelihood, best, data), kind)
+
+
+def rows_of(impacts: Sequence[uncertainties.Impact], pulls: Sequence[fits.Pull], kind: str) -> list[dict[str, Any]]:
+    """Return impacts as rows, with the pulls and constraints of the parameters."""
+    known = {pull.parameter: pull for pull in pulls}
     return [
         {
             "data": kind,
@@ -261,10 +287,10 @@ def impact_rows(
             "prefit_down": impact.prefit_down,
             "observable_up": impact.observable_up,
             "observable_down": impact.observable_down,
-            "pull": pulls[impact.parameter].pull if impact.parameter in pulls else None,
-            "constraint": pulls[impact.parameter].constraint if impact.parameter in pulls else None,
+            "pull": known[impact.parameter].pull if impact.parameter in known else None,
+            "constraint": known[impact.parameter].constraint if impact.parameter in known else None,
         }
-        for impact in uncertainties.impacts(likelihood, data, best=best)
+        for impact in impacts
     ]
 
 

@@ -87,16 +87,18 @@ def default_workers() -> int:
 
 
 class Model(OfWorkspace):
-    """A pyhf workspace, compiled for one measurement.
+    """A pyhf workspace (also a `pyhf.Workspace`, or what `histfactory` read of one), compiled for one measurement.
 
     Interpolation codes: *normsys* code1 or code4, *histosys* code0 or code4p (pyhf's defaults: code4, code4p).
     Raise ValueError, with channel, sample, bin and parameter, where the workspace is not valid.
     """
 
-    def __init__(self, workspace: Mapping[str, Any], measurement: str | None = None, *, normsys: str = "code4",
-                 histosys: str = "code4p") -> None:  # fmt: skip
+    def __init__(self, workspace: Mapping[str, Any] | histfactory.Structure, measurement: str | None = None, *,
+                 normsys: str = "code4", histosys: str = "code4p") -> None:  # fmt: skip
         compilation.ready()
-        self.structure = histfactory.read(workspace, measurement)
+        self.structure = (
+            workspace if isinstance(workspace, histfactory.Structure) else histfactory.read(workspace, measurement)
+        )
         self.plan = plans.build(self.structure, normsys, histosys)
         self.parameters = self.structure.parameters
         self.names = tuple(row.name for row in self.parameters)
@@ -112,6 +114,8 @@ class Model(OfWorkspace):
         self.data = np.concatenate([self.structure.observed, self.auxiliary[self.constrained]])
         self._side_by_side = plans.simple(self.plan)
         self._blocks: Blocks | None = None
+        self.sided: Integers | None = None
+        """Where minima may lie on both sides of 0, once `starts.two_sided` has found out."""
         self._check_rates()
 
     def _check_rates(self) -> None:
@@ -146,6 +150,12 @@ class Model(OfWorkspace):
         other = copy.copy(self)
         other.plan, other.lower, other.upper = self.plan._replace(parameters=table), table[0], table[1]
         other._blocks = None
+        return other
+
+    def of_interest(self, name: str) -> "Model":
+        """Return the same model with another parameter of interest."""
+        other = copy.copy(self)
+        other.poi = self.names[self.index(name)]
         return other
 
     def place(self, bin_: int) -> str:

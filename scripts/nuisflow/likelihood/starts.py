@@ -58,6 +58,13 @@ def widths(model: Model) -> Floats:
 
 def two_sided(model: Model) -> Integers:
     """Return the parameters whose up and down variations do the same, so that minima may lie on both sides of 0."""
+    if model.sided is None:
+        model.sided = _two_sided(model)
+    return model.sided
+
+
+def _two_sided(model: Model) -> Integers:
+    """Look for them in the templates and the factors."""
     plan, even, odd = model.plan, np.zeros(len(model.plan.dense)), np.zeros(len(model.plan.dense))
     errors = np.sqrt(np.maximum(model.expected(), 1.0))
     for c in range(len(plan.cells) - 1):

@@ -204,24 +204,37 @@ def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed
     best = fits.fit(model, data)
     if not best.converged:
         return ToyGoodness(math.nan, math.nan, math.nan, number, number)
-    observed = best.twice_nll - float(model.constants(data)[0])
-    worse, failed = 0, 0
+    observed, found = best.twice_nll - float(model.constants(data)[0]), []
     for block in throw(model, best.values, number, seed, "goodness of fit", *names):
         minima = starts.deepest(model, block, best.values, workers=workers)
-        good = minima.status == 0
-        # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
-        worse += int((good & (minima.twice_nll - model.constants(block) >= observed - 1e-9)).sum())
-        failed += int((~good).sum())
+        found.append(np.where(minima.status == 0, minima.twice_nll - model.constants(block), np.nan))
+    return tallied(observed, np.concatenate(found), number)
+
+
+def tallied(observed: float, statistics: Floats, number: int) -> ToyGoodness:
+    """Return how many of *number* pseudo-experiments fit worse than the data, from their *statistics* (NaN: failed)."""
+    # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
+    worse, failed = int((statistics >= observed - 1e-9).sum()), int(np.isnan(statistics).sum())
     low, _ = clopper_pearson(worse, number)
     _, high = clopper_pearson(worse + failed, number)
     return ToyGoodness(worse / (number - failed) if failed < number else math.nan, low, high, number, failed)
 
 
-def cls(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
-        workers: int | None = None) -> limits.Cls:  # fmt: skip
-    """Return the CLs of a signal strength from *number* pseudo-experiments of each hypothesis; NaN if fits failed.
+class Tested(NamedTuple):
+    """Test statistics of one signal strength: of the data, and of pseudo-experiments with signal and without."""
+
+    value: float
+    observed: float
+    signal: Floats
+    background: Floats
+
+
+def statistics_at(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
+           workers: int | None = None) -> Tested:  # fmt: skip
+    """Return the test statistics of a signal strength for *number* pseudo-experiments of each hypothesis.
 
     Nuisance parameters are generated at their best fit to the data for each hypothesis (arXiv:1007.1727: q-tilde).
+    Pseudo-experiments with failed fits are left out; that of the data is NaN where its fit failed.
     """
     name = poi or model.poi
     signal, background = (fits.fit(model, data, fixed={name: strength}) for strength in (value, 0.0))
@@ -231,16 +244,38 @@ def cls(model: Model, data: Values | None, value: float, number: int, seed: int,
         blocks = throw(model, truth.values, number, seed, "cls", label, repr(float(value)))
         statistics = np.concatenate([_statistic(model, block, name, value, workers) for block in blocks])
         samples.append(statistics[~np.isnan(statistics)])
-    if np.isnan(observed) or not all(map(len, samples)):
-        return limits.Cls(value, math.nan, (math.nan,) * len(limits.BANDS))
-    bands = np.quantile(samples[1], [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
-    ratios = [_tail(samples[0], q) / _tail(samples[1], q) for q in (observed, *bands)]
-    return limits.Cls(value, ratios[0], tuple(ratios[1:]))
+    return Tested(value, observed, *samples)
+
+
+def cls(model: Model, data: Values | None, value: float, number: int, seed: int, *, poi: str | None = None,
+        workers: int | None = None) -> limits.Cls:  # fmt: skip
+    """Return the CLs of a signal strength from *number* pseudo-experiments of each hypothesis; NaN if fits failed."""
+    return cls_of(statistics_at(model, data, value, number, seed, poi=poi, workers=workers))
+
+
+def cls_of(row: Tested) -> limits.Cls:
+    """Return the CLs that test statistics give."""
+    if np.isnan(row.observed) or not (len(row.signal) and len(row.background)):
+        return limits.Cls(row.value, math.nan, (math.nan,) * len(limits.BANDS))
+    bands = np.quantile(row.background, [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
+    ratios = [_tail(row.signal, q) / _tail(row.background, q) for q in (row.observed, *bands)]
+    return limits.Cls(row.value, ratios[0], tuple(ratios[1:]))
 
 
 def _tail(sample: Floats, value: float) -> float:
     """Return the fraction at or above *value*, at least one half of one experiment (so that a ratio exists)."""
     return max(float((sample >= value).mean()), 0.5 / len(sample))
+
+
+def resampled(rows: Sequence[Tested], seed: int, number: int = 100) -> list[list[Tested]]:
+    """Return *number* bootstrap replicas of test statistics, for the statistical error of what follows from them."""
+    random = seeds.generator(seed, "cls", "bootstrap")
+    return [
+        [row._replace(signal=random.choice(row.signal, len(row.signal)),
+                      background=random.choice(row.background, len(row.background)))
+         if len(row.signal) and len(row.background) else row for row in rows]
+        for _ in range(number)
+    ]  # fmt: skip
 
 
 def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int | None) -> Floats:
@@ -271,8 +306,15 @@ def limit(model: Model, data: Values | None, points: Values, number: int, seed: 
     NaN where the points do not reach the level; the asymptotic limits tell where to put them.
     """
     strengths = np.sort(np.asarray(points, dtype=np.float64))
-    rows = [cls(model, data, float(value), number, seed, poi=poi, workers=workers) for value in strengths]
-    table = np.array([(row.observed, *row.expected) for row in rows])
+    return limit_of(
+        [statistics_at(model, data, float(x), number, seed, poi=poi, workers=workers) for x in strengths], level
+    )
+
+
+def limit_of(rows: Sequence[Tested], level: float = 0.95) -> limits.Limits:
+    """Return the CLs upper limits that test statistics of several signal strengths, in their order, give."""
+    table = np.array([(found.observed, *found.expected) for found in map(cls_of, rows)])
+    strengths = np.array([row.value for row in rows])
     found = [_crossing(strengths, column, 1.0 - level) for column in table.T]
     return limits.Limits(found[0], tuple(found[1:]), level)
 

@@ -35,6 +35,12 @@ def cautions(closures: Mapping[Run, Any], settings: PlotSettings) -> list[Cautio
 
 
 _KINDS = {
+    "observed": (
+        f"Observed events differ from the fitted model in features, in ln R (chance below {100 * CHANCE:g} %, divided "
+        f"by the number of features) or for a classifier (AUC more than {ERRORS:g} errors from 0.5) in {{}}.",
+        "Look at this feature in data and simulation: a shape that no variation has, a missing process, a wrong "
+        "weight.",
+    ),
     "distributions": (
         f"Learned densities of single events differ from simulation by more than {VISIBLE:g} standard deviations of "
         "the data, and more than by chance, in {}.",
@@ -60,6 +66,7 @@ _KINDS = {
 
 def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and words of everything that is beyond a threshold."""
+    yield from _observed(closure.get("observed"))
     for row in closure["reweighting"]["features"]:
         if row["p_value"] < CHANCE and row["in_data"] > VISIBLE:
             yield "distributions", f"{row['feature']} of {row['process']} at {row['place']}: {_size(row)}"
@@ -80,6 +87,19 @@ def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "convergence", f"{percent(best)} in {closure['convergence']['binned'][-1]['bins']} bins"
     if closure["events"]["largest"] > LARGEST:
         yield "support", f"one event has {_share(closure['events']['largest'])} of the information"
+
+
+def _observed(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Yield where observed events differ from the model at the best fit."""
+    if not found:
+        return
+    rows, tested = found["features"], found["classifier"]
+    listed = [(row["feature"], row) for row in rows if row["p_value"] < CHANCE / len(rows)]
+    listed += [("ln R", found["log_ratio"])] if found["log_ratio"]["p_value"] < CHANCE else []
+    for name, row in listed:
+        yield "observed", f"{name}: χ² = {row['chi2']:.0f} for {row['ndof']}, chance {row['p_value']:.1g}"
+    if abs(tested["auc"] - 0.5) > ERRORS * tested["error"]:
+        yield "observed", f"a classifier tells data from the model: AUC {_area(tested)}"
 
 
 def _size(row: Mapping[str, Any]) -> str:
@@ -108,7 +128,23 @@ def section(closure: Mapping[str, Any]) -> list[tuple[str, str]]:
         far = max(rows, key=lambda row: abs(row["yield"]))
         text = f"{percent(far['yield'], 2)} ± {100 * far['yield_error']:.2f} % ({far['process']} at {far['place']})"
         answers.insert(1, ("Farthest yield, two parameters at once included", text))
-    return answers
+    return answers + _data(closure.get("observed"))
+
+
+def _data(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what was asked of observed events, if they may be looked at."""
+    if not found:
+        return []
+    feature, ratio = found["features"][0], found["log_ratio"]
+    return [
+        ("Classifier between data and fitted model", f"AUC {_area(found['classifier'])}"),
+        ("ln R of data and fitted model", _chance(ratio)),
+        ("Feature in which they differ most", f"{feature['feature']}: {_chance(feature)}"),
+    ]
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    return f"χ² = {row['chi2']:.1f} for {row['ndof']}, p-value {row['p_value']:.2g}"
 
 
 def _share(value: float) -> str:

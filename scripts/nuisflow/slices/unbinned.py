@@ -7,6 +7,7 @@ from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.points import Point
 from nuisflow.settings.sections import Section
 from nuisflow.settings.unbinned import thrown
+from nuisflow.slices import inference
 from nuisflow.slices.training import resolved
 
 
@@ -48,3 +49,30 @@ def filling(settings: Configuration) -> UnbinnedFilling:
         thrown=tuple(thrown(settings)),
         fit=settings.fit.model_copy(update={"goodness_toys": 0, "unblind": False}),
     )
+
+
+class Publishing(Section):
+    """Slice of publish_unbinned: the process of every sample, and whether data are unblinded."""
+
+    samples: dict[str, str]
+    observed: bool
+
+
+def publishing(settings: Configuration) -> Publishing:
+    """Return what publish_unbinned depends on."""
+    return Publishing(
+        samples={name: sample.process for name, sample in settings.samples.items()},
+        observed=inference.fit(settings).observed,
+    )
+
+
+def published(settings: Configuration) -> list[str]:
+    """Return the files of a published likelihood, beside its likelihood.json."""
+    binned = any(region.observable != "score" for region in settings.regions.values())
+    data = ["data.npy"] if publishing(settings).observed else []
+    return ["README.md", "simulation.npy", *data, "bins.npy", *(["binned.json"] if binned else [])]
+
+
+def compared(settings: Configuration) -> list[str]:
+    """Return the samples whose events check_closure compares with each other: none where data are blinded."""
+    return list(settings.nominal) if publishing(settings).observed else []

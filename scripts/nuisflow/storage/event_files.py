@@ -123,20 +123,36 @@ def _arrow(values: np.ndarray, names: Sequence[str] | None) -> Any:
 
 
 def read_event_parts(
-    path: Path, columns: Sequence[str], categories: Mapping[str, Sequence[str]], rows: int = 200_000
+    path: Path,
+    columns: Sequence[str],
+    categories: Mapping[str, Sequence[str]],
+    rows: int = 200_000,
+    only: tuple[str, str] | None = None,
 ) -> Iterator[Columns]:
     """Yield at most *rows* rows at a time of a file of `write_event_parts`; memory does not grow with the file.
 
-    Columns named in *categories* hold text and become indices (int64) into the given names.
+    Columns named in *categories* hold text and become indices (int64) into the given names. *only*: a column of these
+    and its text; row groups without it are left out.
     """
     with naming(path):
         source = parquet(path, read_dictionary=list(categories))
         check_columns(path, [*columns, *categories], source.schema_arrow.names)
-        for batch in source.iter_batches(rows, columns=[*columns, *categories]):
+        groups = None if only is None else _groups_with(source, *only)
+        for batch in source.iter_batches(rows, groups, columns=[*columns, *categories]):
             numbers = {name: array(batch.column(name)) for name in columns}
             yield numbers | {
                 name: _indices(path, name, batch.column(name), known) for name, known in categories.items()
             }
+
+
+def _groups_with(source: Any, column: str, text: str) -> list[int]:
+    """Return the row groups that have *text* in a dictionary-encoded column."""
+    found = []
+    for group in range(source.num_row_groups):
+        values = source.read_row_group(group, columns=[column]).column(column).unique().to_pylist()
+        if text in values:
+            found.append(group)
+    return found
 
 
 def texts(path: Path, column: str) -> list[str]:

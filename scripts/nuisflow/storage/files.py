@@ -6,9 +6,9 @@ disk leaves no half file that could be taken for a result.
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -102,6 +102,27 @@ def read_table(path: Path | str) -> "pd.DataFrame":
     except Exception as error:  # pandas and Arrow raise errors of many types for damaged bytes
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise FileError(f"{path}: cannot be read as a table ({reason}); delete the file and run again") from error
+
+
+def write_array(path: Path | str, blocks: Iterator[np.ndarray]) -> None:
+    """Write *blocks* of rows of one type as one NumPy array (.npy); memory does not grow with their number."""
+    with replacing(path) as temporary, temporary.open("w+b") as handle:
+        kind, rows = None, 0
+        for block in blocks:
+            if kind is None:
+                kind = block.dtype
+                _write_header(handle, kind, 0)
+            handle.write(block.tobytes())
+            rows += len(block)
+        if kind is None:
+            raise FileError(f"{path}: nothing to write")
+        handle.seek(0)
+        _write_header(handle, kind, rows)  # of the same length: NumPy leaves room for any number of rows
+
+
+def _write_header(handle: BinaryIO, kind: np.dtype[Any], rows: int) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (rows,)}
+    np.lib.format.write_array_header_1_0(handle, header)
 
 
 def write_histograms(path: Path | str, histograms: "Mapping[str, hist.Hist[Any]]") -> None:

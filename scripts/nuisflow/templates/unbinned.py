@@ -15,8 +15,8 @@ from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
-from nuisflow.templates import polynomials, unbinned_parameters, workspaces
-from nuisflow.templates import unbinned_checks as checks
+from nuisflow.templates import polynomials, workspaces
+from nuisflow.templates.densities import checks, parameters
 from nuisflow.templates.histograms import DATA, Histogram, content
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def describe(
         "closure": _closure(strategy, sums, means, norms)
         | {"yields": checks.misfits(sums, terms), "support": sums.support.plain()},
     }
-    return unbinned_parameters.decorrelated(description, _axes(strategy, settings))
+    return parameters.decorrelated(description, _axes(strategy, settings))
 
 
 def _named(name: str, settings: UnbinnedFilling) -> dict[str, list[str]]:
@@ -255,7 +255,7 @@ def _terms(settings: UnbinnedFilling) -> dict[str, str]:
     return {"": settings.scored[0]} | {name: name for name in settings.regions if name not in settings.scored}
 
 
-def _axes(strategy: "Unbinned", settings: UnbinnedFilling) -> unbinned_parameters.Axes:
+def _axes(strategy: "Unbinned", settings: UnbinnedFilling) -> parameters.Axes:
     """Return the parameter of every term, process and learned variation."""
 
     def parameter(name: str, process: str, region: str) -> str:

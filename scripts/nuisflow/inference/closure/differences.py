@@ -124,13 +124,15 @@ class Separation(NamedTuple):
         return self._asdict()
 
 
-def separation(sets: Sets, expected: tuple[float, float], place: np.ndarray | None = None) -> Separation:
+def separation(
+    sets: Sets, expected: tuple[float, float], place: np.ndarray | None = None, tested: int = TESTED
+) -> Separation:
     """Train trees to tell the second set from the first on one half of the events, and ask the other; both ways.
 
     An event is in the same half in both sets. *expected*: events of this kind, and all events, in the data. *place*
-    (events,): a number that the trees are told too.
+    (events,): a number that the trees are told too. At most *tested* events are asked.
     """
-    kept = seeds.uniform(sets.entry, 17) < TESTED / max(len(sets.entry), 1)
+    kept = seeds.uniform(sets.entry, 17) < tested / max(len(sets.entry), 1)
     parts = [values[kept] for values in (sets.x, sets.y)]
     if place is not None:
         parts = [np.column_stack([part, place[kept]]) for part in parts]

@@ -24,8 +24,8 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
     *normalisation*: mean ratios, minus 1; largest error of the polynomials of means, in ln; at every place *response*,
     mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1. *reweighting*:
     features and classifier between reweighted and true events. *calibration*: the same of the learned quantity itself.
-    *shifts*: of the fit to expected data, in errors. *convergence*: see there. *events*: effective number and largest
-    contribution.
+    *shifts*: of the fit to expected data from the truth, in errors. *convergence*: see there. *events*: effective
+    number and largest contribution.
     """
     nominal = probes.nominal()
     measured = convergence.Templates(model, nominal)

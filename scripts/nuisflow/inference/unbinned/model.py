@@ -211,6 +211,19 @@ class UnbinnedModel:
         """Return NaN: events have no saturated model."""
         return math.nan, 0
 
+    def log_ratio(self, data: densities.Data, values: Floats) -> Floats:
+        """Return ln R of all single events of *data* at *values*, in their order there, (events,)."""
+        s, last = self.structure, data.start[self.folds]
+        z, term = values[s.learned], np.repeat(np.arange(self.folds), np.diff(data.start[: self.folds + 1]))
+        terms, monomials = np.prod(z**s.powers, axis=1), np.prod(z**s.monomials, axis=1)
+        common = self.rates(values) * np.exp((s.yields @ terms)[s.region] - s.norms @ terms)
+        total = np.zeros(last)
+        for index, part in enumerate(data.ratio[:, :last]):
+            columns = slice(s.first[index], s.first[index + 1])
+            total += common[term, index] * part * np.exp(monomials[columns] @ data.slope[columns, :last])
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.maximum(total, 0.0)))
+
     def responses(self, values: Floats, process: Integers, fold: Integers, events: Floats) -> Floats:
         """Return the factor on the weights of nominal *events* at *values*: kappa n(z) / n(0) S / M, (events,).
 

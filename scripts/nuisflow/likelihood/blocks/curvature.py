@@ -12,16 +12,20 @@ class Curvature(NamedTuple):
     """The Hessian of -ln L, nothing profiled: *dense* (parameters, parameters), *cross* (parameters, bins), *joint*.
 
     *joint* (bins) is its diagonal by the local parameters, 0 in bins without one, which do not mix with each other.
+    *channels*: the parameters that act in each, and its bins; elsewhere *cross* is 0.
     """
 
     dense: Floats
     cross: Floats
     joint: Floats
+    channels: list[tuple[Integers, slice]]
 
     def profiled(self, free: Booleans) -> Floats:
         """Return the Hessian by the dense parameters, those of these bins (booleans) eliminated (Schur)."""
-        cross = self.cross[:, free]
-        schur: Floats = self.dense - (cross / self.joint[free]) @ cross.T
+        schur, scale = self.dense.copy(), np.sqrt(np.where(free, self.joint, 1.0))
+        for owners, bins in self.channels:
+            cross = self.cross[owners, bins][:, free[bins]] / scale[bins][free[bins]]
+            schur[np.ix_(owners, owners)] -= cross @ cross.T
         return schur
 
 
@@ -36,10 +40,7 @@ class Slopes(NamedTuple):
 
 def slopes(blocks: Blocks, shared: Shared, gamma: Floats) -> list[Slopes]:
     """Return the derivatives of the rates of every channel, (parameters that act there, bins); local ones *gamma*."""
-    found: dict[int, list[int]] = {}
-    for c, cell in enumerate(blocks.cells):
-        found.setdefault(cell.bins.start, []).append(c)
-    return [_channel(blocks, shared, gamma, cells) for cells in found.values()]
+    return [_channel(blocks, shared, gamma, cells) for cells in blocks.channels.values()]
 
 
 def _channel(blocks: Blocks, shared: Shared, gamma: Floats, cells: list[int]) -> Slopes:
@@ -61,36 +62,40 @@ def _channel(blocks: Blocks, shared: Shared, gamma: Floats, cells: list[int]) ->
 
 def curvature(blocks: Blocks, lanes: Lanes, shared: Shared, bins: Profiled) -> Curvature:
     """Return the exact Hessian at a point (one lane) where the local parameters are those of *bins*."""
-    dense, cross = np.zeros((len(lanes.x),) * 2), np.zeros((len(lanes.x), len(blocks.local)))
+    dense, cross, parts = np.zeros((len(lanes.x),) * 2), np.zeros((len(lanes.x), len(blocks.local))), []
     for part in slopes(blocks, shared, bins.gamma):
         two, one, under = (row[part.bins, 0] for row in (bins.two, bins.residual, bins.under))
         dense[np.ix_(part.owners, part.owners)] += (part.rates * two) @ part.rates.T
         cross[part.owners, part.bins] = part.rates * (two * under) + part.under * one
-    _second(blocks, shared, bins, dense)
+        _second(blocks, shared, bins, part, dense)
+        parts.append((part.owners, part.bins))
     diagonal = np.zeros(len(dense))
     diagonal[blocks.normal] = 1.0 / blocks.width[blocks.normal, 0] ** 2
     p = blocks.poisson
     diagonal[p] = np.where(lanes.centre[p, 0] > 0.0, lanes.centre[p, 0] / lanes.x[p, 0] ** 2, 0.0)
     dense[np.diag_indices_from(dense)] += diagonal
-    return Curvature(dense, cross, np.where(blocks.kinds >= 0, bins.joint[:, 0], 0.0))
+    return Curvature(dense, cross, np.where(blocks.kinds >= 0, bins.joint[:, 0], 0.0), parts)
 
 
-def _second(blocks: Blocks, shared: Shared, bins: Profiled, dense: Floats) -> None:
-    """Add what the second derivatives of the rates contribute."""
-    for c, cell in enumerate(blocks.cells):
+def _second(blocks: Blocks, shared: Shared, bins: Profiled, part: Slopes, dense: Floats) -> None:
+    """Add what the second derivatives of the rates of a channel contribute: norms with norms, and with shapes."""
+    cells = blocks.channels[part.bins.start]
+    norms, shapes = np.zeros((2, len(cells), len(part.owners)))
+    weights, diagonal = np.zeros(len(cells)), np.zeros(len(part.owners))
+    for row, c in enumerate(cells):
+        cell, factor = blocks.cells[c], shared.factors[c, 0]
         pull = bins.residual[cell.bins, 0] * (bins.gamma[cell.bins, 0] if cell.local else 1.0)
-        factor, total, norms = shared.factors[c, 0], float(pull @ shared.bases[c][:, 0]), blocks.owners[cell.norms]
-        ratios = shared.ratios[cell.norms, 0]
-        pairs = np.outer(factor * total * ratios, ratios)
-        pairs[np.diag_indices_from(pairs)] = factor * total * shared.bends[cell.norms, 0]
-        dense[np.ix_(norms, norms)] += pairs
+        weights[row] = factor * float(pull @ shared.bases[c][:, 0])
+        at, ratios = np.searchsorted(part.owners, blocks.owners[cell.norms]), shared.ratios[cell.norms, 0]
+        norms[row, at] = ratios
+        diagonal[at] += weights[row] * shared.bends[cell.norms, 0]
         if len(cell.owners):
-            even = cell.even @ pull
-            change = factor * (cell.odd @ pull + shared.turn[cell.owners, 0] * even)
-            dense[cell.owners, cell.owners] += factor * shared.curl[cell.owners, 0] * even
-            mixed = np.outer(change, ratios)
-            dense[np.ix_(cell.owners, norms)] += mixed
-            dense[np.ix_(norms, cell.owners)] += mixed.T
+            at, even = np.searchsorted(part.owners, cell.owners), cell.even @ pull
+            shapes[row, at] = factor * (cell.odd @ pull + shared.turn[cell.owners, 0] * even)
+            diagonal[at] += factor * shared.curl[cell.owners, 0] * even
+    found, mixed = (norms * weights[:, None]).T @ norms, shapes.T @ norms
+    np.fill_diagonal(found, diagonal)  # a factor that vanishes has no bend, and a ratio beyond all bounds
+    dense[np.ix_(part.owners, part.owners)] += found + mixed + mixed.T
 
 
 def at(blocks: Blocks, lanes: Lanes) -> Curvature:

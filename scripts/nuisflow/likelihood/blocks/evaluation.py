@@ -46,6 +46,21 @@ class Cell(NamedTuple):
     even: Floats
 
 
+class Group(NamedTuple):
+    """Cells of a channel with the same shapes, whose templates are one matrix (cells and bins, odd and even shapes).
+
+    *twice*: the owners, and the same again behind all dense parameters.
+    """
+
+    cells: Integers
+    bins: slice
+    local: bool
+    owners: Integers
+    twice: Integers
+    nominal: Floats
+    templates: Floats
+
+
 class Lanes(NamedTuple):
     """Points and data, (parameters or bins, lanes); *held* tells which local parameters are.
 
@@ -69,7 +84,8 @@ class Lanes(NamedTuple):
 class Shared(NamedTuple):
     """What all derivatives need of one evaluation: factors of cells, ratios of norms, polynomials, rates of cells.
 
-    *ratios*: logarithmic derivatives; *bends*: second derivatives over values; *bases*: rates of cells without factors.
+    *ratios*: logarithmic derivatives; *bends*: second derivatives over values; *bases*: rates of cells without factors,
+    *grouped*: the same as (cells, bins, lanes) of every group.
     """
 
     factors: Floats
@@ -78,6 +94,7 @@ class Shared(NamedTuple):
     turn: Floats
     curl: Floats
     bases: list[Floats]
+    grouped: list[Floats]
 
 
 class Profiled(NamedTuple):
@@ -102,6 +119,11 @@ class Blocks:
         """The last metrics of fits, see steps.metric."""
         self.dense, self.local = plan.dense[:, FULL], plan.local[:, FULL]
         self.cells = [_cell(plan, c) for c in range(len(plan.cells) - 1)]
+        self.groups = _groups(self.cells, len(self.dense))
+        self.channels: dict[int, list[int]] = {}
+        """The cells of every channel, by its first bin."""
+        for c, cell in enumerate(self.cells):
+            self.channels.setdefault(cell.bins.start, []).append(c)
         self.kinds, self.mixed = plan.local[:, KIND], plan.local[:, MIXED].astype(bool)
         lower, upper, width = plan.parameters
         at = np.maximum(self.local, 0)
@@ -120,20 +142,19 @@ class Blocks:
         factors, ratios = np.ones((len(self.cells), x.shape[1])), np.empty((len(self.owners), x.shape[1]))
         bends = np.empty_like(ratios) if bent else np.empty((0, 0))
         norms.factors(self.plan, np.ascontiguousarray(x), factors, ratios, bends)
-        bases = []
-        for cell in self.cells:
-            base = np.repeat(cell.nominal[:, None], x.shape[1], axis=1)
-            if len(cell.owners):
-                base += cell.odd.T @ x[cell.owners]
-                base += cell.even.T @ even[cell.owners]
-            bases.append(base)
-        return Shared(factors, ratios, bends, turn, curl, bases)
+        both, grouped, bases = np.concatenate([x, even]), [], [np.zeros((0, 0))] * len(self.cells)
+        for group in self.groups:
+            base = group.templates @ both[group.twice] + group.nominal
+            grouped.append(base.reshape(len(group.cells), -1, x.shape[1]))
+            for c, rows in zip(group.cells, grouped[-1], strict=True):
+                bases[c] = rows
+        return Shared(factors, ratios, bends, turn, curl, bases, grouped)
 
     def rates(self, shared: Shared) -> tuple[Floats, Floats]:
         """Return the rates of all bins that their local parameters do not scale, and those that they do."""
         sums = np.zeros((2, len(self.local), shared.factors.shape[1]))
-        for cell, factor, base in zip(self.cells, shared.factors, shared.bases, strict=True):
-            sums[int(cell.local), cell.bins] += factor * base
+        for group, bases in zip(self.groups, shared.grouped, strict=True):
+            sums[int(group.local), group.bins] += np.einsum("cl,cbl->bl", shared.factors[group.cells], bases)
         return sums[0], sums[1]
 
     def profile(self, lanes: Lanes, shared: Shared) -> Profiled:
@@ -174,12 +195,12 @@ class Blocks:
         result = self.pulls(lanes)
         totals = np.empty_like(shared.factors)
         scaled = bins.residual * bins.gamma
-        for c, (cell, base) in enumerate(zip(self.cells, shared.bases, strict=True)):
-            pull = (scaled if cell.local else bins.residual)[cell.bins]
-            totals[c] = shared.factors[c] * np.einsum("bl,bl->l", pull, base)
-            if len(cell.owners):
-                change = cell.odd @ pull + shared.turn[cell.owners] * (cell.even @ pull)
-                result[cell.owners] += shared.factors[c] * change
+        for group, bases in zip(self.groups, shared.grouped, strict=True):
+            pull = shared.factors[group.cells][:, None, :] * (scaled if group.local else bins.residual)[group.bins]
+            totals[group.cells] = np.einsum("cbl,cbl->cl", pull, bases)
+            if number := len(group.owners):
+                found = group.templates.T @ pull.reshape(len(group.templates), -1)
+                result[group.owners] += found[:number] + shared.turn[group.owners] * found[number:]
         norms.pulls(self.plan, shared.ratios, totals, result)
         return result
 
@@ -214,6 +235,21 @@ def _cell(plan: Plan, c: int) -> Cell:
     return Cell(
         slice(first, last), nominal, bool(plan.cells[c, LOCAL]), norms, plan.shapes[begin:end, OWNER], odd, even
     )
+
+
+def _groups(cells: list[Cell], dense: int) -> list[Group]:
+    """Return the cells in groups, each of which needs one matrix product."""
+    alike: dict[tuple[int, bool, bytes], list[int]] = {}
+    for c, cell in enumerate(cells):
+        alike.setdefault((cell.bins.start, cell.local, cell.owners.tobytes()), []).append(c)
+    found = []
+    for members in alike.values():
+        first, rows = cells[members[0]], [cells[c] for c in members]
+        templates = np.concatenate([np.concatenate([row.odd, row.even]).T for row in rows])
+        nominal = np.concatenate([row.nominal for row in rows])[:, None]
+        twice = np.concatenate([first.owners, first.owners + dense])
+        found.append(Group(np.array(members), first.bins, first.local, first.owners, twice, nominal, templates))
+    return found
 
 
 def _poisson(rate: Floats, data: Floats) -> Floats:

@@ -16,7 +16,9 @@ from nuisflow.likelihood.blocks.evaluation import POISSON, Blocks, Lanes
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 
 SIDE_BY_SIDE = 64
-_ROUNDS, _PAIRS = 60, 8  # evaluations of a fit; past steps that correct the metric
+_ROUNDS, _PAIRS = 25, 8  # evaluations of a fit in one metric; past steps that correct it
+_RENEWALS = 4  # of the metric of a fit that has not ended by then: another one where it is
+_UNFINISHED, _EXTRAORDINARY = -2.0, -1.0  # status of fits that go on in another metric, or by other means
 _CLOSER = 0.1  # fits end when -ln L can fall by this part of the tolerance: steps are less exact than Newton's
 _KEPT = 8  # metrics of a model
 _CORRECTED = 40  # parameters that are held in one fit but not in the metric, at most
@@ -51,7 +53,8 @@ def lanes_of(blocks: Blocks, problem: Problem) -> Lanes:
 class Metric:
     """The inverse Hessian by the dense parameters at a point, over those that are not *held*.
 
-    Exact for *data* (main and auxiliary); without, and where that is not positive definite, the Fisher information.
+    Exact for *data* (main and auxiliary, NaN: what the point expects); without, and where that is not positive
+    definite, the Fisher information.
     """
 
     def __init__(self, blocks: Blocks, point: Floats, held: Booleans, data: tuple[Floats, Floats] | None) -> None:
@@ -62,7 +65,9 @@ class Metric:
             lanes = asimov
             if exact:
                 auxiliary = np.where(asimov.held, exact[1][np.maximum(blocks.local, 0)][:, None], 1.0)
+                auxiliary = np.where(np.isnan(auxiliary), asimov.auxiliary, auxiliary)
                 centre = exact[1][blocks.dense][:, None]
+                centre = np.where(np.isnan(centre), asimov.centre, centre)
                 lanes = asimov._replace(data=exact[0][:, None], auxiliary=auxiliary, centre=centre)
             found = curvature.at(blocks, lanes)
             try:
@@ -111,15 +116,19 @@ def metric(blocks: Blocks, point: Floats, held: Booleans, data: tuple[Floats, Fl
 
 def inverted(matrix: Floats) -> Floats:
     """Return the inverse of a positive definite matrix; raise LinAlgError where it is none."""
+    from scipy.linalg import lapack
+
     diagonal = np.diagonal(matrix)
     if not (diagonal > 0.0).all():
         raise np.linalg.LinAlgError
     scale = 1.0 / np.sqrt(diagonal)
-    scaled = matrix * scale * scale[:, None]
-    np.linalg.cholesky(scaled)  # fails unless it is positive definite
-    inverse = np.linalg.inv(scaled)
-    result: Floats = 0.5 * (inverse + inverse.T) * scale * scale[:, None]
-    return result
+    root, problem = lapack.dpotrf(matrix * scale * scale[:, None], lower=True, clean=True, overwrite_a=True)
+    if problem:  # it is not positive definite
+        raise np.linalg.LinAlgError
+    half, _ = lapack.dpotri(root, lower=True, overwrite_c=True)
+    inverse: Floats = half + half.T
+    inverse[np.diag_indices_from(inverse)] *= 0.5
+    return inverse * scale * scale[:, None]
 
 
 class _History:
@@ -166,7 +175,8 @@ def descend(blocks: Blocks, metric: Metric, problem: Problem, tolerance: float, 
             ) -> None:  # fmt: skip
     """Fit rows side by side: write best fits into *values*, (-ln L, status 0, evaluations) into *result*.
 
-    The status of a row that is no ordinary case stays as it was.
+    Fits that are on their way have the status _UNFINISHED, and their values are where they are. The status of a row
+    that is no ordinary case stays as it was.
     """
     free = ~problem.fixed.T[blocks.dense]
     lanes, rows, history = lanes_of(blocks, problem), np.arange(len(problem.start)), _History()
@@ -197,7 +207,12 @@ def descend(blocks: Blocks, metric: Metric, problem: Problem, tolerance: float, 
         share, renew = np.where(good, share, 0.25 * share), good
         lanes = lanes._replace(x=np.where(good, there, lanes.x))
         gradient, nll = np.where(good, pull, gradient), np.where(good, trial.nll, nll)
-        keep = np.flatnonzero(~done & ~last & (share > 1e-4) & fine & np.isfinite(nll))
+        way = ~done & ~last & fine & np.isfinite(nll)
+        keep = np.flatnonzero(way & (share > 1e-4))
+        ends = way & (share <= 1e-4) if count < _ROUNDS - 1 else way
+        for lane in np.flatnonzero(ends):
+            _store(blocks, values[rows[lane]], problem.start[rows[lane]], lanes.x[:, lane], lanes.gamma[:, lane])
+            result[rows[lane]] = nll[lane], _UNFINISHED, count
         if not len(keep):
             return
         if len(keep) < len(rows):
@@ -226,7 +241,8 @@ def chosen(blocks: Blocks, problem: Problem, start: Floats, near: Floats | None)
     That is taken at *start*, so that a data set is fitted alike in whatever company. None where there is no metric.
     """
     same = near is not None and bool((problem.data == problem.data[0]).all())
-    data = (problem.data[0], problem.auxiliary[0]) if same else None
+    alike = bool((problem.auxiliary == problem.auxiliary[0])[:, ~np.isnan(problem.auxiliary[0])].all())
+    data = (problem.data[0], np.where(alike, problem.auxiliary[0], np.nan)) if same else None
     try:
         return metric(blocks, start if near is None else near, np.asarray(problem.fixed.all(axis=0)), data)
     except np.linalg.LinAlgError:
@@ -239,3 +255,21 @@ def fit(blocks: Blocks, own: Metric, problem: Problem, tolerance: float, values:
         some = np.arange(first, min(first + SIDE_BY_SIDE, len(values)))
         part = slice(first, first + len(some))
         descend(blocks, own, problem.rows(some), tolerance, values[part], result[part])
+        for i in np.flatnonzero(result[part, 1] == _UNFINISHED) + first:
+            _renewed(blocks, problem.rows(np.array([i])), tolerance, values[i : i + 1], result[i : i + 1])
+
+
+def _renewed(blocks: Blocks, problem: Problem, tolerance: float, values: Floats, result: Floats) -> None:
+    """Go on with one fit in metrics of its own, each at the point where the one before has led."""
+    for _ in range(_RENEWALS):
+        try:
+            own = Metric(blocks, values[0], problem.fixed[0], (problem.data[0], problem.auxiliary[0]))
+        except np.linalg.LinAlgError:
+            break
+        count = result[0, 2]
+        descend(blocks, own, problem._replace(start=values.copy()), tolerance, values, result)
+        result[0, 2] += count
+        if result[0, 1] != _UNFINISHED:
+            break
+    if result[0, 1] == _UNFINISHED:
+        result[0, 1] = _EXTRAORDINARY

@@ -1,6 +1,6 @@
 """The figure of closure of one training: normalisation, features, calibration, and uncertainty by bins."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,17 @@ _LINES = 4
 
 
 def figure(closure: Json, settings: PlotSettings) -> Figure:
-    """Return four panels; *closure*: what closure.json says."""
-    drawn = Figure(figsize=(9.2, 6.6), layout="constrained")
-    panels = drawn.subplots(2, 2).ravel()
+    """Return four panels, and two more of observed events; *closure*: what closure.json says."""
+    observed = closure.get("observed")
+    drawn = Figure(figsize=(9.2, 9.9 if observed else 6.6), layout="constrained")
+    panels = drawn.subplots(3 if observed else 2, 2).ravel()
     _normalisation(panels[0], closure, settings)
     _features(panels[1], closure, settings)
     _calibration(panels[2], closure, settings)
     _convergence(panels[3], closure, settings)
+    if observed:
+        _log_ratio(panels[4], observed["log_ratio"])
+        _data(panels[5], observed["features"])
     for axes in panels:
         axes.grid(color=style.FAINT, alpha=0.35, lw=0.6)
         axes.legend(fontsize=7.5, loc="best")
@@ -126,6 +130,35 @@ def _convergence(axes: Axes, closure: Json, settings: PlotSettings) -> None:
     axes.set_xticks([row["bins"] for row in found["binned"]], [str(row["bins"]) for row in found["binned"]])
     axes.set_xlabel("bins")
     axes.set_ylabel(f"σ({style.parameter_name(settings.poi, settings)})")
+
+
+def _log_ratio(axes: Axes, row: Json) -> None:
+    """Draw the distribution of ln R in data and in the fitted model, events per unit of ln R."""
+    edges, first, second, error = (np.array(row[name]) for name in ("edges", "first", "second", "error"))
+    width = np.diff(edges)
+    centre = 0.5 * (edges[1:] + edges[:-1])
+    axes.stairs(first / width, edges, color=style.BLUE, lw=1.2, label="fitted model")
+    look = _points(style.INK, fmt="o", ls="none", label=f"data: χ² {row['chi2']:.0f}/{row['ndof']}")
+    axes.errorbar(centre, second / width, yerr=error / width, xerr=0.5 * width, **look)
+    axes.set_yscale("log")
+    axes.set_xlabel("ln R at the best fit")
+    axes.set_ylabel("events per unit of ln R, same sum")
+
+
+def _data(axes: Axes, rows: Sequence[Json]) -> None:
+    """Draw data over fitted model of the features that differ most, bin by bin."""
+    palette = (style.BLUE, style.ORANGE, style.VIOLET, style.RED)
+    for colour, row in zip(palette, rows[:_LINES], strict=False):
+        first, second, error = (np.array(row[name]) for name in ("first", "second", "error"))
+        good = first > 0
+        place = np.arange(1, len(first) + 1)[good]
+        words = f"{row['feature']}: χ² {row['chi2']:.0f}/{row['ndof']}"
+        look = _points(colour, fmt="o", ls="-", label=words)
+        axes.errorbar(place, second[good] / first[good], yerr=error[good] / first[good], **look)
+    axes.axhline(1, color=style.INK, lw=0.8, ls=":")
+    _room(axes)
+    axes.set_xlabel("bin of the feature, of equal contents in the data")
+    axes.set_ylabel("data / fitted model")
 
 
 def _points(colour: str, **options: Any) -> dict[str, Any]:

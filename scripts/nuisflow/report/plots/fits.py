@@ -280,3 +280,23 @@ def scan(table: pd.DataFrame, settings: PlotSettings) -> Figure:
     style.heading(axes, settings)
     style.remark(axes, style.luminosity(settings))
     return figure
+
+
+def contours(found: Mapping[str, Any], settings: PlotSettings) -> Figure:
+    """Return the contours of two parameters, and the best fit in them.
+
+    *found*: names of both, the best fit, and points ("lines") with the level of their contour.
+    """
+    table, (x, y) = pd.DataFrame(found["lines"]), found["names"]
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for (level, line), style_of in zip(table.groupby("level", sort=True), ("-", (0, (4, 2))), strict=False):
+        closed = pd.concat([line, line.iloc[:1]])
+        axes.plot(closed[x], closed[y], color=style.BLUE, ls=style_of, label=f"{100 * float(str(level)):.0f} %")
+    axes.plot(*found["best"], "+", ms=9, color=style.INK, label="best fit")
+    axes.set_xlabel(style.parameter_name(x, settings))
+    axes.set_ylabel(style.parameter_name(y, settings))
+    axes.xaxis.set_major_locator(style.ticks(6))
+    axes.legend()
+    style.heading(axes, settings)
+    return figure

@@ -158,7 +158,8 @@ def _ratio(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: Pl
     relative, share = (np.where(filled, values / safe, 0.0) for values in (error, _signal(yields, settings)))
     _band(axes, bins, np.ones(len(total)), relative)
     axes.axhline(1, color=style.INK, lw=0.9)
-    axes.stairs(1 - share, bins.edges, baseline=None, color=_signal_colour(settings), lw=1.3, ls=_DASHES)
+    if share.any():
+        axes.stairs(1 - share, bins.edges, baseline=None, color=_signal_colour(settings), lw=1.3, ls=_DASHES)
     axes.yaxis.set_major_locator(style.ticks(4))
     axes.grid(axis="y", color=style.FAINT, alpha=0.35, lw=0.6)
     distances = [relative, share]
@@ -194,11 +195,9 @@ def _legend(yields: Mapping[str, Any], settings: PlotSettings, shown: bool) -> l
         Patch(color=colours.get(name, style.FAINT), lw=0, label=style.wrapped(labels.get(name, name), 20))
         for name in _order(yields, settings)
     ]
-    return [
-        *handles,
-        Patch(facecolor="none", edgecolor=style.INK, alpha=0.8, hatch="//////", lw=0, label="uncertainty"),
-        Line2D([], [], color=_signal_colour(settings), lw=1.3, ls=_DASHES, label=_SIGNAL),
-    ]
+    handles.append(Patch(facecolor="none", edgecolor=style.INK, alpha=0.8, hatch="//////", lw=0, label="uncertainty"))
+    alone = _signals(settings) and Line2D([], [], color=_signal_colour(settings), lw=1.3, ls=_DASHES, label=_SIGNAL)
+    return [*handles, alone] if alone else handles
 
 
 # --- variations -----------------------------------------------------------------------------------------------------
