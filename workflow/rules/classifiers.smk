@@ -59,7 +59,7 @@ rule plot_classifiers:
         mem_mb=1000,
         runtime="30m",
     params:
-        settings=sections.plain(slices.report.plots(settings)),
+        settings=sections.plain(slices.classifiers.words(settings)),
         code=sources.digest("plot_classifiers"),
     message:
         "Plot the classifiers"

@@ -2,6 +2,7 @@
 
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.slices.report import PlotSettings, plots
 from nuisflow.strategies.observable import Observable
 from nuisflow.strategies.optimal import Optimal
 
@@ -38,3 +39,8 @@ def slice_of(settings: Configuration) -> JudgementSettings:
         features=settings.features,
         learns={name: not isinstance(one, Observable | Optimal) for name, one in settings.trainings.items()},
     )
+
+
+def words(settings: Configuration) -> PlotSettings:
+    """Return the words and colours of plot_classifiers, which knows no variations."""
+    return plots(settings).model_copy(update={"variations": {}, "axes": {}, "parts": {}})
