@@ -27,8 +27,9 @@ class Likelihood:
         for name, acting in self.known["linear"].items():
             kappa[[processes.index(process) for process in acting]] *= values[name]
         for name, rate in self.known["rates"].items():
-            base = rate["up"] if values[name] >= 0 else rate["down"]
-            kappa[[processes.index(process) for process in rate["processes"]]] *= base ** abs(values[name])
+            x, within = values[name], 1 + sum(c * values[name] ** j for j, c in enumerate(rate["polynomial"], 1))
+            factor = within if abs(x) < 1 else (rate["up"] if x > 0 else rate["down"]) ** abs(x)
+            kappa[[processes.index(process) for process in rate["processes"]]] *= factor
         return kappa
 
     def __call__(self, **given):
@@ -37,8 +38,7 @@ class Likelihood:
             raise ValueError(f"no parameters {', '.join(sorted(unknown))}; there are: {', '.join(self.nominal)}")
         known, values = self.known, self.nominal | given
         z = np.array([values[name] for name in known["learned"]])
-        powers = np.array(known["powers"], dtype=int).reshape(-1, len(z))
-        monomials = np.array(known["monomials"], dtype=int).reshape(-1, len(z))
+        powers, monomials = (np.array(known[k], dtype=int).reshape(-1, len(z)) for k in ("powers", "monomials"))
         terms, m = np.prod(z**powers, axis=1), np.prod(z**monomials, axis=1)
         number = np.array([region["yields"] for region in known["regions"]]) * self.rates(values)
         yields = np.array([region["yield_terms"] for region in known["regions"]]) @ terms
@@ -50,8 +50,8 @@ class Likelihood:
             intensity[:, p] *= np.exp(self.slopes[:, own] @ m[own])
         seen = self.weight != 0
         total = -2 * self.weight[seen] @ np.log(intensity[seen].sum(axis=1)) + 2 * (number * np.exp(yields)).sum()
-        rows = (row for row in known["parameters"] if row["width"])
-        return total + sum(((values[row["name"]] - row["auxiliary"]) / row["width"]) ** 2 for row in rows)
+        pulls = [(values[k["name"]] - k["auxiliary"]) / k["width"] for k in known["parameters"] if k["width"]]
+        return total + np.square(pulls).sum()
 
 
 if __name__ == "__main__":

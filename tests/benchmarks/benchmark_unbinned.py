@@ -86,8 +86,11 @@ def peer(known: UnbinnedModel, *, errors: bool) -> Callable[[Data], float]:
 
     def twice_nll(theta: Any, ratio: Any, slope: Any, term: Any, weight: Any, centre: Any) -> Any:
         z = theta[s.learned]
-        log = jnp.where(theta[:, None] >= 0, s.rate_up, -s.rate_down) * theta[:, None]
-        kappa = jnp.prod(jnp.where(s.linear, theta[:, None], 1.0), axis=0) * jnp.exp(log.sum(axis=0))
+        x = theta[:, None]
+        within = 1 + (s.rates[..., :6] * x[..., None] ** np.arange(1, 7)).sum(axis=-1)
+        beyond = jnp.exp(jnp.where(x > 0, s.rates[..., 6], -s.rates[..., 7]) * x)
+        factors = jnp.where(s.linear, x, jnp.where(jnp.abs(x) < 1, within, beyond))
+        kappa = jnp.prod(factors, axis=0)
         terms = jnp.prod(z**powers, axis=1)
         expected = kappa * jnp.exp(yields @ terms)
         common = (expected * jnp.exp(-(norms @ terms)))[term]

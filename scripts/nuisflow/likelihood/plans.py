@@ -149,7 +149,7 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
         for (kind, name), data in cell.modifiers.items():
             if kind in _NORMS:
                 order = LINEAR if kind != "normsys" else EXPONENTIAL if code == "code1" else POLYNOMIAL
-                entries.append((int(position[groups[name]]), order, _code4(data)))
+                entries.append((int(position[groups[name]]), order, code4(data)))
         rows += sorted(entries, key=lambda entry: entry[0])
         pointer.append(len(rows))
     coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
@@ -157,7 +157,7 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
     return _integers(pointer), table, coefficients
 
 
-def _code4(factors: Floats | None) -> Floats:
+def code4(factors: Floats | None) -> Floats:
     """Return the six coefficients of code 4 and the logarithms of the up and down factors."""
     if factors is None:
         return np.zeros(8)

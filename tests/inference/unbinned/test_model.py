@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyhf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -262,3 +263,33 @@ def test_breakdown_freezes_groups_and_impacts_follow_the_covariance():
         slope = best.covariance[0, index]
         assert rows[name]["observable_up"] == pytest.approx(slope, rel=0.1, abs=2e-3)
         assert rows[name]["impact_up"] == pytest.approx(slope / best.errors[index], rel=0.1, abs=2e-3)
+
+
+@pytest.mark.parametrize("value", [-2.0, -1.0, -0.6, 0.0, 0.3, 1.0, 1.7])
+def test_rates_are_interpolated_as_in_workspaces(value):
+    """Code 4 of pyhf, so that the same rate means the same in all trainings, and is smooth at 0."""
+    rate = {"processes": ["background"], "up": 1.3, "down": 0.9}
+    model, x = UnbinnedModel(described(rates={"rate": rate})), np.array([[0.9, 1.0, 1.3]]).reshape(1, 1, 3, 1)
+    known = float(pyhf.interpolators.code4(x)(np.array([[value]]))[0][0][0][0])
+    assert model.rates(np.array([1.0, 0.0, value])) == pytest.approx([known, 1.0])
+
+
+@pytest.mark.parametrize("value", [-1.4, -0.5, 0.0, 0.4, 1.2])
+def test_derivatives_by_an_asymmetric_rate_are_those_of_differences(value):
+    rate = {"processes": ["background", "signal"], "up": 1.3, "down": 0.9}
+    model = UnbinnedModel(described(rates={"rate": rate}))
+    data, place, step = data_of(model, sample(4)[0]), np.array([1.2, 0.3, value]), 1e-4
+    _, gradient, hessian = model.twice_nll(data, place)
+    for k in range(3):
+        ends = [model.twice_nll(data, place + sign * step * np.eye(3)[k]) for sign in (1, -1)]
+        assert gradient[k] == pytest.approx((ends[0][0] - ends[1][0]) / (2 * step), abs=1e-4)
+        assert hessian[k] == pytest.approx((ends[0][1] - ends[1][1]) / (2 * step), abs=1e-4)
+
+
+def test_no_fit_stops_where_a_rate_is_at_nominal():
+    """A power of two bases has a kink at 0, between whose sides a fit never ends."""
+    rate = {"processes": ["background"], "up": 1.5, "down": 0.9}
+    model = UnbinnedModel(described(rates={"rate": rate}))
+    for centre in np.linspace(-1, 1, 41):
+        best = model.best(data_of(model, sample(8)[0], [0.0, 0.0, centre]))
+        assert best.converged, centre

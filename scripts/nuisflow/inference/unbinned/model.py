@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nuisflow.likelihood import plans
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
@@ -263,9 +264,11 @@ class UnbinnedModel:
 
     def rates(self, values: Floats) -> Floats:
         """Return the factors on all processes by signal strength, free rates, luminosity and rates."""
-        s = self.structure
-        log = np.where(values[:, None] >= 0, s.rate_up, -s.rate_down) * values[:, None]
-        return np.asarray(np.prod(np.where(s.linear, values[:, None], 1.0), axis=0) * np.exp(log.sum(axis=0)))
+        s, x = self.structure, values[:, None]
+        within = 1 + (s.rates[..., :6] * x[..., None] ** np.arange(1, 7)).sum(axis=-1)
+        beyond = np.exp(np.where(x > 0, s.rates[..., 6], -s.rates[..., 7]) * x)
+        factors = np.where(s.linear, x, np.where(np.abs(x) < 1, within, beyond))
+        return np.asarray(np.prod(factors, axis=0))
 
 
 def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
@@ -284,12 +287,12 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
     """Return what the kernels need."""
     processes, names = list(description["processes"]), [row.name for row in parameters]
     shape = len(parameters), len(processes)
-    linear, up, down = np.zeros(shape, dtype=np.bool_), np.zeros(shape), np.zeros(shape)
+    linear, rates = np.zeros(shape, dtype=np.bool_), np.zeros((*shape, 8))
     for name, acts_on in description["linear"].items():
         linear[names.index(name), [processes.index(process) for process in acts_on]] = True
     for name, rate in description["rates"].items():
         where = [processes.index(process) for process in rate["processes"]]
-        up[names.index(name), where], down[names.index(name), where] = np.log(rate["up"]), np.log(rate["down"])
+        rates[names.index(name), where] = plans.code4(np.array([rate["down"], rate["up"]]))
     owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
     regions = [description["yields"], *(region["yields"] for region in binned)]
     number = np.array([[region[process] for process in processes] for region in regions])
@@ -304,8 +307,7 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
         number=number,
         region=np.array([0] * folds + list(range(1, 1 + len(binned))), dtype=np.int64),
         linear=linear,
-        rate_up=up,
-        rate_down=down,
+        rates=rates,
         learned=np.array([names.index(name) for name in description["learned"]], dtype=np.int64),
         powers=np.array(description["powers"], dtype=np.int64).reshape(-1, size),
         yields=np.array(yields).reshape(len(regions), len(processes), -1),

@@ -11,6 +11,7 @@ import numpy as np
 
 from nuisflow.inference.unbinned.events import parts
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.likelihood import plans
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.storage import files
@@ -21,8 +22,8 @@ FORMULAS = {
     " + sum_k ((theta_k - auxiliary_k) / width_k)^2 over parameters k with a width",
     "density": "lambda(x_i) = sum_p kappa_p N_gp r_ip exp(Y_gp(z) - M_tp(z) + sum_c D_ic m_c(z)) with the term t of the"
     " event, its region g, and the coefficients c whose owner is p",
-    "rates": "kappa_p = prod_k theta_k over linear parameters that act on p * prod_k up^theta_k (theta_k >= 0) or"
-    " down^-theta_k (theta_k < 0) over rates that act on p",
+    "rates": "kappa_p = prod_k theta_k over linear parameters that act on p * prod_k f_k(theta_k) over rates that act"
+    " on p; f(x) = up^x for x >= 1, down^-x for x <= -1, and 1 + sum_j polynomial[j] x^(j+1) in between",
     "polynomials": "Y_gp(z) = sum_j yield_terms[g][p][j] prod_l z_l^powers[j][l], M_tp(z) alike with norms,"
     " m_c(z) = prod_l z_l^monomials[c][l]; z_l is the value of the parameter learned[l]",
     "events": "r_ip = exp(log_ratio[i][p]) is the density of process p relative to a reference common to all processes,"
@@ -49,7 +50,10 @@ def described(model: UnbinnedModel, kinds: Sequence[str]) -> Json:
         "processes": list(model.processes),
         "signal": known["signal"],
         "linear": known["linear"],
-        "rates": known["rates"],
+        "rates": {
+            name: rate | {"polynomial": plans.code4(np.array([rate["down"], rate["up"]]))[:6].tolist()}
+            for name, rate in known["rates"].items()
+        },
         "learned": known["learned"],
         "powers": s.powers.tolist(),
         "regions": [{"name": name, "yields": number, "yield_terms": terms} for name, number, terms in places],

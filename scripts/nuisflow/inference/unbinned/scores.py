@@ -40,4 +40,4 @@ def of_rates(model: UnbinnedModel) -> Floats:
     """Return the derivatives of ln of the yields by the parameters that are factors, (parameters, processes)."""
     s = model.structure
     linear = np.where(s.linear, 1.0 / np.where(model.inits == 0, 1.0, model.inits)[:, None], 0.0)
-    return np.asarray(linear + 0.5 * (s.rate_up - s.rate_down))
+    return np.asarray(linear + s.rates[..., 0])

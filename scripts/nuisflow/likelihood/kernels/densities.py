@@ -27,8 +27,8 @@ class Structure(NamedTuple):
     Events belong to a term each (a fold of the events of a region, or a region with bins), terms to one of R regions.
 
     *number* (R, P): nominal yields; *region* (F): that of each term; *linear* (n, P): whether the parameter multiplies
-    the process; *rate_up*, *rate_down* (n, P): ln of the factor on it at +1 and -1 (0: none); *learned* (Z): places of
-    the learned parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
+    the process; *rates* (n, P, 8): the factor on it as of `plans.code4` (0: none); *learned* (Z): places of the learned
+    parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
     and of *norms* (F, P, T); *monomials* (C, Z): exponents that belong to the coefficients, those of process p from
     *first* (P + 1); *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
     """
@@ -36,8 +36,7 @@ class Structure(NamedTuple):
     number: Floats
     region: Integers
     linear: Booleans
-    rate_up: Floats
-    rate_down: Floats
+    rates: Floats
     learned: Integers
     powers: Integers
     yields: Floats
@@ -101,16 +100,32 @@ def _monomials(powers: Integers, z: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 @compiled
+def _rate(row: Floats, x: float) -> tuple[float, float, float]:
+    """Return ln of the factor of a rate at *x* and its derivatives: code 4, a power beyond 1, a polynomial within."""
+    if abs(x) >= 1.0:
+        slope = row[6] if x > 0.0 else -row[7]
+        return slope * x, slope, 0.0
+    value, first, second = 0.0, 0.0, 0.0
+    for power in range(6, 0, -1):  # Horner's rule, of the factor minus 1 over x and its derivatives
+        second = second * x + 2.0 * first
+        first = first * x + value
+        value = value * x + row[power - 1]
+    second = second * x + 2.0 * first
+    first = first * x + value
+    value = value * x + 1.0
+    return math.log(value), first / value, second / value - (first / value) ** 2
+
+
+@compiled
 def _rates(s: Structure, theta: Floats) -> tuple[Floats, Floats, Floats]:
     """Return kappa (P), the factor on every process, and its derivatives (P, n) and (P, n, n)."""
     n, processes = s.linear.shape
     value, slope, bend = np.ones(processes), np.zeros((processes, n)), np.zeros((processes, n, n))
     for p in range(processes):
-        power, log, log2 = 0.0, np.zeros(n), 0.0
+        power, log, curve, log2 = 0.0, np.zeros(n), np.zeros(n), 0.0
         for k in range(n):
-            up, down = s.rate_up[k, p], s.rate_down[k, p]
-            log[k] = up if theta[k] >= 0 else -down
-            power += log[k] * theta[k]
+            part, log[k], curve[k] = _rate(s.rates[k, p], theta[k])
+            power += part
         common = math.exp(power)
         for k in range(n):
             if s.linear[k, p]:
@@ -139,6 +154,7 @@ def _rates(s: Structure, theta: Floats) -> tuple[Floats, Floats, Floats]:
                 if s.linear[l, p]:
                     log2 += other * log[k]
                 bend[p, k, l] = log2 + common * log[k] * log[l]
+            bend[p, k, k] += common * curve[k]
     return value, slope, bend
 
 
