@@ -14,8 +14,7 @@ from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files, files, logs
 from nuisflow.strategies.unbinned import Unbinned
-from nuisflow.templates import unbinned
-from nuisflow.templates.densities import checks
+from nuisflow.templates.unbinned import checks, evaluation
 
 
 def fill_unbinned(
@@ -39,14 +38,14 @@ def fill_unbinned(
     strategy = classifier.strategy
     if not isinstance(strategy, Unbinned):
         raise scoring.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")
-    sums, paths = unbinned.Sums(strategy, chosen), unbinned.needed(events, chosen)
+    sums, paths = evaluation.Sums(strategy, chosen), evaluation.needed(events, chosen)
     folders, samples = list(chosen.thrown), list(chosen.samples)
     report = progress(paths, "files", len(paths))
-    parts = unbinned.evaluate(report, classifier, chosen, sums, where)
-    rows = (unbinned.columns(part, folders, samples) for part in parts)
+    parts = evaluation.evaluate(report, classifier, chosen, sums, where)
+    rows = (evaluation.columns(part, folders, samples) for part in parts)
     with checks.named(templates.parent.parent.name):
         event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
-        files.write_json(description, unbinned.describe(strategy, sums, files.read_histograms(templates), chosen))
+        files.write_json(description, evaluation.describe(strategy, sums, files.read_histograms(templates), chosen))
 
 
 if __name__ == "__main__":

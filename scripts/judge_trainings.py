@@ -28,9 +28,9 @@ def judge_trainings(
     for run, path in progress(by_run(scores).items(), "classifiers", len(scores)):
         held, known = classifiers.held_out(path, samples, chosen), None
         if chosen.learns[run.training]:
-            score, features = _scoring(trained[run])
-            known = classifiers.seen(score, features, samples, chosen)
-            lost = classifiers.importance(score, features, samples, chosen)
+            classifier, score = plain.scorer(trained[run], "cpu")
+            known = classifiers.seen(score, classifier.features, samples, chosen)
+            lost = classifiers.importance(score, classifier.features, samples, chosen)
             losses += [run._asdict() | {"feature": name, "auc_lost": loss} for name, loss in lost.items()]
         own, curve = classifiers.judge(run, held, known, chosen)
         rows += own
@@ -38,19 +38,6 @@ def judge_trainings(
     files.write_rows(outputs["table"], rows)
     files.write_rows(outputs["importance"], losses or [dict.fromkeys(("training", "seed", "feature", "auc_lost"))])
     files.write_json(outputs["curves"], found)
-
-
-def _scoring(model: Path) -> tuple[classifiers.Score, Sequence[str]]:
-    """Return what gives scores, and the features that it needs: without torch where it can be done without."""
-    if found := plain.load(model):
-        return found.score, found.features
-    import torch
-
-    from nuisflow.learning.classifier import Classifier
-
-    torch.set_num_threads(1)  # small networks: threads would wait for one another
-    loaded = Classifier.load(model)
-    return loaded.score, loaded.features
 
 
 if __name__ == "__main__":

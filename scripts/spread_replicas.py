@@ -15,8 +15,7 @@ from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import files, logs
 from nuisflow.strategies.unbinned import Unbinned
-from nuisflow.templates import unbinned
-from nuisflow.templates.densities import checks
+from nuisflow.templates.unbinned import checks, evaluation
 
 
 def spread_replicas(
@@ -29,16 +28,16 @@ def spread_replicas(
     """
     torch.set_num_threads(1)  # jobs run side by side
     chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
-    histograms, paths, rows = files.read_histograms(templates), unbinned.needed(events, chosen), []
+    histograms, paths, rows = files.read_histograms(templates), evaluation.needed(events, chosen), []
     for replica, path in enumerate(progress(models, "replicas", len(models)), 1):
         classifier = Classifier.load(path).to(where)
         classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
         strategy = classifier.strategy
         assert isinstance(strategy, Unbinned)  # for mypy
-        sums = unbinned.Sums(strategy, chosen, replica)
+        sums = evaluation.Sums(strategy, chosen, replica)
         with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
-            parts = list(unbinned.evaluate(paths, classifier, chosen, sums, where))
-            model = UnbinnedModel(unbinned.describe(strategy, sums, histograms, chosen))
+            parts = list(evaluation.evaluate(paths, classifier, chosen, sums, where))
+            model = UnbinnedModel(evaluation.describe(strategy, sums, histograms, chosen))
         data = experiments.asimov(model, experiments.nominal(parts, model, chosen.samples, histograms))
         best = model.fit(data)
         rows.append({"replica": replica, "converged": best.converged} | dict(zip(best.names, best.values, strict=True)))

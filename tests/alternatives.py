@@ -13,7 +13,7 @@ from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.learning import batches
 from nuisflow.slices.training import TrainingSamples
 from nuisflow.slices.unbinned import UnbinnedFilling
-from nuisflow.templates import unbinned
+from nuisflow.templates.unbinned import evaluation
 
 UNBINNED = {"strategy": "unbinned", "variations": ["weight", "generator"], "hidden": [32, 32], "batch_size": 1024}
 GROWTH, MOVE = 1.2, 0.5
@@ -62,21 +62,21 @@ def likelihood(events, densities):
         thrown=("nominal",),
         fit={},
     )
-    sums, parts = unbinned.Sums(strategy, chosen), []
+    sums, parts = evaluation.Sums(strategy, chosen), []
     for name, columns in events.samples.items():
         process, weight = settings.samples[name].process, columns["w"].astype(float)
         if name in chosen.alternatives:
             sums.add(chosen.alternatives[name], process, weight)
             continue
         fold = (columns["entry"] % 2).astype(np.int64)
-        part = unbinned.Part("nominal", name, fold, weight, densities(name, columns))
+        part = evaluation.Part("nominal", name, fold, weight, densities(name, columns))
         sums.add("nominal", process, weight)
         sums.nominal(process, part)
         if process == "signal":
             for side, sign in (("up", 1), ("down", -1)):
                 sums.add(f"weight_{side}", process, weight * np.exp(sign * 0.2 * columns["x"]))
         parts.append((weight, np.full(len(weight), strategy.processes.index(process)), fold, part.values))
-    model = UnbinnedModel(unbinned.describe(strategy, sums, {}, chosen))
+    model = UnbinnedModel(evaluation.describe(strategy, sums, {}, chosen))
     joined = [np.concatenate(values) for values in zip(*parts, strict=True)]
     return model, Events(*joined, np.zeros((0, len(model.processes))))
 

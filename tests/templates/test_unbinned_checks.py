@@ -9,7 +9,7 @@ from alternatives import exact, likelihood, pool
 
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.templates import polynomials
-from nuisflow.templates.densities import checks
+from nuisflow.templates.unbinned import checks
 
 STRATEGY = pool(number=100).settings.training
 

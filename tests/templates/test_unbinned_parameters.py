@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nuisflow.inference.unbinned.model import UnbinnedModel
-from nuisflow.templates.densities.parameters import decorrelated
+from nuisflow.templates.unbinned.parameters import decorrelated
 
 PROCESSES = ("one", "signal", "two")
 

@@ -19,7 +19,7 @@ from nuisflow.slices.classifiers import JudgementSettings
 from nuisflow.storage import event_files
 from nuisflow.strategies import metrics
 
-Score = Callable[[dict[str, np.ndarray]], np.ndarray]
+Score = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 Row = dict[str, Any]
 BINS = 2000
 """Bins of the score from 0 to 1: what lies in one is alike."""
@@ -317,14 +317,7 @@ def _calibrated(scores: Scores, centres: np.ndarray) -> np.ndarray:
 
 
 def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the ascending values with the least weighted squares to *values*: neighbours that descend are pooled."""
-    pools: list[list[float]] = []  # mean, weight, number
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        pools.append([value, weight, 1])
-        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
-            mean, weight, number = pools.pop()
-            last = pools[-1]
-            last[0] = (last[0] * last[1] + mean * weight) / (last[1] + weight)
-            last[1] += weight
-            last[2] += number
-    return np.repeat([pool[0] for pool in pools], [int(pool[2]) for pool in pools])
+    """Return the ascending values with the least weighted squares to *values*."""
+    from scipy import optimize
+
+    return np.asarray(optimize.isotonic_regression(values, weights=weights).x)

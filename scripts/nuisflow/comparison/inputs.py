@@ -38,16 +38,12 @@ def compare(samples: Samples, sums: Mapping[str, Mapping[str, Any]], axes: Axes,
     if region not in axes:
         return {"region": region, "shown": settings.shown, "yields": [], "features": [], "correlations": {}}
     needed = axes if settings.filling.renormalised else {region: axes[region]}
-    features = []
-    for feature, chosen in axes[region].items():
-        histogram = inputs.merged(samples, feature, needed, settings.filling)[region]
-        features.append(_feature(feature, Axis(**chosen), histogram, settings))
-    first = inputs.merged(samples, next(iter(axes[region])), needed, settings.filling)[region]
+    merged = {name: inputs.merged(samples, name, needed, settings.filling)[region] for name in axes[region]}
     return {
         "region": region,
         "shown": settings.shown,
-        "yields": list(_yields(samples, sums, first, settings)),
-        "features": features,
+        "yields": list(_yields(samples, sums, next(iter(merged.values())), settings)),
+        "features": [_feature(name, Axis(**axes[region][name]), one, settings) for name, one in merged.items()],
         "correlations": _correlations(sums, settings),
     }
 

@@ -1,14 +1,18 @@
 """Scores of plain networks and of trees without torch, whose import takes longer than to score a million events."""
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nuisflow.learning import scaling, scoring, tensors
+
+if TYPE_CHECKING:
+    from nuisflow.learning.classifier import Classifier
 
 FORMAT = 3
 """Of the files of `classifier`."""
@@ -97,6 +101,28 @@ def load(path: Path | str) -> Plain | None:
     except Exception as error:  # of damaged bytes there are many kinds
         logging.getLogger(__name__).info("%s is read by torch (%s: %s)", path, type(error).__name__, error)
         return None
+
+
+def scorer(path: Path | str, device: str) -> "tuple[Plain | Classifier, Callable[[scoring.Columns], np.ndarray]]":
+    """Return the classifier in *path* and what gives its scores: without torch where it can be done without.
+
+    Then a GPU is used only if it is asked for.
+    """
+    if device != "cuda" and (found := load(path)):
+        return found, found.score
+    from nuisflow.learning import classifier
+
+    where = classifier.device(device)
+    trained = classifier.Classifier.load(path).to(where)
+    return trained, functools.partial(_by_torch, trained=trained, where=where)
+
+
+def _by_torch(columns: scoring.Columns, trained: "Classifier", where: str) -> np.ndarray:
+    """Return the scores of *columns*, made by one thread."""
+    import torch
+
+    torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
+    return trained.score(dict(columns), where)
 
 
 def _fold(content: Mapping[str, Any], activation: str) -> tuple[scaling.Scaling, Layers | Trees]:

@@ -12,8 +12,8 @@ from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels.densities import Data
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.storage import event_files
-from nuisflow.templates import unbinned
 from nuisflow.templates.histograms import DATA, Histogram, content
+from nuisflow.templates.unbinned import evaluation
 
 BLOCK = 500
 """Pseudo-experiments whose random numbers are drawn together."""
@@ -133,7 +133,7 @@ def _together(found: Sequence[Part]) -> Part:
 
 
 def nominal(
-    evaluated: Sequence[unbinned.Part],
+    evaluated: Sequence[evaluation.Part],
     model: UnbinnedModel,
     samples: Mapping[str, str],
     templates: Mapping[str, Histogram],

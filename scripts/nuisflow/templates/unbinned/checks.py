@@ -9,11 +9,11 @@ import numpy as np
 
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.templates import polynomials
-from nuisflow.templates.histograms import DATA
+from nuisflow.templates.histograms import DATA, NOMINAL
 
 if TYPE_CHECKING:
     from nuisflow.strategies.unbinned import Unbinned
-    from nuisflow.templates.unbinned import Sums
+    from nuisflow.templates.unbinned.evaluation import Sums
 
 MISFIT = 0.01
 """Of ln of a yield, from its polynomial."""
@@ -90,8 +90,6 @@ def misfits(sums: "Sums", terms: Mapping[str, np.ndarray]) -> list[dict[str, Any
 
     *terms*: its coefficients, by process. *off*: by how much; None where nothing was counted.
     """
-    from nuisflow.settings.unbinned import NOMINAL
-
     found = []
     for process, coefficients in terms.items():
         for folder, place in sums.places.items():

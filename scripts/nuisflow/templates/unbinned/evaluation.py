@@ -16,8 +16,8 @@ from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
 from nuisflow.templates import polynomials, workspaces
-from nuisflow.templates.densities import checks, parameters
 from nuisflow.templates.histograms import DATA, Histogram, content
+from nuisflow.templates.unbinned import checks, parameters
 
 if TYPE_CHECKING:
     from nuisflow.learning.classifier import Classifier
