@@ -16,7 +16,7 @@ from nuisflow.likelihood.blocks.evaluation import POISSON, Blocks, Lanes
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 
 SIDE_BY_SIDE = 64
-_ROUNDS, _PAIRS = 25, 8  # evaluations of a fit in one metric; past steps that correct it
+_ROUNDS, _PAIRS = 60, 8  # evaluations of a fit in one metric; past steps that correct it
 _RENEWALS = 4  # of the metric of a fit that has not ended by then: another one where it is
 _UNFINISHED, _EXTRAORDINARY = -2.0, -1.0  # status of fits that go on in another metric, or by other means
 _CLOSER = 0.1  # fits end when -ln L can fall by this part of the tolerance: steps are less exact than Newton's
