@@ -113,7 +113,7 @@ def cautions(table: pd.DataFrame | None, settings: PlotSettings) -> list[Caution
     names = [label for name, label in settings.trainings.items() if _is_overtrained(table[table["training"] == name])]
     if not names:
         return []
-    text = f"Networks separate the events that they have seen better than others (over-training): {few(iter(names))}."
+    text = f"Events seen in training are separated better than others (over-training): {few(iter(names))}."
     remedy = (
         "Templates are not biased, since no event is scored by a network that saw it; a smaller network, fewer rounds "
         "or a smaller budget may separate better."
