@@ -189,7 +189,7 @@ class Learning(Section):
         2, description="an event of fold k is scored by the network trained on the other folds"
     )
     seeds: Annotated[int, Field(gt=0, le=1000)] = Field(2, description="number of repetitions of every training")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: trained on the GPU if there is one")
 
 
 class Range(Section):
