@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood import plans
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
@@ -265,10 +265,7 @@ class UnbinnedModel:
     def rates(self, values: Floats) -> Floats:
         """Return the factors on all processes by signal strength, free rates, luminosity and rates."""
         s, x = self.structure, values[:, None]
-        within = 1 + (s.rates[..., :6] * x[..., None] ** np.arange(1, 7)).sum(axis=-1)
-        beyond = np.exp(np.where(x > 0, s.rates[..., 6], -s.rates[..., 7]) * x)
-        factors = np.where(s.linear, x, np.where(np.abs(x) < 1, within, beyond))
-        return np.asarray(np.prod(factors, axis=0))
+        return np.asarray(np.prod(np.where(s.linear, x, interpolation.factor(s.rates, x)), axis=0))
 
 
 def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
@@ -292,7 +289,7 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
         linear[names.index(name), [processes.index(process) for process in acts_on]] = True
     for name, rate in description["rates"].items():
         where = [processes.index(process) for process in rate["processes"]]
-        rates[names.index(name), where] = plans.code4(np.array([rate["down"], rate["up"]]))
+        rates[names.index(name), where] = interpolation.code4(np.array([rate["down"], rate["up"]]))
     owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
     regions = [description["yields"], *(region["yields"] for region in binned)]
     number = np.array([[region[process] for process in processes] for region in regions])

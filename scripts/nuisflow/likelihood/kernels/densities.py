@@ -27,8 +27,8 @@ class Structure(NamedTuple):
     Events belong to a term each (a fold of the events of a region, or a region with bins), terms to one of R regions.
 
     *number* (R, P): nominal yields; *region* (F): that of each term; *linear* (n, P): whether the parameter multiplies
-    the process; *rates* (n, P, 8): the factor on it as of `plans.code4` (0: none); *learned* (Z): places of the learned
-    parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
+    the process; *rates* (n, P, 8): the factor on it as of `interpolation.code4` (0: none); *learned* (Z): places of the
+    learned parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
     and of *norms* (F, P, T); *monomials* (C, Z): exponents that belong to the coefficients, those of process p from
     *first* (P + 1); *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
     """
