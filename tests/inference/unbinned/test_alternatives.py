@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from alternatives import exact, exact_errors, likelihood, pool
 
+from nuisflow.inference.closure import shifts
 from nuisflow.inference.unbinned import events as experiments
-from nuisflow.inference.unbinned import measurements
 from nuisflow.learning import loop
 
 NAMES = ("mu", "weight", "generator", "rate")
@@ -25,7 +25,7 @@ def test_true_densities_give_the_errors_of_the_fisher_information(sides):
     model, nominal = likelihood(events, exact(sides))
     best = fitted(model, nominal)
     assert best.errors == pytest.approx(exact_errors(200, 2000), rel=0.01)
-    apart = np.abs(best.values - model.inits) / measurements.scatter(model, nominal, best)
+    apart = np.abs(best.values - model.inits) / shifts.scatter(model, nominal, best)
     assert (apart[[0, 2, 3]] < 3).all()
 
 
@@ -49,7 +49,7 @@ def test_expected_data_of_few_simulated_events_scatter_as_the_sandwich_formula_s
         model, nominal = likelihood(pool(number=2000, seed=seed), exact((1.0,)))
         best = fitted(model, nominal)
         values.append(best.values)
-        predicted.append(measurements.scatter(model, nominal, best))
+        predicted.append(shifts.scatter(model, nominal, best))
     spread = np.std(values, axis=0, ddof=1)
     assert spread[[0, 2, 3]] == pytest.approx(np.mean(predicted, axis=0)[[0, 2, 3]], rel=0.3)  # known to 9 %
     assert spread[0] > 0.7 * exact_errors(200, 2000)[0]  # as large as the statistical error itself

@@ -18,14 +18,14 @@ SHOWN = 8
 """Features whose distributions are kept: those that differ most."""
 
 
-def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all numbers that need no data; *fit*: what fit.json says.
+def closure(probes: Probes, model: UnbinnedModel) -> dict[str, Any]:
+    """Return all numbers that need no data and no fit.
 
     *normalisation*: mean ratios, minus 1; largest error of the polynomials of means, in ln; at every place *response*,
-    mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1. *reweighting*:
-    features and classifier between reweighted and true events. *calibration*: the same of the learned quantity itself.
-    *shifts*: of the fit to expected data from the truth, in errors. *convergence*: see there. *events*: effective
-    number and largest contribution.
+    mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1; *yields*: where the
+    latter is off, or nothing was counted. *reweighting*: features and classifier between reweighted and true events.
+    *calibration*: the same of the learned quantity itself. *convergence*: see there. *events*: effective number and
+    largest contribution. *support*: events of the data beyond all simulated ones.
     """
     nominal = probes.nominal()
     measured = convergence.Templates(model, nominal)
@@ -43,13 +43,15 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
     tests += [_tested(probes, nominal, process, found) for process, found in rows.items()]
     known = model.description["closure"]
     return {
-        "normalisation": {"ratios": known["ratios"], "norms": known["norms"], "places": places},
+        "normalisation": {
+            "ratios": known["ratios"], "norms": known["norms"], "yields": known["yields"], "places": places,
+        },
         "reweighting": {"features": _fewer(features), "classifier": tests},
         "calibration": curves,
-        "shifts": fit["closure"]["shifts"],
         "convergence": measured.widths(),
         "events": {"effective": known["effective_events"], "largest": measured.largest},
-    }
+        "support": known["support"],
+    }  # fmt: skip
 
 
 def _words(probes: Probes, process: int, place: str) -> dict[str, str]:
