@@ -45,6 +45,7 @@ GOOD = {
     "shifts": {"mu": 0.01, "tes": -0.05},
     "scatter": {"mu": 0.02, "tes": 0.02},
     "support": {"data": 90, "outside": {}},
+    "confirmed": [{"process": "ttbar", "variation": "generator", "fold": 0, "factor": 0.8, "error": 0.1}],
     "convergence": {"binned": [{"bins": 50, "sigma": 0.21}], "unbinned": 0.2},
     "events": {"effective": {"ttbar": 1000.0}, "largest": 0.001},
 }  # fmt: skip
@@ -89,6 +90,7 @@ def test_densities_that_close_are_not_warned_of():
             "ttbar at tes_up: its polynomial is off by +3.0 %",
         ),
         (("support", "outside"), {"met": 3}, "3 of 90 events, by met"),
+        (("confirmed", 0, "factor"), 0.6, "ttbar, generator (fold 0): 0.60 ± 0.10"),
     ],
 )
 def test_what_does_not_close_is_warned_of_with_training_and_place(path, value, words):

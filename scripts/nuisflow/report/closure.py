@@ -1,6 +1,6 @@
 """What closure says of likelihoods of single events, in words: warnings with their thresholds, and a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nuisflow.comparison.trainings import Run
@@ -20,6 +20,8 @@ OUTSIDE, LARGEST = 0.01, 0.05
 """Part of varied events where there are no nominal ones, within one deviation; of one event in the information."""
 OFF_TRUTH, OFF_RATIO, OFF_NORM = 0.1, 0.01, 0.01
 """Shift of expected data in errors, mean of a ratio less 1, ln of the mean of a response."""
+BY_HEART = 0.9
+"""Factor that held-out events ask for on a response, below which the training has learned single events by heart."""
 SCATTER = 2.0
 """Standard deviations up to which such a shift is what chance in the simulation makes."""
 
@@ -54,6 +56,11 @@ _KINDS = {
     "loose": (
         "Densities of single events are not normalised to 1 % in {}.",
         "Raise events_seen of the training, or choose fewer and closer toys.displacements; see its closure.json.",
+    ),
+    "by heart": (
+        f"Few alternative events were learned by heart in {{}}: held-out ones confirm less than {BY_HEART:g} of the "
+        "response to them (by more than two errors), to which it was shrunk.",
+        "Simulate more alternative events, or lower events_seen of the training.",
     ),
     "beyond": (
         "Events of the data have features beyond those of all simulated events, where densities are guesses, in {}.",
@@ -93,6 +100,7 @@ def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and words of everything that is beyond a threshold."""
     yield from _shifts(closure)
     yield from (("loose", text) for text in _loose(closure["normalisation"]))
+    yield from (("by heart", text) for text in _by_heart(closure["confirmed"]))
     for feature, events in closure["support"]["outside"].items():
         yield "beyond", f"{events} of {closure['support']['data']} events, by {feature}"
     yield from _observed(closure.get("observed"))
@@ -125,6 +133,14 @@ def _shifts(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             chance = closure["scatter"][parameter] or 0.0
             text = f"{parameter} by {number(shift, 2)} of its error (by chance: ± {number(chance, 2)})"
             yield "scattered" if abs(shift) < SCATTER * chance else "learned", text
+
+
+def _by_heart(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the responses to alternative samples that held-out events do not confirm."""
+    for row in rows:
+        if row["error"] is not None and row["factor"] + 2 * row["error"] < BY_HEART:
+            factor = f"{number(row['factor'], 2)} ± {number(row['error'], 2)}"
+            yield f"{row['process']}, {row['variation']} (fold {row['fold']}): {factor}"
 
 
 def _loose(found: Mapping[str, Any]) -> Iterator[str]:
