@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.histfactory import CONSTRAINTS, Booleans, Floats, Integers, Structure
 
 CODES = {"normsys": ("code1", "code4"), "histosys": ("code0", "code4p")}
@@ -37,9 +38,6 @@ class Plan(NamedTuple):
     parameters: Floats
 
 
-# Coefficients of the sixth-order polynomial of code 4 for alpha0 = 1 (pyhf.interpolators.code4).
-_CODE4 = np.array([[15, -15, -7, -7, 1, -1], [24, 24, -9, 9, 1, 1], [-10, 10, 10, 10, -2, 2],
-                   [-24, -24, 14, -14, -2, -2], [3, -3, -3, -3, 1, -1], [8, 8, -5, 5, 1, 1]]) / 16.0  # fmt: skip
 _LOCAL = ("staterror", "shapesys", "shapefactor")
 _NORMS = ("lumi", "normfactor", "normsys")
 
@@ -149,22 +147,12 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
         for (kind, name), data in cell.modifiers.items():
             if kind in _NORMS:
                 order = LINEAR if kind != "normsys" else EXPONENTIAL if code == "code1" else POLYNOMIAL
-                entries.append((int(position[groups[name]]), order, code4(data)))
+                entries.append((int(position[groups[name]]), order, interpolation.code4(data)))
         rows += sorted(entries, key=lambda entry: entry[0])
         pointer.append(len(rows))
     coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
     table = _table([row[0] for row in rows], [row[1] for row in rows])
     return _integers(pointer), table, coefficients
-
-
-def code4(factors: Floats | None) -> Floats:
-    """Return the six coefficients of code 4 and the logarithms of the up and down factors."""
-    if factors is None:
-        return np.zeros(8)
-    down, up = factors
-    log_up, log_down = np.log(up), np.log(down)
-    ends = np.array([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
-    return np.concatenate([_CODE4 @ ends, [log_up, log_down]])
 
 
 def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integers, Floats]:
