@@ -15,6 +15,7 @@ import nuisflow.slices.inputs
 import nuisflow.slices.report
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
+import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
 import nuisflow.slices.what_if
