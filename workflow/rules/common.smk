@@ -12,6 +12,7 @@ import nuisflow.slices.conditional
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
+import nuisflow.slices.publication
 import nuisflow.slices.report
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios

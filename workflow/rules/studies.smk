@@ -104,6 +104,7 @@ rule compare_studies:
         laws="<results>/comparison/power_laws.csv",
         figures=report(
             collect("<results>/comparison/studies.{format}", format=["svg", "pdf"]),
+            caption="../report/studies.rst",
             category="Comparison",
         ),
     log:
