@@ -20,10 +20,10 @@ from nuisflow.likelihood.commands import (
     question,
     rank,
     scan,
-    toys,
     yields,
 )
 from nuisflow.likelihood.commands.answer import Answer, Asked, NoAnswer
+from nuisflow.likelihood.commands.coverage import interval, toys
 from nuisflow.likelihood.kernels import compilation
 
 PROGRAM = "fit_workspace.py"
@@ -32,6 +32,7 @@ COMMANDS = {
     "fit": fit.COMMAND,
     "rank": rank.COMMAND,
     "scan": scan.COMMAND,
+    "interval": interval.COMMAND,
     "limit": limit.COMMAND,
     "goodness": goodness.COMMAND,
     "toys": toys.COMMAND,
