@@ -53,7 +53,7 @@ def test_twice_nll_equals_pyhf(pyhf, workspace, seed):
 
 
 @settings(QUICK, max_examples=20)
-@given(workspaces(), seeds, st.sampled_from(["code1", "code4"]), st.sampled_from(["code0", "code4p"]))
+@given(workspaces(), seeds, st.sampled_from(["code1", "code4"]), st.sampled_from(["code0", "code2", "code4p"]))
 def test_every_interpolation_code_equals_pyhf(pyhf, workspace, seed, normsys, histosys):
     pyhf.set_backend("numpy")
     theirs, data = oracle(pyhf, workspace, **interpolations(normsys, histosys))
@@ -67,7 +67,7 @@ def test_every_interpolation_code_equals_pyhf(pyhf, workspace, seed, normsys, hi
 
 @pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy:UserWarning")
 @settings(SLOW, max_examples=40)
-@given(workspaces(), seeds, st.sampled_from(["code1", "code4"]), st.sampled_from(["code0", "code4p"]))
+@given(workspaces(), seeds, st.sampled_from(["code1", "code4"]), st.sampled_from(["code0", "code2", "code4p"]))
 def test_gradient_and_hessian_equal_automatic_derivatives(pyhf, workspace, seed, normsys, histosys):
     torch = pytest.importorskip("torch")
     pyhf.set_backend("pytorch", precision="64b")

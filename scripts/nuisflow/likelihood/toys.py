@@ -8,6 +8,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
+from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
 
@@ -95,6 +96,7 @@ def throw(model: Model, values: Mapping[str, float] | Values | None, number: int
         )
     poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
     widths = np.array([model.parameters[i].width for i in model.constrained])
+    labels = [model.names[i] for i in model.constrained]
     for k, first in enumerate(range(0, number, block)):
         size = min(block, number - first)
         # The whole block is drawn in any case: the last, shorter one begins as a full one would.
@@ -102,7 +104,8 @@ def throw(model: Model, values: Mapping[str, float] | Values | None, number: int
         data = np.empty((block, len(truth)))
         data[:, : model.bins] = random.poisson(truth[: model.bins], (block, model.bins))
         centre = truth[model.bins :]
-        data[:, model.bins :] = centre + widths * random.standard_normal((block, len(centre)))
+        noise = random.standard_normal((block, len(centre)))
+        data[:, model.bins :] = centre + widths * correlate(model.structure.extended.correlations, labels, noise)
         counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0), (block, len(centre)))
         data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
         yield data[:size]
