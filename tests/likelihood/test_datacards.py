@@ -93,7 +93,7 @@ REFUSED = [
     ),
     (
         "jes    shape   1    1 ",
-        "jes    shape   0.5  1 ",
+        "jes    shape   1    0.5 ",
         "line 21: jes: shapes of ttH in low with different",
     ),
     ("count FAKE", "count shapes.root $PROCESS", "line 9: no histogram 'sig'"),
