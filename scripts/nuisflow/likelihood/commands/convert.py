@@ -36,10 +36,10 @@ def run(options: argparse.Namespace, write: Write) -> Answer:
         written = workspace if options.to == _PYHF else hs3_writing.write(model.structure)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
-    write(target, json.dumps(written, indent=1))
-    proof = _proof(which, text, workspace, model)
     if options.to == _HS3:
         _read_back(target, written, model)
+    proof = _proof(which, text, workspace, model)
+    write(target, json.dumps(written, indent=1))
     record = proof.record() | {"from": str(source), "dialect": which, "to": str(target)}
     write(target.with_suffix(".proof.json"), json.dumps(record, indent=1))
     return _told(record, proof, workspace, model)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import nuisflow
-from nuisflow.likelihood.histfactory import Cell, Structure
+from nuisflow.likelihood.histfactory import Cell, Parameter, Structure
 
 _NUMBERS = {"code0": 0, "code1": 1, "code2": 2}
 
@@ -13,20 +13,19 @@ def write(structure: Structure, name: str = "measurement") -> dict[str, Any]:
     extended = structure.extended
     kinds = sorted({kind for cell in structure.cells for kind, _ in cell.modifiers} & {"mcstat", "polynomial"})
     other = [row.name for row in structure.parameters if row.kind != "lumi" and row.constraint != _constraint(row.kind)]
-    wide = [row.name for row in structure.parameters if row.kind in ("normsys", "histosys") and row.width != 1.0]
     for what in (*kinds, *(["Combine's interpolation"] if extended.normsys == "combine" else []),
                  *(["correlated constraints"] if extended.correlations else []),
-                 *(f"the constraint of {row}" for row in (*other, *wide))):  # fmt: skip
+                 *(f"the constraint of {row}" for row in other)):  # fmt: skip
         raise ValueError(f"HS3 cannot say this: {what}")
     parts = [_channel(structure, channel) for channel in structure.channels]
     pois = [structure.poi] if structure.poi else []
     own = [row for row in structure.parameters if row.name == row.group]
     axes = [{"name": row.name, "min": row.lower, "max": row.upper} for row in own]
     points = [{"name": row.name, "value": row.init} | ({"const": True} if row.fixed else {}) for row in own]
-    lumi = [row for row in structure.parameters if row.kind == "lumi"]
-    constraints = [{"name": "lumi_constraint", "type": "gaussian_dist", "x": row.name, "mean": "nom_lumi",
-                    "sigma": row.width} for row in lumi]  # fmt: skip
-    points += [{"name": "nom_lumi", "value": row.auxiliary, "const": True} for row in lumi]
+    named = [row for row in structure.parameters if _named(row)]
+    constraints = [{"name": f"{row.name}_constraint", "type": "gaussian_dist", "x": row.name, "mean": f"nom_{row.name}",
+                    "sigma": row.width} for row in named]  # fmt: skip
+    points += [{"name": f"nom_{row.name}", "value": row.auxiliary, "const": True} for row in named]
     likelihood = {"name": "likelihood", "distributions": [part["name"] for part, _ in parts],
                   "data": [data["name"] for _, data in parts]}  # fmt: skip
     return {
@@ -43,6 +42,12 @@ def write(structure: Structure, name: str = "measurement") -> dict[str, Any]:
 def _constraint(kind: str) -> str:
     """Return the constraint that HS3 gives the parameters of a modifier."""
     return {"normfactor": "none", "shapefactor": "none", "shapesys": "poisson"}.get(kind, "normal")
+
+
+def _named(row: Parameter) -> bool:
+    """Tell whether the constraint of a parameter is to be a distribution of its own."""
+    usual = row.kind in ("normsys", "histosys") and (row.auxiliary, row.width) == (0.0, 1.0)
+    return row.kind in ("lumi", "normsys", "histosys") and not usual
 
 
 def _channel(structure: Structure, channel: tuple[str, int, int]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -62,13 +67,15 @@ def _sample(structure: Structure, cell: Cell) -> dict[str, Any]:
     for (kind, name), data in cell.modifiers.items():
         row: dict[str, Any] = {"name": name, "type": kind}
         if kind == "lumi":
-            row |= {"type": "normfactor", "parameter": name, "constraint_name": "lumi_constraint"}
+            row |= {"type": "normfactor", "parameter": name, "constraint_name": f"{name}_constraint"}
         elif kind == "normfactor":
             row |= {"parameter": name}
         elif kind in ("normsys", "histosys"):
             code = structure.extended.normsys if kind == "normsys" else structure.extended.histosys
             low, high = (float(end) if kind == "normsys" else {"contents": end.tolist()} for end in data)
-            row |= {"parameter": name, "constraint_type": "Gauss", "data": {"hi": high, "lo": low}}
+            own = next(parameter for parameter in structure.parameters if parameter.name == name)
+            constraint = {"constraint_name": f"{name}_constraint"} if _named(own) else {"constraint_type": "Gauss"}
+            row |= {"parameter": name, "data": {"hi": high, "lo": low}} | constraint
             row |= {"interpolation": _NUMBERS[code]} if code in _NUMBERS else {}
         else:
             row |= {"parameters": [f"{name}_bin_{b}" for b in range(len(nominal))]}
