@@ -166,6 +166,8 @@ class _Reader:
             return {"name": name, "type": kind, "data": None}
         held = [bool(self.values.get(parameter, {}).get("const")) for parameter in parameters]
         if kind == "staterror":
+            if modifier.get("data"):
+                raise self.refuse(f"{place}: a staterror for each sample (Barlow-Beeston in full) is not supported")
             if "errors" not in data:
                 raise self.refuse(f"{place}: a staterror, but no errors")
             errors = list(data["errors"])

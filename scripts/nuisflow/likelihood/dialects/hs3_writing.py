@@ -59,6 +59,7 @@ def _channel(structure: Structure, channel: tuple[str, int, int]) -> tuple[dict[
     found: dict[str, Any] = {"name": f"model_{name}", "type": "histfactory_dist", "axes": axes, "samples": samples}
     if any(row["type"] == "staterror" for sample in samples for row in sample["modifiers"]):
         found["staterror"] = {"relThreshold": 0.0, "constraint_type": "Gauss"}  # where ROOT looks for it
+        found["barlow_beeston_method"] = "lite"  # pyhs3
     return found, data
 
 

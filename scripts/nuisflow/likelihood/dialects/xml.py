@@ -4,6 +4,7 @@ What ROOT's hist2workspace does and pyhf does not is done here: MC statistics be
 their constraints are Poisson, those of a ShapeSys normal, where nothing else is written.
 """
 
+import logging
 import xml.parsers.expat
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ _ALLOWED = {
     "ShapeSys": {"Name", "InputFile", "HistoPath", "HistoName", "ConstraintType"},
     "ShapeFactor": {"Name"},
 }  # fmt: skip
+log = logging.getLogger(__name__)
 _THRESHOLD = 0.05  # that of ROOT, where a channel says nothing
 
 
@@ -39,7 +41,7 @@ class _Scan:
 
     def __init__(self, path: Path) -> None:
         self.path, self.inputs, self.threshold, self.channel, self._text = path, list[str](), _THRESHOLD, "", ""
-        self.constraints = {"StatErrorConfig": "Poisson"}
+        self.constraints, self.written = {"StatErrorConfig": "Poisson"}, False
         self.parser = xml.parsers.expat.ParserCreate()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -65,6 +67,7 @@ class _Scan:
         if tag in ("StatErrorConfig", "ShapeSys"):
             default = "Poisson" if tag == "StatErrorConfig" else "Gaussian"
             self.constraints[attributes.get("Name", tag)] = kind or default
+            self.written |= tag == "StatErrorConfig" and kind is not None
         if tag == "StatErrorConfig":
             self.threshold = float(attributes.get("RelErrorThreshold", _THRESHOLD))
         elif tag == "Channel":
@@ -104,6 +107,9 @@ def read(path: Path) -> dict[str, Any]:
     for channel in found["channels"]:
         scan = channels[channel["name"]]
         sigmas = _leave_out(channel, scan.threshold)
+        if sigmas.any() and not scan.written:
+            log.warning("WARNING: %s: channel %s: no ConstraintType of StatErrorConfig: Poisson, as in ROOT 6.40 (old "
+                        "ROOT and pyhf: Gaussian)", scan.path, scan.channel)  # fmt: skip
         if scan.constraints["StatErrorConfig"] == "Poisson":
             for b in np.flatnonzero(sigmas):
                 count = float(sigmas[b] ** -2)
