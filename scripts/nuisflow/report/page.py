@@ -26,7 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, inputs
+from nuisflow.report.review import classifiers, inputs, studies
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -118,6 +118,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
         "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
         "inputs": inputs.sections(material.inputs, settings),
+        "studies": studies.sections(found, settings),
+        "studies_absent": studies.absent(found, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from nuisflow import strategies
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
+from nuisflow.settings.studies import Studies
 from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
 from nuisflow.strategies.binning import Binning
 
@@ -142,9 +143,7 @@ class Sample(Section):
     """Events of one process: files, or a number of events to simulate."""
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
-    files: tuple[str, ...] = Field(
-        (), description="files in dataset.path, or patterns with * and ? (data sets of files)"
-    )
+    files: tuple[str, ...] = Field((), description="files in dataset.path (data sets of files): names, or patterns")
     events: Count | None = Field(None, description="number of events to simulate")
     expected: Positive | None = Field(
         None, description="expected events that the simulated ones stand for; published events are scaled to it"
@@ -358,6 +357,7 @@ class Configuration(Section):
     toys: Toys = Field(default_factory=Toys)
     scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
     published: Published | None = Field(None, description="published values to compare the scenarios with")
+    studies: Studies = Field(default_factory=Studies)
     dask: Dask = Field(default_factory=Dask)
     plots: Plots = Field(default_factory=Plots)
 
