@@ -128,6 +128,7 @@ rule write_report:
             figure=[
                 *slices.report.COMPARISON_FIGURES,
                 *slices.bootstrap.figures(settings),
+                *slices.coverage_map.figures(settings),
             ],
         )
         + collect(
@@ -151,6 +152,7 @@ rule write_report:
         ),
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
+        + slices.coverage_map.tables(settings)
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",
