@@ -193,7 +193,7 @@ def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
     shown = render(TEMPLATE, material._replace(tables=tables, figures=drawn), settings)
     words = " ".join(" ".join(Page(shown).text).split())
     first = next(iter(found.values()))
-    assert "tes above 1.5 sigma" in words
+    assert "tes above 1.5 σ" in words
     share, error = first["worst"]["coverage"], first["worst"]["coverage_high"] - first["worst"]["coverage_low"]
     assert f"{100 * share:.1f} ± {50 * error:.1f} %" in words
     assert f"chosen among {first['worst']['considered']} cells" in words

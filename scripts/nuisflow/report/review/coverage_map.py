@@ -43,6 +43,7 @@ def section(found: Mapping[str, pd.DataFrame], settings: ReportSettings) -> dict
     present, first = set(results["training"]), results.iloc[0]
     return {
         "trainings": [_row(row, settings) for _, row in results.iterrows()],
+        "number": f"{first['number'] + first['impossible']:,.0f}",
         "cells": f"{first['cells']:,.0f}",
         "absent": [label for name, label in settings.trainings.items() if name not in present],
     }
@@ -52,13 +53,12 @@ def _row(row: "pd.Series[Any]", settings: ReportSettings) -> dict[str, Any]:
     uniform = findings.number(row["p_value"], 3) if row["p_value"] >= 0.001 else f"{row['p_value']:.0e}"
     return {
         "label": settings.trainings[str(row["training"])],
-        "number": f"{row['number']:,.0f}",
         "range": f"{row['low']:.3g} to {row['high']:.3g}",
         "failed": f"{row['failed'] + row['unbounded']:,.0f}",
         **_shares(row, "", 2),
         "uniform": uniform,
         "varies": bool(row["p_value"] < CLEAR),
-        "where": row["worst_where"] if isinstance(row["worst_where"], str) else "",
+        "where": row["worst_where"].replace(" sigma", " σ") if isinstance(row["worst_where"], str) else "",
         **{f"worst_{name}": text for name, text in _shares(row, "worst_", 1).items()},
         **{f"lowest_{name}": text for name, text in _shares(row, "lowest_", 1).items()},
     }
