@@ -78,6 +78,7 @@ FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Proce
 PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
 COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for words in ("Compare", "Plot")}
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
+MAPPED = {f"Map the coverage of {name} (seed 1)" for name in BOTH} | {"Compare the coverage maps"}
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
 HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
@@ -225,6 +226,7 @@ def reruns(project):
         ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
         ("bootstrap", PROCESSED | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
         ("studies", STUDIED),
+        ("map", MAPPED | {"Write the report", "Record the provenance"}),
         ("new shift", NEW_SHIFT | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip

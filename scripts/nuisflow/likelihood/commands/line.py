@@ -25,6 +25,7 @@ from nuisflow.likelihood.commands import (
 )
 from nuisflow.likelihood.commands.answer import Answer, Asked, NoAnswer
 from nuisflow.likelihood.commands.coverage import interval, toys
+from nuisflow.likelihood.commands.coverage import map as coverage_map
 from nuisflow.likelihood.kernels import compilation
 
 PROGRAM = "fit_workspace.py"
@@ -37,6 +38,7 @@ COMMANDS = {
     "limit": limit.COMMAND,
     "goodness": goodness.COMMAND,
     "toys": toys.COMMAND,
+    "map": coverage_map.COMMAND,
     "correlations": correlations.COMMAND,
     "yields": yields.COMMAND,
 }
