@@ -200,6 +200,27 @@ def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
 
 
+def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settings):
+    names = list(settings.trainings)
+    point = {"seed": 1, "coverage_error": 0.001, "coverage_background": 0.9, "size": 1.2, "empty": 0.0}
+    sets = [{"training": name, "variation": of, "point": of or "nominal", "z": z, "coverage": 0.9 - z / 50, "coverage_signal": 0.9 - z / 25} | point for name in names for of, z in (("", 0), ("energy_1", 1))]  # fmt: skip
+    known = {"training": names[0], "seed": 1, "auc": 0.8, "auc_trained": 0.8, "p_value_signal": 0.5, "p_value_background": 0.5}  # fmt: skip
+    seen = {"name": "energy_1_up", "variation": "energy_1", "z": 1, "auc": 0.51, "error": 0.002, "significance": 5.0}
+    found = {"conformal": pd.DataFrame(sets), "classifiers": pd.DataFrame([known])}
+    found["visibility"] = pd.DataFrame([seen | {"feature": "PRI_had_pt"}])
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "for the signal, 4.0 % (nominal)" in words
+    assert "visible (5.0 sd)" in words
+    assert "No training has members" in words
+    assert "permuted_events: 60000" in words
+    permuted = pd.DataFrame([("nominal", 1, None, 0.2, 0.1), ("nominal", 1, "PRI_had_pt", 0.3, 0.2)], columns=["training", "seed", "feature", "sigma", "syst"])  # fmt: skip
+    members = {"training": "nominal", "seed": 1, "members": 5, "feature": "PRI_had_pt"} | dict.fromkeys(("total", "aleatoric", "epistemic", "epistemic_signal", "epistemic_background", "with_distance", "with_feature"), 0.1)  # fmt: skip
+    found |= {"permutation": permuted, "epistemic": pd.DataFrame([members])}
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "+50 % (+0.100)" in words
+    assert "PRI_had_pt (10 %)" in words
+
+
 def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
     ranked = material.tables["trainings"]
     best = ranked[ranked["data"] == "asimov"].iloc[0]
