@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import browsers
 import changes as changes_of_toy
 import numpy as np
 import pandas as pd
@@ -183,6 +185,20 @@ def test_the_crate_has_an_action_for_every_job_with_the_seed_of_its_settings(pro
     (training,) = [one for one in crate.root_dataset["mentions"] if one["name"] == "train_network training=augmentation seed=1"]  # fmt: skip
     (settings,) = [json.loads(one["value"]) for one in training["object"] if one.type == "PropertyValue"]
     assert isinstance(settings["settings"]["seed"], int)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browsers.CHROMIUM, reason="needs the browser chromium")
+@pytest.mark.parametrize(("width", "options"), [(1400, ()), (390, ()), (390, ("--force-dark-mode",))])
+def test_a_browser_shows_the_page_without_an_error_in_its_width_and_with_values_under_the_pointer(project, tmp_path, width, options):  # fmt: skip
+    found = browsers.seen(project / "results" / "toy" / "report.html", width, tmp_path, *options)
+    assert found["console"] == []
+    assert found["width"] <= width
+    assert found["named"].startswith("boosted_trees, total: 0.")
+    assert (found["tip"], found["titles"]) == (found["named"], 0)
+    assert found["sorted"] == sorted(found["sorted"])
+    assert len(found["sorted"]) == len(BOTH)
+    assert (sum(map(int, re.findall(r"\d+", found["background"])[:3])) < 200) == bool(options)  # dark
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import html.parser
+import io
 import re
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_results
+from matplotlib.figure import Figure
 
 from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
@@ -14,7 +16,7 @@ from nuisflow.likelihood.coverage.maps import Map
 from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
-from nuisflow.report.drawings import _THEME, document, figure_key, inline
+from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
 from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
 from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
 from nuisflow.report.review import coverage_map as coverage_tables
@@ -481,3 +483,35 @@ def test_a_fit_that_did_not_converge_leaves_the_page_whole(material, settings):
     assert "nominal" not in yields.tables(fits, settings)[0]["after"]
     shown = render(TEMPLATE, found, settings)
     assert "1 of 20 fits did not converge and are left out: nominal (seed 1), observed data." in shown
+
+
+def tipped(draw):
+    """Return the texts of the points of a figure, in the page."""
+    with style.applied():
+        figure = Figure()
+        draw(figure.subplots())
+        for axes in figure.axes:
+            style._name_points(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg")
+    element = inline(out.getvalue(), "a-", {})
+    assert TIPS not in element
+    return re.findall(r"<title>(.*?)</title>", element)
+
+
+def test_every_point_has_its_value_with_the_name_of_its_row_or_the_labels_of_both_axes():
+    def rows(axes):
+        axes.plot([0.25, np.nan, 0.5], [0, 1, 1], "o")
+        axes.set_yticks([0, 1], ["Nominal", "A | <b>"])
+        axes.set_title("total")
+
+    def curve(axes):
+        axes.plot([-1, 2], [0.1, -0.2], marker="o", label="Trees")
+        axes.set(xlabel="z", ylabel="bias")
+
+    assert tipped(rows) == ["Nominal, total: 0.25", "A / &lt;b&gt;, total: 0.5"]
+    assert tipped(curve) == ["Trees: z −1, bias 0.1", "Trees: z 2, bias −0.2"]
+
+
+def test_lines_without_points_have_no_values():
+    assert tipped(lambda axes: axes.plot([0, 1], [1, 2])) == []
