@@ -78,7 +78,12 @@ FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Proce
 PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
 COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for words in ("Compare", "Plot")}
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
+MAPPED = {f"Map the coverage of {name} (seed 1)" for name in BOTH} | {"Compare the coverage maps"}
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
+
+HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
+HALF += tuple(f"Measure {{}} with 0.5 of {study}" for study in ("training_events", "simulated_events"))
+STUDIED = {f"{text.format(name)} (seed 1)" for text in HALF for name in BOTH} | {"Compare the sizes"} | {"Write the report", "Record the provenance"}  # fmt: skip
 
 
 def displaced(*steps):
@@ -220,6 +225,8 @@ def reruns(project):
         ("displacement", FARTHER | displaced("Score displaced events with {}")),
         ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
         ("bootstrap", PROCESSED | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("studies", STUDIED),
+        ("map", MAPPED | {"Write the report", "Record the provenance"}),
         ("new shift", NEW_SHIFT | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip

@@ -10,11 +10,14 @@ import synthetic_results
 from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
 from nuisflow.inference import interval_scores
+from nuisflow.likelihood.coverage.maps import Map
+from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
 from nuisflow.report.drawings import _THEME, document, figure_key, inline
 from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
-from nuisflow.report.plots import bootstrap, fits, style, trainings
+from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
+from nuisflow.report.review import coverage_map as coverage_tables
 from nuisflow.settings import sections
 from nuisflow.slices.report import comparison, report
 from nuisflow.storage import files
@@ -172,6 +175,28 @@ def test_pseudo_experiments_at_random_true_values_have_their_section(material, s
     first = table[table["training"] == table["training"][0]]
     assert f"{100 * first['coverage'].mean():.1f} ± {100 * first['coverage_error'].mean():.1f} %" in words
     assert "4 sets of 25 pseudo-experiments" in words
+    assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
+    assert 'id="coverage-map"' not in text
+    random, found = np.random.default_rng(1), {}
+    yes = np.ones(20_000, dtype=bool)
+    for name in list(settings.trainings)[:-1]:
+        points = np.column_stack([random.uniform(0.5, 1.5, 20_000), random.standard_normal((20_000, 2))])
+        covered = random.random(20_000) < np.where(points[:, 1] > 1.5, 0.4, 0.68)
+        found[Run(name, 1)] = summary(Map((settings.poi, "tes", "jes"), (0.5, 1.5), points, covered, yes, yes, 0))
+    table = coverage_tables.table(found, settings)
+    style.draw({"map": lambda: coverage_map.figure(found, settings)}, [path := tmp_path / "map.svg"])
+    drawn = material.figures | {("comparison", "coverage_map"): path.read_text()}
+    tables = material.tables | {"coverage_map": table}
+    shown = render(TEMPLATE, material._replace(tables=tables, figures=drawn), settings)
+    words = " ".join(" ".join(Page(shown).text).split())
+    first = next(iter(found.values()))
+    assert "tes above 1.5 σ" in words
+    share, error = first["worst"]["coverage"], first["worst"]["coverage_high"] - first["worst"]["coverage_low"]
+    assert f"{100 * share:.1f} ± {50 * error:.1f} %" in words
+    assert f"chosen among {first['worst']['considered']} cells" in words
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
 
 

@@ -9,12 +9,15 @@ from snakemake.exceptions import WorkflowError
 import nuisflow.slices.bootstrap
 import nuisflow.slices.classifiers
 import nuisflow.slices.conditional
+import nuisflow.slices.coverage_map
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
+import nuisflow.slices.publication
 import nuisflow.slices.report
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
+import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
 import nuisflow.slices.what_if

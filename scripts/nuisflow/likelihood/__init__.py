@@ -20,6 +20,8 @@ _HOMES = {
     "interval": "fits.interval",
     "scan": "fits.scan",
     "contour": "contours.contour",
+    "coverage_map": "coverage.maps.run",
+    "feldman_cousins": "coverage.neyman.interval",
     "rank": "uncertainties.impacts",
     "breakdown": "uncertainties.breakdown",
     "load": "commands.reading.load",

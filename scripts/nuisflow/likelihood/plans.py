@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.histfactory import CONSTRAINTS, Booleans, Floats, Integers, Structure
 
 # Interpolation codes: pyhf's, and that of Combine's asymmetric log-normals (ProcessNormalization, AsymPow).
@@ -48,9 +49,6 @@ class Plan(NamedTuple):
     couplings: Floats
 
 
-# Coefficients of the sixth-order polynomial of code 4 for alpha0 = 1 (pyhf.interpolators.code4).
-_CODE4 = np.array([[15, -15, -7, -7, 1, -1], [24, 24, -9, 9, 1, 1], [-10, 10, 10, 10, -2, 2],
-                   [-24, -24, 14, -14, -2, -2], [3, -3, -3, -3, 1, -1], [8, 8, -5, 5, 1, 1]]) / 16.0  # fmt: skip
 _LOCAL = ("mcstat", "staterror", "shapesys", "shapefactor")
 _NORMS = ("lumi", "normfactor", "normsys", "polynomial")
 
@@ -196,7 +194,7 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
             if kind in _NORMS:
                 order = _ORDERS[code] if kind == "normsys" else SCALING if kind == "polynomial" else LINEAR
                 row = (
-                    code4(data)
+                    interpolation.code4(data)
                     if kind != "polynomial"
                     else np.array([*data[1:], *[0.0] * (7 - len(data)), data[0], 0.0])
                 )
@@ -211,16 +209,6 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
     coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
     table = _table([row[0] for row in rows], [row[1] for row in rows])
     return _integers(pointer), table, coefficients
-
-
-def code4(factors: Floats | None) -> Floats:
-    """Return the six coefficients of code 4 and the logarithms of the up and down factors."""
-    if factors is None:
-        return np.zeros(8)
-    down, up = factors
-    log_up, log_down = np.log(up), np.log(down)
-    ends = np.array([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
-    return np.concatenate([_CODE4 @ ends, [log_up, log_down]])
 
 
 def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integers, Floats]:

@@ -26,7 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, inputs
+from nuisflow.report.review import classifiers, coverage_map, inputs, studies
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -102,6 +102,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
         "bootstrap": bootstrap.section(found, settings),
+        "coverage_map": coverage_map.section(found, settings),
         "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
         "what_if": what_if.section(material.what_if, found.get("what_if"), settings),
         "held_out": held_out.rows(found["held_out"], settings),
@@ -118,6 +119,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
         "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
         "inputs": inputs.sections(material.inputs, settings),
+        "studies": studies.sections(found, settings),
+        "studies_absent": studies.absent(found, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),

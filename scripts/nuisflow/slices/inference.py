@@ -5,6 +5,7 @@ from pydantic import Field
 from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.settings.toys import Toys
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.training import resolved
 from nuisflow.strategies.binning import Binning
@@ -23,7 +24,8 @@ class Filling(Section):
 
     *variations*, *weights*: the processes on which shifts and weights act; *alternatives*: the template that an
     alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all;
-    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract.
+    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract; *used*: of some
+    samples the part of the rows that is used (`events.parts`), with weights times *factor* (studies).
     """
 
     processes: tuple[str, ...]
@@ -38,6 +40,8 @@ class Filling(Section):
     restricted: dict[str, tuple[str, ...]] = Field({})
     renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
     parts: dict[str, configuration.Part] = Field({})
+    used: dict[str, tuple[float, float]] = Field({})
+    factor: float = 1.0
 
 
 class DisplacedFilling(Section):
@@ -83,7 +87,7 @@ class ToySettings(Section):
     """Slice of throw_toys."""
 
     poi: str
-    toys: configuration.Toys
+    toys: Toys
     displaced: dict[str, points.Point]
     name: str
     repetition: int
@@ -187,7 +191,7 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
     """Return what throw_toys of training *name*, repetition (seed) *repetition*, depends on."""
     return ToySettings(
         poi=settings.fit.poi,
-        toys=settings.toys.model_copy(update={"bootstrap": None}),
+        toys=settings.toys.model_copy(update={"bootstrap": None, "map": None}),
         displaced=points.displaced(settings),
         name=name,
         repetition=repetition,

@@ -20,10 +20,11 @@ from nuisflow.likelihood.commands import (
     question,
     rank,
     scan,
-    toys,
     yields,
 )
 from nuisflow.likelihood.commands.answer import Answer, Asked, NoAnswer
+from nuisflow.likelihood.commands.coverage import interval, toys
+from nuisflow.likelihood.commands.coverage import map as coverage_map
 from nuisflow.likelihood.dialects import conversion
 from nuisflow.likelihood.kernels import compilation
 
@@ -33,9 +34,11 @@ COMMANDS = {
     "fit": fit.COMMAND,
     "rank": rank.COMMAND,
     "scan": scan.COMMAND,
+    "interval": interval.COMMAND,
     "limit": limit.COMMAND,
     "goodness": goodness.COMMAND,
     "toys": toys.COMMAND,
+    "map": coverage_map.COMMAND,
     "correlations": correlations.COMMAND,
     "yields": yields.COMMAND,
 }
