@@ -154,6 +154,10 @@ rule write_report:
         classifiers="<results>/comparison/classifiers.json",
         judged=["<results>/comparison/classifiers.svg"]
         + collect(
+            "<results>/comparison/{figure}.svg",
+            figure=slices.review.figures(settings),
+        )
+        + collect(
             "<results>/trainings/{training}/figures/classifier.svg",
             training=settings.trainings,
         ),
@@ -168,7 +172,8 @@ rule write_report:
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",
             "<results>/comparison/importance.csv",
-        ],
+        ]
+        + slices.review.tables(settings),
         what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")

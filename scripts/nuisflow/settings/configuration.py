@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from nuisflow import strategies
+from nuisflow.settings.review import Review
+from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
 from nuisflow.settings.studies import Studies
 from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
@@ -267,20 +269,6 @@ class Fit(Section):
     )
 
 
-class Scenario(Section):
-    """Which nuisance parameters float beside the parameter of interest; all others are fixed at nominal."""
-
-    free: tuple[Name, ...] = Field((), description="variations without their prior")
-    constrained: tuple[Name, ...] = Field((), description="variations with their prior")
-
-
-class Published(Section):
-    """Published values of the expected uncertainty in every scenario, shown beside ours."""
-
-    table: str = Field(description="CSV file with the columns training, one per scenario, and source")
-    in_events: bool = Field(False, description="whether they are uncertainties of the signal events, not of the POI")
-
-
 class Dask(Section):
     """How events are processed in parallel inside one job."""
 
@@ -326,6 +314,7 @@ class Configuration(Section):
     templates: Templates = Field(default_factory=Templates)
     fit: Fit = Field(default_factory=Fit)
     toys: Toys = Field(default_factory=Toys)
+    review: Review = Field(default_factory=Review)
     scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
     published: Published | None = Field(None, description="published values to compare the scenarios with")
     studies: Studies = Field(default_factory=Studies)
