@@ -82,6 +82,10 @@ COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
+HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
+HALF += tuple(f"Measure {{}} with 0.5 of {study}" for study in ("training_events", "simulated_events"))
+STUDIED = {f"{text.format(name)} (seed 1)" for text in HALF for name in BOTH} | {"Compare the sizes"} | {"Write the report", "Record the provenance"}  # fmt: skip
+
 
 def displaced(*steps):
     """Return the jobs that follow from other displaced points."""
@@ -222,6 +226,7 @@ def reruns(project):
         ("displacement", FARTHER | SETS | displaced("Score displaced events with {}")),
         ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | SETS | displaced("Score displaced events with {}")),
         ("bootstrap", PROCESSED | SEEN | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("studies", STUDIED),
         ("new shift", NEW_SHIFT | SEEN | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ from workspace_strategies import build
 
 from nuisflow.likelihood import fits, limits, toys, uncertainties
 from nuisflow.likelihood.commands import answer, line, question
-from nuisflow.likelihood.commands import toys as toys_command
+from nuisflow.likelihood.commands.coverage import toys as toys_command
 from nuisflow.likelihood.model import Model
 from nuisflow.storage import sources
 

@@ -12,10 +12,12 @@ import nuisflow.slices.conditional
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
+import nuisflow.slices.publication
 import nuisflow.slices.report
 import nuisflow.slices.review
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
+import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
 import nuisflow.slices.what_if

@@ -130,6 +130,7 @@ rule plot_review:
                 figure=slices.review.figures(settings),
                 format=["svg", "pdf"],
             ),
+            caption="../report/review.rst",
             category="Comparison",
         ),
     log:

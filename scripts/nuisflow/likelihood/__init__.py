@@ -19,6 +19,7 @@ _HOMES = {
     "interval": "fits.interval",
     "scan": "fits.scan",
     "contour": "contours.contour",
+    "feldman_cousins": "coverage.neyman.interval",
     "rank": "uncertainties.impacts",
     "breakdown": "uncertainties.breakdown",
     "load": "commands.reading.load",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
-from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
+from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
 WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
@@ -77,7 +77,7 @@ def _two_sided(model: Model) -> Integers:
         np.add.at(even, plan.shapes[begin:end, OWNER], ((8.0 * parts[1]) ** 2).sum(axis=1))
         size = ((plan.nominal[start : start + bins] / errors[first:last]) ** 2).sum()
         norms = np.arange(plan.cells[c, NORMS], plan.cells[c + 1, NORMS])
-        norms = norms[plan.norms[norms, CODE] != LINEAR]
+        norms = norms[~np.isin(plan.norms[norms, CODE], (LINEAR, SCALING))]
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)

@@ -8,6 +8,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
+from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
 
@@ -93,19 +94,24 @@ def throw(model: Model, values: Mapping[str, float] | Values | None, number: int
         raise ValueError(
             f"pseudo-data: {model.place(worst)} expects {truth[worst]:.4g} events; a rate cannot be negative"
         )
-    poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
-    widths = np.array([model.parameters[i].width for i in model.constrained])
     for k, first in enumerate(range(0, number, block)):
-        size = min(block, number - first)
         # The whole block is drawn in any case: the last, shorter one begins as a full one would.
         random = seeds.generator(seed, *map(str, names), k)
-        data = np.empty((block, len(truth)))
-        data[:, : model.bins] = random.poisson(truth[: model.bins], (block, model.bins))
-        centre = truth[model.bins :]
-        data[:, model.bins :] = centre + widths * random.standard_normal((block, len(centre)))
-        counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0), (block, len(centre)))
-        data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
-        yield data[:size]
+        yield fluctuated(model, np.broadcast_to(truth, (block, len(truth))), random)[: min(block, number - first)]
+
+
+def fluctuated(model: Model, truth: Floats, random: np.random.Generator) -> Floats:
+    """Return pseudo-data around the expected data *truth* (sets, main and auxiliary data), which fluctuate too."""
+    poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
+    widths = np.array([model.parameters[i].width for i in model.constrained])
+    labels = [model.names[i] for i in model.constrained]
+    data, centre = np.empty(truth.shape), truth[:, model.bins :]
+    data[:, : model.bins] = random.poisson(truth[:, : model.bins])
+    noise = random.standard_normal(centre.shape)
+    data[:, model.bins :] = centre + widths * correlate(model.structure.extended.correlations, labels, noise)
+    counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0))
+    data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
+    return data
 
 
 def _expectation(model: Model, expectation: Values) -> Floats:
@@ -126,20 +132,23 @@ def run(model: Model, values: Mapping[str, float] | Values | None, number: int, 
 
     Memory holds one block of data; the number of workers (threads) changes nothing in the result.
     """
-    name = parameter or model.poi
-    index, truth = model.index(name), model.point(values)
-    blocks = []
-    for data in throw(model, truth, number, seed, *names, expectation=expectation, block=block):
-        minima = starts.deepest(model, data, truth, workers=workers)
-        found = model.intervals(minima, name, data, workers=workers)
-        columns = np.array([minima.values[:, index], found.low, found.high, found.error, minima.twice_nll])
-        fitted = minima.status == 0
-        flags = np.where(fitted, found.flags, NOT_FOUND)
-        for i in np.flatnonzero((flags & (NOT_FOUND | DEEPER) != 0) & (minima.status != FLAT)):
-            columns[:, i], fitted[i], flags[i] = _alone(model, data[i], name)
-        good = fitted & (flags & NOT_FOUND == 0)
-        blocks.append(block_of(truth[index], list(columns), fitted, good, good & (flags & AT_BOUND != 0)))
-    return joined(blocks)
+    name, truth = parameter or model.poi, model.point(values)
+    blocks = throw(model, truth, number, seed, *names, expectation=expectation, block=block)
+    return joined([fitted(model, data, truth, name, workers) for data in blocks])
+
+
+def fitted(model: Model, data: Floats, truth: Floats, name: str, workers: int | None = None) -> Toys:
+    """Return fits and intervals of the parameter *name* of data sets thrown at *truth* (parameters; or one per set)."""
+    index = model.index(name)
+    minima = starts.deepest(model, data, truth, workers=workers)
+    found = model.intervals(minima, name, data, workers=workers)
+    columns = np.array([minima.values[:, index], found.low, found.high, found.error, minima.twice_nll])
+    good = minima.status == 0
+    flags = np.where(good, found.flags, NOT_FOUND)
+    for i in np.flatnonzero((flags & (NOT_FOUND | DEEPER) != 0) & (minima.status != FLAT)):
+        columns[:, i], good[i], flags[i] = _alone(model, data[i], name)
+    bounded = good & (flags & NOT_FOUND == 0)
+    return block_of(truth[..., index], list(columns), good, bounded, bounded & (flags & AT_BOUND != 0))
 
 
 def _alone(model: Model, data: Floats, name: str) -> tuple[tuple[float, ...], bool, int]:
@@ -152,7 +161,7 @@ def _alone(model: Model, data: Floats, name: str) -> tuple[tuple[float, ...], bo
     return row, best.converged, (0 if ends.all() else NOT_FOUND) | (AT_BOUND if bound else 0)
 
 
-def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans,
+def block_of(true: float | Floats, columns: Sequence[Floats], fitted: Booleans, bounded: Booleans,
              limited: Booleans | None = None) -> Toys:  # fmt: skip
     """Return pseudo-experiments from *columns* (value, low, high, error, twice_nll), with NaN where they failed."""
     masks = (fitted, bounded, bounded, fitted, fitted)
@@ -160,7 +169,8 @@ def block_of(true: float, columns: Sequence[Floats], fitted: Booleans, bounded: 
         np.where(mask, part, np.nan) for mask, part in zip(masks, columns, strict=True)
     )
     ends = np.zeros(len(fitted), dtype=np.bool_) if limited is None else limited
-    return Toys(np.full(len(fitted), true), value, low, high, error, twice_nll, fitted, bounded, ends)
+    true_values = np.array(np.broadcast_to(true, len(fitted)))
+    return Toys(true_values, value, low, high, error, twice_nll, fitted, bounded, ends)
 
 
 def joined(blocks: Sequence[Toys]) -> Toys:

@@ -26,7 +26,7 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, conformal, epistemic, inputs, permutation, visibility
+from nuisflow.report.review import classifiers, conformal, epistemic, inputs, permutation, studies, visibility
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -123,6 +123,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "permutation": permutation.section(found.get("permutation"), material.inputs, settings),
         "visibility": visibility.rows(found.get("visibility"), settings),
         "inputs": inputs.sections(material.inputs, settings),
+        "studies": studies.sections(found, settings),
+        "studies_absent": studies.absent(found, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),

@@ -11,6 +11,7 @@ from nuisflow import strategies
 from nuisflow.settings.review import Review
 from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
+from nuisflow.settings.studies import Studies
 from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
 from nuisflow.strategies.binning import Binning
 
@@ -144,9 +145,7 @@ class Sample(Section):
     """Events of one process: files, or a number of events to simulate."""
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
-    files: tuple[str, ...] = Field(
-        (), description="files in dataset.path, or patterns with * and ? (data sets of files)"
-    )
+    files: tuple[str, ...] = Field((), description="files in dataset.path (data sets of files): names, or patterns")
     events: Count | None = Field(None, description="number of events to simulate")
     expected: Positive | None = Field(
         None, description="expected events that the simulated ones stand for; published events are scaled to it"
@@ -347,6 +346,7 @@ class Configuration(Section):
     review: Review = Field(default_factory=Review)
     scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
     published: Published | None = Field(None, description="published values to compare the scenarios with")
+    studies: Studies = Field(default_factory=Studies)
     dask: Dask = Field(default_factory=Dask)
     plots: Plots = Field(default_factory=Plots)
 
