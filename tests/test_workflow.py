@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import browsers
 import changes as changes_of_toy
 import numpy as np
 import pandas as pd
@@ -80,6 +82,7 @@ FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Proce
 PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
 COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for words in ("Compare", "Plot")}
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
+MAPPED = {f"Map the coverage of {name} (seed 1)" for name in BOTH} | {"Compare the coverage maps"}
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
 HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
@@ -185,6 +188,20 @@ def test_the_crate_has_an_action_for_every_job_with_the_seed_of_its_settings(pro
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not browsers.CHROMIUM, reason="needs the browser chromium")
+@pytest.mark.parametrize(("width", "options"), [(1400, ()), (390, ()), (390, ("--force-dark-mode",))])
+def test_a_browser_shows_the_page_without_an_error_in_its_width_and_with_values_under_the_pointer(project, tmp_path, width, options):  # fmt: skip
+    found = browsers.seen(project / "results" / "toy" / "report.html", width, tmp_path, *options)
+    assert found["console"] == []
+    assert found["width"] <= width
+    assert found["named"].startswith("boosted_trees, total: 0.")
+    assert (found["tip"], found["titles"]) == (found["named"], 0)
+    assert found["sorted"] == sorted(found["sorted"])
+    assert len(found["sorted"]) == len(BOTH)
+    assert (sum(map(int, re.findall(r"\d+", found["background"])[:3])) < 200) == bool(options)  # dark
+
+
+@pytest.mark.slow
 def test_the_configuration_in_the_results_repeats_the_analysis(project):
     assert listed(project, content=yaml.safe_load((project / "results/toy/config.yaml").read_text())) == set()
 
@@ -227,6 +244,7 @@ def reruns(project):
         ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | SETS | displaced("Score displaced events with {}")),
         ("bootstrap", PROCESSED | SEEN | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
         ("studies", STUDIED),
+        ("map", MAPPED | {"Write the report", "Record the provenance"}),
         ("new shift", NEW_SHIFT | SEEN | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
 import html.parser
+import io
 import re
 from pathlib import Path
 
@@ -6,15 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_results
+from matplotlib.figure import Figure
 
 from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
 from nuisflow.inference import interval_scores
+from nuisflow.likelihood.coverage.maps import Map
+from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
-from nuisflow.report.drawings import _THEME, document, figure_key, inline
+from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
 from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
-from nuisflow.report.plots import bootstrap, fits, style, trainings
+from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
+from nuisflow.report.review import coverage_map as coverage_tables
 from nuisflow.settings import sections
 from nuisflow.slices.report import comparison, report
 from nuisflow.storage import files
@@ -172,6 +177,28 @@ def test_pseudo_experiments_at_random_true_values_have_their_section(material, s
     first = table[table["training"] == table["training"][0]]
     assert f"{100 * first['coverage'].mean():.1f} ± {100 * first['coverage_error'].mean():.1f} %" in words
     assert "4 sets of 25 pseudo-experiments" in words
+    assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
+    assert 'id="coverage-map"' not in text
+    random, found = np.random.default_rng(1), {}
+    yes = np.ones(20_000, dtype=bool)
+    for name in list(settings.trainings)[:-1]:
+        points = np.column_stack([random.uniform(0.5, 1.5, 20_000), random.standard_normal((20_000, 2))])
+        covered = random.random(20_000) < np.where(points[:, 1] > 1.5, 0.4, 0.68)
+        found[Run(name, 1)] = summary(Map((settings.poi, "tes", "jes"), (0.5, 1.5), points, covered, yes, yes, 0))
+    table = coverage_tables.table(found, settings)
+    style.draw({"map": lambda: coverage_map.figure(found, settings)}, [path := tmp_path / "map.svg"])
+    drawn = material.figures | {("comparison", "coverage_map"): path.read_text()}
+    tables = material.tables | {"coverage_map": table}
+    shown = render(TEMPLATE, material._replace(tables=tables, figures=drawn), settings)
+    words = " ".join(" ".join(Page(shown).text).split())
+    first = next(iter(found.values()))
+    assert "tes above 1.5 σ" in words
+    share, error = first["worst"]["coverage"], first["worst"]["coverage_high"] - first["worst"]["coverage_low"]
+    assert f"{100 * share:.1f} ± {50 * error:.1f} %" in words
+    assert f"chosen among {first['worst']['considered']} cells" in words
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
 
 
@@ -456,3 +483,35 @@ def test_a_fit_that_did_not_converge_leaves_the_page_whole(material, settings):
     assert "nominal" not in yields.tables(fits, settings)[0]["after"]
     shown = render(TEMPLATE, found, settings)
     assert "1 of 20 fits did not converge and are left out: nominal (seed 1), observed data." in shown
+
+
+def tipped(draw):
+    """Return the texts of the points of a figure, in the page."""
+    with style.applied():
+        figure = Figure()
+        draw(figure.subplots())
+        for axes in figure.axes:
+            style._name_points(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg")
+    element = inline(out.getvalue(), "a-", {})
+    assert TIPS not in element
+    return re.findall(r"<title>(.*?)</title>", element)
+
+
+def test_every_point_has_its_value_with_the_name_of_its_row_or_the_labels_of_both_axes():
+    def rows(axes):
+        axes.plot([0.25, np.nan, 0.5], [0, 1, 1], "o")
+        axes.set_yticks([0, 1], ["Nominal", "A | <b>"])
+        axes.set_title("total")
+
+    def curve(axes):
+        axes.plot([-1, 2], [0.1, -0.2], marker="o", label="Trees")
+        axes.set(xlabel="z", ylabel="bias")
+
+    assert tipped(rows) == ["Nominal, total: 0.25", "A / &lt;b&gt;, total: 0.5"]
+    assert tipped(curve) == ["Trees: z −1, bias 0.1", "Trees: z 2, bias −0.2"]
+
+
+def test_lines_without_points_have_no_values():
+    assert tipped(lambda axes: axes.plot([0, 1], [1, 2])) == []

@@ -138,6 +138,7 @@ rule write_report:
                 *slices.report.COMPARISON_FIGURES,
                 *slices.bootstrap.figures(settings),
                 *slices.studies.figures(settings),
+                *slices.coverage_map.figures(settings),
             ],
         )
         + collect(
@@ -166,6 +167,7 @@ rule write_report:
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
         + slices.studies.tables(settings)
+        + slices.coverage_map.tables(settings)
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from nuisflow.comparison.trainings import TOYS, Run, _nearest_coverage, _number, _ordered
 from nuisflow.settings.studies import WHOLE
@@ -15,6 +16,9 @@ COLUMNS = ("study", "size", "training", "seed", "converged", *SIGMAS, *TOYS[:2],
 LAWS = ("study", "training", "quantity", "exponent", "error", "at_whole", "sizes", "seeds")
 DESCRIBED = ("sigma", "sigma_syst", "sigma_mcstat")
 """Quantities that a power law is fitted to."""
+
+TAIL = 0.841344746
+"""Probability of less than one Gaussian standard deviation."""
 
 Measured = Mapping[str, Any]
 Results = Mapping[tuple[str, str], Mapping[Run, Measured]]
@@ -61,8 +65,8 @@ class Law(NamedTuple):
 def law(sizes: np.ndarray, values: np.ndarray) -> Law | None:
     """Return the power law of *values*, one per seed and size: a line in logarithms, by least squares.
 
-    The error is from the scatter around the line, which is that of the seeds where a power law is right. None where
-    there are not two sizes with values above zero.
+    The error is half the 68.3 % interval by the scatter around the line, which is that of the seeds where a power law
+    is right. None where there are not two sizes with values above zero.
     """
     good = np.isfinite(values) & (values > 0)
     x, y = np.log(sizes[good]), np.log(values[good])
@@ -72,8 +76,9 @@ def law(sizes: np.ndarray, values: np.ndarray) -> Law | None:
     exponent = float(centred @ y / (centred @ centred))
     constant = float(y.mean() - exponent * x.mean())
     left, freedom = y - constant - exponent * x, len(x) - 2
-    error = float(np.sqrt(left @ left / freedom / (centred @ centred))) if freedom else np.nan
-    return Law(exponent, error, float(np.exp(constant)))
+    # Of few values the scatter is hardly known: Student's t makes the error one of 68.3 % all the same.
+    error = stdtrit(freedom, TAIL) * np.sqrt(left @ left / freedom / (centred @ centred)) if freedom else np.nan
+    return Law(exponent, float(error), float(np.exp(constant)))
 
 
 def laws(found: pd.DataFrame) -> pd.DataFrame:

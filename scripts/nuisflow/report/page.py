@@ -26,7 +26,16 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, conformal, epistemic, inputs, permutation, studies, visibility
+from nuisflow.report.review import (
+    classifiers,
+    conformal,
+    coverage_map,
+    epistemic,
+    inputs,
+    permutation,
+    studies,
+    visibility,
+)
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -103,6 +112,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
         "bootstrap": bootstrap.section(found, settings),
+        "coverage_map": coverage_map.section(found, settings),
         "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
         "what_if": what_if.section(material.what_if, found.get("what_if"), settings),
         "held_out": held_out.rows(found["held_out"], settings),

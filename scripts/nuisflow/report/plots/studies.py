@@ -43,15 +43,14 @@ def figure(table: pd.DataFrame, laws: pd.DataFrame, settings: PlotSettings) -> F
 
 
 def _panel(axes: Axes, table: pd.DataFrame, laws: pd.DataFrame, column: str, settings: PlotSettings) -> None:
-    """Draw one quantity of all trainings; trainings stand a little apart."""
+    """Draw one quantity of all trainings."""
     names = [name for name in settings.trainings if name in set(table["training"])]
     looks, found = colours.of_trainings(settings), sizes(table)
     axes.set_xscale("log")
-    steps = np.linspace(-1, 1, len(names)) if len(names) > 1 else np.zeros(1)
-    for step, name in zip(steps, names, strict=True):
-        rows = table[table["training"] == name]
-        places = rows["size"] * (1 + 0.05 * step)
-        axes.plot(places, rows[column], "o", ms=3.2, color=looks[name].colour, mew=0, alpha=0.85)
+    for name in names:
+        rows, look = table[table["training"] == name], looks[name]
+        label = settings.trainings[name]
+        axes.plot(rows["size"], rows[column], "o", ms=3.2, color=look.colour, mew=0, alpha=0.85, label=label)
         for law in laws[laws["training"] == name].to_dict("records"):
             ends = np.geomspace(found[0], 1, 30)
             curve = Law(law["exponent"], law["error"], law["at_whole"])(ends)
