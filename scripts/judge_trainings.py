@@ -8,7 +8,7 @@ from nuisflow.comparison import classifiers
 from nuisflow.comparison.trainings import by_run
 from nuisflow.learning import plain
 from nuisflow.progress import progress
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import files, logs
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from nuisflow.comparison.review import epistemic
 from nuisflow.comparison.trainings import by_run
 from nuisflow.progress import progress
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import files, logs
 
 

@@ -10,7 +10,7 @@ from nuisflow.comparison import classifiers
 from nuisflow.comparison.classifiers import BACKGROUND, SIGNAL, Scores
 from nuisflow.comparison.trainings import Run
 from nuisflow.learning import batches
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import event_files
 
 SETTINGS = JudgementSettings(

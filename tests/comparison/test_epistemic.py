@@ -11,7 +11,7 @@ from nuisflow.comparison.review import epistemic
 from nuisflow.comparison.review.epistemic import NEIGHBOURS, Events
 from nuisflow.comparison.trainings import Run
 from nuisflow.learning import loop
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import event_files
 
 SETTINGS = JudgementSettings(

@@ -7,7 +7,6 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 import nuisflow.slices.bootstrap
-import nuisflow.slices.classifiers
 import nuisflow.slices.conditional
 import nuisflow.slices.coverage_map
 import nuisflow.slices.events
@@ -21,7 +20,6 @@ import nuisflow.slices.scenarios
 import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
-import nuisflow.slices.what_if
 from nuisflow import datasets, slices
 from nuisflow.settings import conditional, points, sections, shipped
 from nuisflow.settings import tuning, unbinned

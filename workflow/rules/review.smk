@@ -1,4 +1,71 @@
-"""What a reviewer asks of machine learning: prediction sets, uncertainty by event, features, variations."""
+"""What a reviewer asks of machine learning: of classifiers, prediction sets, events, features and variations."""
+
+
+rule judge_trainings:
+    input:
+        models=each_training("model.pt"),
+        scores=each_training("scores.parquet"),
+        events=collect(
+            "<results>/events/nominal/{sample}.parquet",
+            sample=settings.simulated,
+        ),
+    output:
+        table="<results>/comparison/classifiers.csv",
+        curves="<results>/comparison/classifiers.json",
+        importance="<results>/comparison/importance.csv",
+    log:
+        "<logs>/judge_trainings.log",
+    benchmark:
+        "<benchmarks>/judge_trainings.tsv"
+    conda:
+        "../../envs/members.yaml"
+    resources:
+        mem_mb=2000,
+        runtime="2h",
+    params:
+        settings=sections.plain(slices.review.judgement(settings)),
+        code=sources.digest(
+            "judge_trainings",
+            *sorted({m for t in settings.trainings.values() for m in t.modules}),
+        ),
+    message:
+        "Judge the classifiers"
+    script:
+        "../../scripts/judge_trainings.py"
+
+
+rule plot_classifiers:
+    input:
+        curves="<results>/comparison/classifiers.json",
+    output:
+        compared=report(
+            collect(
+                "<results>/comparison/classifiers.{format}", format=["svg", "pdf"]
+            ),
+            caption="../report/classifiers.rst",
+            category="Comparison",
+        ),
+        figures=collect(
+            "<results>/trainings/{training}/figures/classifier.{format}",
+            training=settings.trainings,
+            format=["svg", "pdf"],
+        ),
+    log:
+        "<logs>/plot_classifiers.log",
+    benchmark:
+        "<benchmarks>/plot_classifiers.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=sections.plain(slices.review.classifier_words(settings)),
+        code=sources.digest("plot_classifiers"),
+    message:
+        "Plot the classifiers"
+    script:
+        "../../scripts/plot_classifiers.py"
 
 
 rule predict_sets:
@@ -130,6 +197,7 @@ rule plot_review:
                 figure=slices.review.figures(settings),
                 format=["svg", "pdf"],
             ),
+            caption="../report/review.rst",
             category="Comparison",
         ),
     log:
@@ -148,3 +216,32 @@ rule plot_review:
         "Plot the review"
     script:
         "../../scripts/plot_review.py"
+
+
+rule compute_what_if:
+    input:
+        fits=each_training("fit.json"),
+        likelihoods=[
+            f"<results>/trainings/{training}/seed{seed}/{slices.review.likelihood(settings, training)}"
+            for training in settings.trainings
+            for seed in seeds
+        ],
+    output:
+        content="<results>/comparison/what_if.json",
+        table="<results>/comparison/what_if.csv",
+    log:
+        "<logs>/compute_what_if.log",
+    benchmark:
+        "<benchmarks>/compute_what_if.tsv"
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="1h",
+    params:
+        settings=sections.plain(slices.review.what_if(settings)),
+        code=sources.digest("compute_what_if"),
+    message:
+        "Ask what if"
+    script:
+        "../../scripts/compute_what_if.py"

@@ -15,7 +15,7 @@ from nuisflow import seeds
 from nuisflow.comparison.trainings import Run
 from nuisflow.events import scored_events
 from nuisflow.learning import batches
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import event_files
 from nuisflow.strategies import metrics
 

@@ -1,4 +1,4 @@
-"""What the answers to a reviewer's questions depend on: prediction sets, uncertainty by event, features, variations."""
+"""What the answers to a reviewer's questions depend on: classifiers, prediction sets, events, features, variations."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,16 +6,34 @@ from nuisflow.settings import conditional, points, systematics, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices import inference, inputs
-from nuisflow.slices.classifiers import JudgementSettings
-from nuisflow.slices.classifiers import slice_of as judgement
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.inference import Filling, WorkspaceSettings
 from nuisflow.slices.report import PlotSettings, plots
+from nuisflow.strategies.observable import Observable
+from nuisflow.strategies.optimal import Optimal
 
 NOMINAL = "nominal"
 _KINDS = ("shift", "weight", "rate", "two_point")
 MOST = 24
 """Variations that are told from nominal, the first of the configuration."""
+
+
+class JudgementSettings(Section):
+    """Slice of judge_trainings: *samples* maps nominal simulated ones to processes; *learns*: trainings with networks.
+
+    *trained*: samples that all networks are trained on.
+    """
+
+    signal: str
+    samples: dict[str, str]
+    trained: tuple[str, ...]
+    regions: tuple[str, ...]
+    scored: tuple[str, ...]
+    folds: int
+    validation_fraction: float
+    seed: int
+    features: tuple[str, ...]
+    learns: dict[str, bool]
 
 
 class Source(Section):
@@ -48,6 +66,13 @@ class ConformalSettings(Section):
     regions: tuple[str, ...]
     seed: int
     conditions: dict[str, Condition]
+
+
+class WhatIfSettings(Section):
+    """Slice of compute_what_if; *sources*: the parameters of every variation that has a prior."""
+
+    trainings: tuple[str, ...]
+    sources: dict[str, tuple[str, ...]]
 
 
 class PermutationSettings(Section):
@@ -134,6 +159,22 @@ def scored(settings: Configuration) -> tuple[str, ...]:
 
 
 # --- slices ---------------------------------------------------------------------------------------------------------
+
+
+def judgement(settings: Configuration) -> JudgementSettings:
+    """Return what judge_trainings depends on."""
+    return JudgementSettings(
+        signal=settings.signal,
+        samples={name: settings.samples[name].process for name in settings.simulated},
+        trained=tuple(settings.trained_samples),
+        regions=tuple(settings.regions),
+        scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
+        folds=settings.learning.folds,
+        validation_fraction=settings.learning.validation_fraction,
+        seed=settings.seed,
+        features=settings.features,
+        learns={name: not isinstance(one, Observable | Optimal) for name, one in settings.trainings.items()},
+    )
 
 
 def conformal(settings: Configuration) -> ConformalSettings:
@@ -246,3 +287,27 @@ def tables(settings: Configuration) -> list[str]:
 def words(settings: Configuration) -> PlotSettings:
     """Return the words and colours of plot_review."""
     return plots(settings).model_copy(update={"axes": {}, "parts": {}})
+
+
+def classifier_words(settings: Configuration) -> PlotSettings:
+    """Return the words and colours of plot_classifiers, which knows no variations."""
+    return plots(settings).model_copy(update={"variations": {}, "axes": {}, "parts": {}})
+
+
+def what_if(settings: Configuration) -> WhatIfSettings:
+    """Return what compute_what_if depends on."""
+    return WhatIfSettings(
+        trainings=tuple(settings.trainings),
+        sources={
+            name: tuple(points.parameters(settings, name))
+            for name, chosen in settings.variations.items()
+            if chosen.kind != "free_rate"
+        },
+    )
+
+
+def likelihood(settings: Configuration, training: str) -> str:
+    """Return the file that describes the likelihood of a training."""
+    if training in conditional.trainings(settings):
+        return "workspaces.json"
+    return "densities.json" if training in unbinned.trainings(settings) else "workspace.json"

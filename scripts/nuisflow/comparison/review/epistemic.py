@@ -14,7 +14,7 @@ import numpy as np
 from nuisflow.comparison.review import conditions
 from nuisflow.comparison.trainings import Run
 from nuisflow.learning import batches
-from nuisflow.slices.classifiers import JudgementSettings
+from nuisflow.slices.review import JudgementSettings
 
 Row = dict[str, Any]
 Members = Callable[[Mapping[str, np.ndarray]], np.ndarray]
