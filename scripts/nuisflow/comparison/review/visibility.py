@@ -16,7 +16,7 @@ from nuisflow import seeds
 from nuisflow.comparison.review import conditions
 from nuisflow.comparison.review.conditions import Key, Taken
 from nuisflow.slices.review import NOMINAL, Condition, VisibilitySettings
-from nuisflow.strategies import metrics
+from nuisflow.strategies import boosted_trees, metrics
 from nuisflow.templates.histograms import DATA
 
 MOST = 120_000
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 def tell(first: Side, second: Side, seed: int) -> Told | None:
     """Return how well boosted trees tell the *second* side from the *first*; None where there are too few events."""
-    import xgboost
+    xgboost = boosted_trees.xgboost()
 
     sides = (first, second)
     sizes = [_effective(side.weight[chosen]) for side in sides for chosen in (side.test, ~side.test)]
