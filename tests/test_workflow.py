@@ -213,8 +213,9 @@ def test_snakemakes_own_report_is_made_without_a_network(project):
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     with zipfile.ZipFile(project / "report.zip") as archive:
-        names = archive.namelist()
-    assert any(name.endswith("report.html") for name in names)
+        names, page = archive.namelist(), archive.read("report/report.html").decode()
+    for words in ("The comparison of all trainings", "All trainings side by side", "Training augmentation: losses"):
+        assert f'"caption": "<p>{words}' in page
     assert sum(name.endswith((".svg", ".pdf")) for name in names) >= 6
 
 

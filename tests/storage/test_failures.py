@@ -169,6 +169,15 @@ def test_where_jobs_are_hidden_so_is_their_progress_from_the_terminal(tmp_path):
     assert not {"Select", "Execute"} & set(shown.split())
 
 
+def test_where_jobs_are_hidden_one_that_fails_has_a_line_at_once_and_the_rest_at_the_end(tmp_path):
+    run = Run(tmp_path)
+    run.watch.shorten()
+    run.job(3, log=log(tmp_path, f"{LINE} ERROR train: no events\nin region a\nTraceback (most recent call last):\n"))
+    assert run.said.getvalue() == "failed: train (nominal, seed 3): no events\n"
+    run.watch.end()
+    assert "    in region a\n    log: " in run.said.getvalue()
+
+
 def test_a_quiet_run_says_nothing_but_what_failed_and_why(tmp_path):
     run = Run(tmp_path, quiet=True)
     run.tell("run_info", stats={"train": 10, "total": 10})

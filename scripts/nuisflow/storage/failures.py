@@ -154,7 +154,7 @@ class Watch(logging.Handler):
         self.started: dict[int, float] = {}
         self.finished: defaultdict[str, list[float]] = defaultdict(list)
         self.failed: dict[int, Failure] = {}
-        self.stopped = False
+        self.stopped = self.brief = False
         self.process = os.getpid()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -174,7 +174,11 @@ class Watch(logging.Handler):
         self._filter(lambda record: str(record.msg).startswith(STOPPED))
 
     def shorten(self) -> None:
-        """Keep from the terminal, not from Snakemake's log file, what it says of the progress of single jobs."""
+        """Keep from the terminal, not from Snakemake's log file, what it says of the progress of single jobs.
+
+        Of a job that fails, of which Snakemake says nothing then, there is one line at once.
+        """
+        self.brief = True
         self._filter(
             lambda record: not (str(getattr(record, "event", "")) in _SINGLE or _CHATTER.match(str(record.msg)))
         )
@@ -233,7 +237,11 @@ class Watch(logging.Handler):
 
     def _failed(self, job: int, rule: str, logs: Sequence[str] | None) -> None:
         log = (logs or [""])[0]
-        self.failed[job] = Failure(rule, self.jobs.get(job, ("", ""))[1], reason(log), log)
+        failure = Failure(rule, self.jobs.get(job, ("", ""))[1], reason(log), log)
+        self.failed[job] = failure
+        if self.brief and not self.stopped:
+            place, first = failure.place and f" ({failure.place})", failure.reason.partition("\n")[0]
+            self._say(f"failed: {rule}{place}: {first}")
 
     def _on_progress(self, record: Any) -> None:
         if not self.quiet and record.done < record.total and self.clock() - self.said >= BETWEEN:
