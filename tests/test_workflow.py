@@ -50,10 +50,12 @@ def dry_run(project, content, *arguments):
 
 FINAL = {"Compare the trainings", "Plot the comparison", "Write the report", "Record the provenance"}
 
-JUDGED = {"Judge the classifiers", "Plot the classifiers"}
+SETS, SEEN = {"Predict sets", "Plot the review"}, {"Distinguish the variations"}
+JUDGED = {"Judge the classifiers", "Plot the classifiers"} | SETS
 REDRAWN = {
     "Plot the comparison",
     "Plot the classifiers",
+    "Plot the review",
     "Write the report",
     "Record the provenance",
     "Plot boosted_trees",
@@ -80,6 +82,7 @@ FARTHER = {f"Process {sample} (tes_up2)" for sample in TOY["samples"]} | {"Proce
 PROCESSED = {f"Process {sample} ({folder})" for sample in TOY["samples"] for folder in ("nominal", "tes_up", "tes_down")} | FARTHER  # fmt: skip
 COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for words in ("Compare", "Plot")}
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
+MAPPED = {f"Map the coverage of {name} (seed 1)" for name in BOTH} | {"Compare the coverage maps"}
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
 
 HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
@@ -236,13 +239,14 @@ def reruns(project):
         ("new training", after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}),
         ("network size", after("Train {}", "augmentation")),
         ("binning", after("Fill templates of {}", *BOTH)),
-        ("rate", COMPARED | after("Build the workspace of {}", *BOTH)),
+        ("rate", COMPARED | SETS | SEEN | after("Build the workspace of {}", *BOTH)),
         ("toys", {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL),
-        ("displacement", FARTHER | displaced("Score displaced events with {}")),
-        ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
-        ("bootstrap", PROCESSED | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("displacement", FARTHER | SETS | displaced("Score displaced events with {}")),
+        ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | SETS | displaced("Score displaced events with {}")),
+        ("bootstrap", PROCESSED | SEEN | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
         ("studies", STUDIED),
-        ("new shift", NEW_SHIFT | FILLED | after("Score events with {}", *BOTH)),
+        ("map", MAPPED | {"Write the report", "Record the provenance"}),
+        ("new shift", NEW_SHIFT | SEEN | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip
 def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, expected):
@@ -254,8 +258,8 @@ def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, 
     ("changes", "expected"),
     [
         pytest.param([("processes.ttbar.color", "#000000")], REDRAWN, id="colour"),
-        pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="no displacements"),
-        pytest.param([("toys.displacements", {"up": 1})], displaced(), id="fewer displacements"),
+        pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | SETS | FINAL, id="no displacements"),
+        pytest.param([("toys.displacements", {"up": 1})], SETS | displaced(), id="fewer displacements"),
     ],
 )  # fmt: skip
 def test_further_changes_rerun_exactly_the_affected_jobs(project, changes, expected):

@@ -9,6 +9,7 @@ from nuisflow.likelihood import fits, toys
 from nuisflow.likelihood.model import Model
 from nuisflow.settings import configuration, sections, systematics
 from nuisflow.settings.points import Point
+from nuisflow.settings.toys import Toys
 from nuisflow.slices.inference import ToySettings, WorkspaceSettings
 from nuisflow.storage import files
 from nuisflow.templates import workspaces
@@ -111,7 +112,7 @@ def displaced(effect):
 def settings(number=400):
     return ToySettings(
         poi="mu",
-        toys=configuration.Toys(number=number, displacements=DISPLACEMENTS, displaced_number=number),
+        toys=Toys(number=number, displacements=DISPLACEMENTS, displaced_number=number),
         displaced=points(),
         name="nominal",
         repetition=1,

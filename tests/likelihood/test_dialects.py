@@ -214,3 +214,11 @@ def test_bad_files_and_what_hs3_cannot_say_are_told_in_one_line(capsys, tmp_path
     assert "card.txt: line 18: lumi: trG is not supported" in messages
     assert len(messages.strip().splitlines()) == 1
     assert not (tmp_path / "card.json").exists()
+
+
+def test_groups_of_a_datacard_are_rows_of_the_breakdown(capsys, tmp_path):
+    card = datacards.write(tmp_path, datacards.CARD.replace("low    autoMCStats 10\n", ""))
+    status, _, messages = run(capsys, "fit", card, "--output", tmp_path / "fit.json")
+    assert status == 0, messages
+    found = json.loads((tmp_path / "fit.json").read_text())
+    assert "energy" in {row["source"] for row in found["breakdown"]}

@@ -1,6 +1,7 @@
 """What no pyhf workspace can say: the compiled likelihood against formulas written out, and what is refused."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from plain_likelihood import twice_nll
 from scipy import optimize
 
 from nuisflow.likelihood import fits, toys, uncertainties
+from nuisflow.likelihood.commands import reading
 from nuisflow.likelihood.model import FEW, Model
 
 CORRELATION = [[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]]
@@ -214,6 +216,18 @@ def test_a_sample_with_a_polynomial_and_a_factor_of_the_same_name_is_refused():
     book["channels"][0]["samples"][0]["modifiers"].append({"name": "mu", "type": "normfactor", "data": None})
     with pytest.raises(ValueError, match="sample signal: mu is a polynomial and a normfactor"):
         Model(book)
+
+
+def test_a_patch_puts_correlations_beside_a_workspace(tmp_path):
+    book = correlated()
+    plain = {key: value for key, value in book.items() if key != "extensions"}
+    (tmp_path / "workspace.json").write_text(json.dumps(plain))
+    (tmp_path / "patch.json").write_text(
+        json.dumps([{"op": "add", "path": "/extensions", "value": book["extensions"]}])
+    )
+    found = reading.load(tmp_path / "workspace.json", patches=[str(tmp_path / "patch.json")])
+    at = points(found, 3)
+    assert found.twice_nll(at).tolist() == Model(book).twice_nll(at).tolist()
 
 
 def test_pyhf_refuses_a_workspace_with_extensions():

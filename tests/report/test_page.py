@@ -12,11 +12,14 @@ from matplotlib.figure import Figure
 from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
 from nuisflow.inference import interval_scores
+from nuisflow.likelihood.coverage.maps import Map
+from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
 from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
 from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
-from nuisflow.report.plots import bootstrap, fits, style, trainings
+from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
+from nuisflow.report.review import coverage_map as coverage_tables
 from nuisflow.settings import sections
 from nuisflow.slices.report import comparison, report
 from nuisflow.storage import files
@@ -175,6 +178,49 @@ def test_pseudo_experiments_at_random_true_values_have_their_section(material, s
     assert f"{100 * first['coverage'].mean():.1f} ± {100 * first['coverage_error'].mean():.1f} %" in words
     assert "4 sets of 25 pseudo-experiments" in words
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
+    assert 'id="coverage-map"' not in text
+    random, found = np.random.default_rng(1), {}
+    yes = np.ones(20_000, dtype=bool)
+    for name in list(settings.trainings)[:-1]:
+        points = np.column_stack([random.uniform(0.5, 1.5, 20_000), random.standard_normal((20_000, 2))])
+        covered = random.random(20_000) < np.where(points[:, 1] > 1.5, 0.4, 0.68)
+        found[Run(name, 1)] = summary(Map((settings.poi, "tes", "jes"), (0.5, 1.5), points, covered, yes, yes, 0))
+    table = coverage_tables.table(found, settings)
+    style.draw({"map": lambda: coverage_map.figure(found, settings)}, [path := tmp_path / "map.svg"])
+    drawn = material.figures | {("comparison", "coverage_map"): path.read_text()}
+    tables = material.tables | {"coverage_map": table}
+    shown = render(TEMPLATE, material._replace(tables=tables, figures=drawn), settings)
+    words = " ".join(" ".join(Page(shown).text).split())
+    first = next(iter(found.values()))
+    assert "tes above 1.5 σ" in words
+    share, error = first["worst"]["coverage"], first["worst"]["coverage_high"] - first["worst"]["coverage_low"]
+    assert f"{100 * share:.1f} ± {50 * error:.1f} %" in words
+    assert f"chosen among {first['worst']['considered']} cells" in words
+    assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settings):
+    names = list(settings.trainings)
+    point = {"seed": 1, "coverage_error": 0.001, "coverage_background": 0.9, "size": 1.2, "empty": 0.0}
+    sets = [{"training": name, "variation": of, "point": of or "nominal", "z": z, "coverage": 0.9 - z / 50, "coverage_signal": 0.9 - z / 25} | point for name in names for of, z in (("", 0), ("energy_1", 1))]  # fmt: skip
+    known = {"training": names[0], "seed": 1, "auc": 0.8, "auc_trained": 0.8, "p_value_signal": 0.5, "p_value_background": 0.5}  # fmt: skip
+    seen = {"name": "energy_1_up", "variation": "energy_1", "z": 1, "auc": 0.51, "error": 0.002, "significance": 5.0}
+    found = {"conformal": pd.DataFrame(sets), "classifiers": pd.DataFrame([known])}
+    found["visibility"] = pd.DataFrame([seen | {"feature": "PRI_had_pt"}])
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "for the signal, 4.0 % (nominal)" in words
+    assert "visible (5.0 sd)" in words
+    assert "No training has members" in words
+    assert "permuted_events: 60000" in words
+    permuted = pd.DataFrame([("nominal", 1, None, 0.2, 0.1), ("nominal", 1, "PRI_had_pt", 0.3, 0.2)], columns=["training", "seed", "feature", "sigma", "syst"])  # fmt: skip
+    members = {"training": "nominal", "seed": 1, "members": 5, "feature": "PRI_had_pt"} | dict.fromkeys(("total", "aleatoric", "epistemic", "epistemic_signal", "epistemic_background", "with_distance", "with_feature"), 0.1)  # fmt: skip
+    found |= {"permutation": permuted, "epistemic": pd.DataFrame([members])}
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "+50 % (+0.100)" in words
+    assert "PRI_had_pt (10 %)" in words
 
 
 def test_numbers_of_the_table_are_those_of_the_ranking(page, material):

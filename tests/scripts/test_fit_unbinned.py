@@ -19,6 +19,7 @@ import plot_closure
 import process_events
 import publish_unbinned
 import score_events
+import spread_replicas
 from nuisflow.inference.closure import observed
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
@@ -28,6 +29,7 @@ from nuisflow.settings import points, sections
 from nuisflow.slices import inference, report, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
+from nuisflow.templates.unbinned import evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -196,6 +198,29 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
             sum(source["control"][{"process": p, "variation": name}].values().sum() for p in model.processes),
             rel_tol=1e-5,
         )
+
+
+def test_a_replica_is_fitted_with_its_own_yields_to_the_whole_simulation(small, tmp_path):
+    """The same networks twice, as replicas 1 and 2: what differs is how often events count in yields and means."""
+    settings, table = unbinned.filling(small.settings), tmp_path / "replicas.csv"
+    events = list((small.folder / "events").glob("*/*.parquet"))
+    spread_replicas.spread_replicas(
+        [small.of("model.pt")] * 2, small.of("templates.json"), events, table, settings=sections.plain(settings),
+        device="cpu",
+    )  # fmt: skip
+    found, classifier = pd.read_csv(table), Classifier.load(small.of("model.pt"))
+    assert found["converged"].all()
+    histograms = files.read_histograms(small.of("templates.json"))
+    for replica, row in enumerate(found.to_dict("records"), 1):
+        sums = evaluation.Sums(classifier.strategy, settings, replica)
+        parts = list(evaluation.evaluate(evaluation.needed(events, settings), classifier, settings, sums))
+        model = UnbinnedModel(evaluation.describe(classifier.strategy, sums, histograms, settings))
+        listed = list(experiments.nominal(parts, model.processes, settings.samples))
+        joined = [np.concatenate(values) for values in zip(*(part[1:] for part in listed), strict=True)]
+        bins = experiments.contents(model, histograms, "nominal", model.processes)
+        best = model.fit(experiments.asimov(model, experiments.Events(*joined, bins)))
+        assert [row[name] for name in best.names] == pytest.approx(best.values, rel=1e-9, abs=1e-9)
+    assert found["mu"].nunique() == 2
 
 
 def test_closure_is_checked_at_every_place_and_drawn(small):

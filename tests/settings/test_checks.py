@@ -79,6 +79,8 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "templates.smooth", ["tess"], "templates.smooth: no variation 'tess'; did you mean 'tes'?"),
         (DITAU, "fit", {"unblind": True}, "fit.unblind: there are no collision data"),
         (DITAU, "fit", {"bounds": [2, 3]}, "fit.bounds: must contain 1"),
+        (DITAU, "toys.map", {"mu": [2.0, 1.0]}, "toys.map.mu: from 2 to 1 is no range; write the smaller number first"),
+        (DITAU, "toys.map", {"mu": [0.0, 20.0]}, "toys.map.mu: [0, 20] is beyond fit.bounds [-5, 10]; widen them"),
         (DITAU, "toys.truths", [1.0, 20.0], "toys.truths: 20 is outside fit.bounds, -5 to 10"),
         (DITAU, "dask", {"address": "tcp://a:1"}, "dask.address: is for scheduler distributed"),
         (DITAU, "dask", {"cluster": "slurm"}, "dask.cluster: slurm is for scheduler distributed, not 'threads'"),

@@ -138,6 +138,7 @@ rule write_report:
                 *slices.report.COMPARISON_FIGURES,
                 *slices.bootstrap.figures(settings),
                 *slices.studies.figures(settings),
+                *slices.coverage_map.figures(settings),
             ],
         )
         + collect(
@@ -153,6 +154,10 @@ rule write_report:
         classifiers="<results>/comparison/classifiers.json",
         judged=["<results>/comparison/classifiers.svg"]
         + collect(
+            "<results>/comparison/{figure}.svg",
+            figure=slices.review.figures(settings),
+        )
+        + collect(
             "<results>/trainings/{training}/figures/classifier.svg",
             training=settings.trainings,
         ),
@@ -162,11 +167,13 @@ rule write_report:
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
         + slices.studies.tables(settings)
+        + slices.coverage_map.tables(settings)
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",
             "<results>/comparison/importance.csv",
-        ],
+        ]
+        + slices.review.tables(settings),
         what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")

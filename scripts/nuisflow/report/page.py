@@ -26,7 +26,16 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, inputs, studies
+from nuisflow.report.review import (
+    classifiers,
+    conformal,
+    coverage_map,
+    epistemic,
+    inputs,
+    permutation,
+    studies,
+    visibility,
+)
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -94,7 +103,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
         + closure.cautions(material.closures, settings)
-        + classifiers.cautions(found.get("classifiers"), settings),
+        + classifiers.cautions(found.get("classifiers"), settings)
+        + visibility.cautions(found.get("visibility")),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -102,6 +112,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),
         "bootstrap": bootstrap.section(found, settings),
+        "coverage_map": coverage_map.section(found, settings),
         "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
         "what_if": what_if.section(material.what_if, found.get("what_if"), settings),
         "held_out": held_out.rows(found["held_out"], settings),
@@ -117,6 +128,10 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "seed": first,
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
         "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
+        "conformal": conformal.section(found.get("conformal"), settings),
+        "epistemic": epistemic.rows(found, settings),
+        "permutation": permutation.section(found.get("permutation"), material.inputs, settings),
+        "visibility": visibility.rows(found.get("visibility"), settings),
         "inputs": inputs.sections(material.inputs, settings),
         "studies": studies.sections(found, settings),
         "studies_absent": studies.absent(found, settings),

@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from nuisflow import strategies
+from nuisflow.settings.review import Review
+from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
 from nuisflow.settings.studies import Studies
 from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
+from nuisflow.settings.toys import Toys
 from nuisflow.strategies.binning import Binning
 
 
@@ -188,7 +191,7 @@ class Learning(Section):
         2, description="an event of fold k is scored by the network trained on the other folds"
     )
     seeds: Annotated[int, Field(gt=0, le=1000)] = Field(2, description="number of repetitions of every training")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: trained on the GPU if there is one")
 
 
 class Range(Section):
@@ -266,50 +269,6 @@ class Fit(Section):
     )
 
 
-class Bootstrap(Section):
-    """Pseudo-experiments made of reserved events at random true values of everything (arXiv:2410.02867)."""
-
-    sets: Count = Field(10, description="sets of pseudo-experiments, each with one true value of the signal strength")
-    number: Count = Field(100, description="pseudo-experiments per set")
-    mu: tuple[Annotated[float, Field(ge=0)], Positive] = Field(
-        (0.1, 3.0), description="range of the true signal strength: that of a set is drawn uniformly"
-    )
-    share: Fraction = Field(
-        0.3,
-        description="part of the rows of every simulated sample, the first, for these pseudo-experiments alone",
-    )
-
-
-class Toys(Section):
-    """Pseudo-experiments that check the coverage of the intervals."""
-
-    number: Count = Field(10_000, description="pseudo-experiments per training and true value")
-    truths: tuple[Number, ...] = Field((1.0,), min_length=1, description="true values of the signal strength")
-    displacements: dict[Name, Number] = Field(
-        {"down": -1.0, "up": 1.0},
-        description="named true values of every nuisance parameter with a prior, one parameter at a time, "
-        "in prior standard deviations; {} for none",
-    )
-    displaced_number: Count = Field(1_000, description="pseudo-experiments per training and displaced shift or weight")
-    bootstrap: Bootstrap | None = Field(
-        None, description="pseudo-experiments of reserved events at random true values; default: none"
-    )
-
-
-class Scenario(Section):
-    """Which nuisance parameters float beside the parameter of interest; all others are fixed at nominal."""
-
-    free: tuple[Name, ...] = Field((), description="variations without their prior")
-    constrained: tuple[Name, ...] = Field((), description="variations with their prior")
-
-
-class Published(Section):
-    """Published values of the expected uncertainty in every scenario, shown beside ours."""
-
-    table: str = Field(description="CSV file with the columns training, one per scenario, and source")
-    in_events: bool = Field(False, description="whether they are uncertainties of the signal events, not of the POI")
-
-
 class Dask(Section):
     """How events are processed in parallel inside one job."""
 
@@ -355,6 +314,7 @@ class Configuration(Section):
     templates: Templates = Field(default_factory=Templates)
     fit: Fit = Field(default_factory=Fit)
     toys: Toys = Field(default_factory=Toys)
+    review: Review = Field(default_factory=Review)
     scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
     published: Published | None = Field(None, description="published values to compare the scenarios with")
     studies: Studies = Field(default_factory=Studies)

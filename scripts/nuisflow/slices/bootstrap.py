@@ -1,7 +1,7 @@
 """Pseudo-experiments made of reserved events, as in the Fair Universe challenge: what they depend on."""
 
 from nuisflow import datasets
-from nuisflow.settings import conditional, configuration, systematics, unbinned
+from nuisflow.settings import conditional, configuration, systematics, toys, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices import events as slices
@@ -15,7 +15,7 @@ class BootstrapSettings(Section):
     Nothing names the training: all see the same pseudo-experiments, so that their differences are sharper than each.
     """
 
-    bootstrap: configuration.Bootstrap
+    bootstrap: toys.Bootstrap
     events: EventSelection
     samples: dict[str, configuration.Sample]
     signal: str
@@ -26,7 +26,7 @@ class BootstrapSettings(Section):
     seed: int
 
 
-def chosen(settings: Configuration) -> configuration.Bootstrap:
+def chosen(settings: Configuration) -> toys.Bootstrap:
     """Return the section ``toys.bootstrap``; without it there are no such pseudo-experiments."""
     if settings.toys.bootstrap is None:
         raise ValueError("toys.bootstrap: there is no such section; add it (all its keys have defaults)")

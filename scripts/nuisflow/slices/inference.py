@@ -5,6 +5,7 @@ from pydantic import Field
 from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.settings.toys import Toys
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.training import resolved
 from nuisflow.strategies.binning import Binning
@@ -86,7 +87,7 @@ class ToySettings(Section):
     """Slice of throw_toys."""
 
     poi: str
-    toys: configuration.Toys
+    toys: Toys
     displaced: dict[str, points.Point]
     name: str
     repetition: int
@@ -190,7 +191,7 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
     """Return what throw_toys of training *name*, repetition (seed) *repetition*, depends on."""
     return ToySettings(
         poi=settings.fit.poi,
-        toys=settings.toys.model_copy(update={"bootstrap": None}),
+        toys=settings.toys.model_copy(update={"bootstrap": None, "map": None}),
         displaced=points.displaced(settings),
         name=name,
         repetition=repetition,

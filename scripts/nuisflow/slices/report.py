@@ -11,7 +11,7 @@ from nuisflow.strategies.observable import Observable
 
 PARTS = (
     *("page.css", "page.js", "what_if.html"),
-    *("review/classifiers.html", "review/inputs.html", "review/studies.html"),
+    *("review/classifiers.html", "review/inputs.html", "review/review.html", "review/studies.html"),
 )
 """What the template of the report includes."""
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")

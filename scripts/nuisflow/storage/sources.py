@@ -28,6 +28,7 @@ MODELS = (
     "settings/known_answers.py",
     "settings/points.py",
     "settings/sections.py",
+    "settings/toys.py",
     "slices/",
     "storage/sources.py",
     "strategies/__init__.py",

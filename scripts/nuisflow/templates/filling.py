@@ -43,7 +43,9 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
     histograms = {region: empty(chosen.edges, settings) for region, chosen in bins.items()}
     outside = dict.fromkeys(bins, 0)
     for part in parts:
-        for region, rows in scored_events.rows(part, _regions(settings), _factors(part, settings)):
+        for region, rows in scored_events.rows(
+            part, _regions(settings), factors(part.variation, part.sample, settings)
+        ):
             lost = _fill_rows(histograms[region], part, rows, settings)
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
@@ -136,12 +138,12 @@ def _regions(settings: Filling) -> Regions:
     return Regions(list(settings.regions), settings.scored)
 
 
-def _factors(part: Part, settings: Filling) -> list[str]:
-    """Return the columns of weight factors that *part* has."""
-    if part.variation != NOMINAL or part.sample in settings.alternatives:
+def factors(variation: str, sample: str, settings: Filling) -> list[str]:
+    """Return the columns of weight factors that the events of *sample* have at *variation*."""
+    if variation != NOMINAL or sample in settings.alternatives:
         return []
     weighted = settings.weights.keys() | settings.sets.keys()
-    process = settings.samples[part.sample]
+    process = settings.samples[sample]
     return [
         f"factor_{key}" for key, (name, acting) in _acting(settings).items() if name in weighted and process in acting
     ]

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from nuisflow.likelihood.commands import (
     answer,
     compare,
-    convert,
     correlations,
     fit,
     goodness,
@@ -25,6 +24,8 @@ from nuisflow.likelihood.commands import (
 )
 from nuisflow.likelihood.commands.answer import Answer, Asked, NoAnswer
 from nuisflow.likelihood.commands.coverage import interval, toys
+from nuisflow.likelihood.commands.coverage import map as coverage_map
+from nuisflow.likelihood.dialects import conversion
 from nuisflow.likelihood.kernels import compilation
 
 PROGRAM = "fit_workspace.py"
@@ -37,6 +38,7 @@ COMMANDS = {
     "limit": limit.COMMAND,
     "goodness": goodness.COMMAND,
     "toys": toys.COMMAND,
+    "map": coverage_map.COMMAND,
     "correlations": correlations.COMMAND,
     "yields": yields.COMMAND,
 }
@@ -68,7 +70,7 @@ def parser(program: str = PROGRAM) -> Parser:
     called = f"python scripts/{PROGRAM}" if program == PROGRAM else program
     known = {name: (row.text, row.example, options.common() | row.options) for name, row in COMMANDS.items()}
     known[COMPARE] = (compare.TEXT, compare.EXAMPLE, _output() | compare.OPTIONS)
-    known[CONVERT] = (convert.TEXT, convert.EXAMPLE, _output() | convert.OPTIONS)
+    known[CONVERT] = (conversion.TEXT, conversion.EXAMPLE, _output() | conversion.OPTIONS)
     for name, (text, example, own) in known.items():
         shown = f"example:\n  {called} {name} workspace.json {example}\n\n{EPILOG}"
         described = f"{text[0].upper()}{text[1:]}."
@@ -129,7 +131,7 @@ def _answered(
     if chosen.command == COMPARE:
         return compare.run(chosen), Asked(COMPARE, f"{chosen.workspace} and {chosen.other}", "", "", ())
     if chosen.command == CONVERT:
-        return convert.run(chosen, write), Asked(CONVERT, str(chosen.workspace), "", "", ())
+        return conversion.run(chosen, write), Asked(CONVERT, str(chosen.workspace), "", "", ())
     draw = _drawer(chosen, drawing) if chosen.plots else None
     command = COMMANDS[chosen.command]
     told = question.asked(chosen, needs_poi=command.needs_poi)

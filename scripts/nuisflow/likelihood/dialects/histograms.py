@@ -18,7 +18,8 @@ class Files:
 
     def __init__(self, card: Card, mass: str | None = None) -> None:
         self.card, self.mass = card, mass
-        self.open: dict[Path, Any] = {}
+        self.open: dict[Path, tuple[Any, frozenset[str]]] = {}
+        self.found: dict[tuple[Column, str], tuple[Floats, Floats] | None] = {}
 
     def __enter__(self) -> "Files":
         """Open nothing yet."""
@@ -26,11 +27,16 @@ class Files:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Close the files."""
-        for file in self.open.values():
+        for file, _ in self.open.values():
             file.close()
 
     def find(self, column: Column, systematic: str = "") -> tuple[Floats, Floats] | None:
         """Return the values and errors of a histogram; None for a process without one, or without this variation."""
+        if (column, systematic) not in self.found:
+            self.found[column, systematic] = self._read(column, systematic)
+        return self.found[column, systematic]
+
+    def _read(self, column: Column, systematic: str) -> tuple[Floats, Floats] | None:
         shape = self._shape(column)
         if shape is None or shape.file == "FAKE":
             return None
@@ -39,8 +45,8 @@ class Files:
             return None
         file, name = (self._filled(shape, text, column, systematic) for text in (shape.file, pattern))
         path = self.card.path.parent / file
-        content = self._content(shape, path)
-        if name not in content:
+        content, names = self._content(shape, path)
+        if name not in names:
             if systematic:
                 return None
             raise ValueError(f"{self.card.path}: line {shape.line}: no histogram {name!r} in {path}")
@@ -78,7 +84,8 @@ class Files:
             raise ValueError(f"{self.card.path}: line {shape.line}: {text!r}: only {', '.join(words)} are known")
         return text
 
-    def _content(self, shape: Shape, path: Path) -> Any:
+    def _content(self, shape: Shape, path: Path) -> tuple[Any, frozenset[str]]:
+        """Return a file, opened once, and the names of what it holds."""
         if path not in self.open:
             try:
                 import uproot
@@ -87,5 +94,6 @@ class Files:
                                  f'installed: pip install uproot (or "nuisflow[workflow]")') from None  # fmt: skip
             if not path.exists():
                 raise ValueError(f"{self.card.path}: line {shape.line}: no file {path}")
-            self.open[path] = uproot.open(path)
+            file = uproot.open(path)
+            self.open[path] = file, frozenset(file.keys(cycle=False))
         return self.open[path]

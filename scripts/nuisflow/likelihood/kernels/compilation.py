@@ -39,10 +39,14 @@ def _sources() -> list[Path]:
 def folder() -> Path:
     """Name a cache folder after the content of the compiled modules: numba does not see a change in a called one.
 
-    It lies beside the code, or in the user's own cache where that is only to read and nothing is compiled there.
+    It lies in NUMBA_CACHE_DIR if that is set; else beside the code, or in the user's own cache where that is only to
+    read and nothing is compiled there. Code that checks indices (NUMBA_BOUNDSCHECK=1) is other code.
     """
     content = repr(_OPTIONS).encode() + b"".join(path.read_bytes() for path in _sources())
+    content += b"checked" if os.environ.get("NUMBA_BOUNDSCHECK", "0") not in {"", "0"} else b""
     name = f"numba-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen) / name
     beside, own = _HERE / "__pycache__" / name, _own_cache() / name
     return beside if (beside / _complete()).exists() or _writable(beside) else own
 

@@ -189,6 +189,7 @@ def _other_problems(settings: Configuration) -> Iterator[str]:
                 f"it; widen them or remove it"
             )
     yield from _bootstrap_problems(settings)
+    yield from _map_problems(settings)
     if settings.fit.unblind and not any(sample.process == "data" for sample in settings.samples.values()):
         yield "fit.unblind: there are no collision data; add a sample with process: data"
     if all(region.observable != "score" for region in settings.regions.values()):
@@ -212,3 +213,21 @@ def _bootstrap_problems(settings: Configuration) -> Iterator[str]:
         yield (
             "toys.bootstrap: trainings of the strategy 'conditional' take no part, and there are no others; remove it"
         )
+
+
+def _map_problems(settings: Configuration) -> Iterator[str]:
+    """Yield what is wrong with ``toys.map``."""
+    if settings.toys.map is None:
+        return
+    if {*conditional.trainings(settings), *unbinned.trainings(settings)} == set(settings.trainings):
+        yield (
+            "toys.map: trainings of the strategies 'conditional' and 'unbinned' take no part, and there are no others; "
+            "remove it"
+        )
+    if settings.toys.map.mu is None:
+        return
+    (low, high), bounds = settings.toys.map.mu, settings.fit.bounds
+    if low >= high:
+        yield f"toys.map.mu: from {low:g} to {high:g} is no range; write the smaller number first"
+    elif not bounds[0] <= low < high <= bounds[1]:
+        yield f"toys.map.mu: [{low:g}, {high:g}] is beyond fit.bounds [{bounds[0]:g}, {bounds[1]:g}]; widen them"
