@@ -13,7 +13,6 @@ import nuisflow.slices.coverage_map
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
-import nuisflow.slices.publication
 import nuisflow.slices.report
 import nuisflow.slices.review
 import nuisflow.slices.reweighting
@@ -21,7 +20,6 @@ import nuisflow.slices.scenarios
 import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
-import nuisflow.slices.what_if
 from nuisflow import datasets, slices
 from nuisflow.settings import conditional, points, sections, shipped
 from nuisflow.settings import tuning, unbinned
