@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
@@ -52,8 +52,13 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
 
 def widths(model: Model) -> Floats:
     """Return the prefit standard deviation of every parameter; NaN for those without a constraint."""
-    powers = {"normal": 1.0, "poisson": -0.5, "none": np.nan}
-    return np.array([row.width ** powers[row.constraint] for row in model.parameters])
+    return np.array([_width(row) for row in model.parameters])
+
+
+def _width(row: Parameter) -> float:
+    if row.constraint != "poisson":
+        return row.width if row.constraint == "normal" else np.nan
+    return float(row.width**-0.5 if row.auxiliary == row.width else max(row.auxiliary, 1.0) ** 0.5 / row.width)
 
 
 def two_sided(model: Model) -> Integers:

@@ -26,7 +26,9 @@ class Scratch:
         """Return an array to be filled; `OSError` where the disk is full."""
         size = max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)
         with tempfile.TemporaryFile(dir=self.folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, size)
+            os.truncate(file.fileno(), size)
             return self._array(file.fileno(), size, dtype).reshape(shape)
 
     def stacked(self, parts: Iterable[Sequence[np.ndarray]]) -> list[np.ndarray]:
