@@ -8,7 +8,7 @@ from nuisflow.comparison import trainings, what_if
 from nuisflow.inference import what_if as information
 from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
-from nuisflow.slices.review import WhatIfSettings
+from nuisflow.slices.scenarios import WhatIfSettings
 from nuisflow.storage import files, logs
 
 

@@ -12,7 +12,6 @@ import nuisflow.slices.coverage_map
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
-import nuisflow.slices.publication
 import nuisflow.slices.report
 import nuisflow.slices.review
 import nuisflow.slices.reweighting

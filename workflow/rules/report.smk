@@ -1,4 +1,4 @@
-"""Compare the trainings: tables, figures, report; and where all of it comes from."""
+"""Compare the trainings: tables, figures, report; where all of it comes from; and what others need (`make publication`)."""
 
 
 rule compare_trainings:
@@ -234,3 +234,53 @@ rule record_provenance:
         "Record the provenance"
     script:
         "../../scripts/record_provenance.py"
+
+
+rule write_publication:
+    input:
+        trainings="<results>/comparison/trainings.csv",
+        breakdown="<results>/comparison/breakdown.csv",
+        coverage="<results>/comparison/coverage.csv",
+        fits=each_training("fit.json"),
+        figures=collect(
+            "<results>/comparison/{figure}.pdf",
+            figure=slices.report.COMPARISON_FIGURES,
+        ),
+        workspaces=collect(
+            "<results>/trainings/{training}/seed1/workspace.json",
+            training=slices.report.of_one_workspace(settings),
+        ),
+    output:
+        submission="<results>/hepdata/submission.yaml",
+        tables=collect(
+            "<results>/hepdata/{table}.yaml",
+            table=slices.report.published_tables(settings),
+        ),
+        resources=collect(
+            "<results>/hepdata/{name}",
+            name=slices.report.published_files(settings),
+        ),
+        documents=report(
+            collect(
+                "<results>/latex/{document}.tex",
+                document=slices.report.latex_documents(settings),
+            ),
+            caption="../report/latex.rst",
+            category="Tables for LaTeX",
+        ),
+    log:
+        "<logs>/write_publication.log",
+    benchmark:
+        "<benchmarks>/write_publication.tsv"
+    conda:
+        "../../envs/publication.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="30m",
+    params:
+        settings=sections.plain(slices.report.report(settings)),
+        code=sources.digest("write_publication"),
+    message:
+        "Write the publication"
+    script:
+        "../../scripts/write_publication.py"

@@ -216,32 +216,3 @@ rule plot_review:
         "Plot the review"
     script:
         "../../scripts/plot_review.py"
-
-
-rule compute_what_if:
-    input:
-        fits=each_training("fit.json"),
-        likelihoods=[
-            f"<results>/trainings/{training}/seed{seed}/{slices.review.likelihood(settings, training)}"
-            for training in settings.trainings
-            for seed in seeds
-        ],
-    output:
-        content="<results>/comparison/what_if.json",
-        table="<results>/comparison/what_if.csv",
-    log:
-        "<logs>/compute_what_if.log",
-    benchmark:
-        "<benchmarks>/compute_what_if.tsv"
-    conda:
-        "../../envs/inference.yaml"
-    resources:
-        mem_mb=1500,
-        runtime="1h",
-    params:
-        settings=sections.plain(slices.review.what_if(settings)),
-        code=sources.digest("compute_what_if"),
-    message:
-        "Ask what if"
-    script:
-        "../../scripts/compute_what_if.py"

@@ -1,4 +1,4 @@
-"""Expected uncertainties in named scenarios, beside what is best possible and what was published."""
+"""Expected uncertainties in named scenarios, beside what is best possible and what was published; and what if?"""
 
 
 rule compute_scenarios:
@@ -54,3 +54,32 @@ rule compute_exact:
         "Compute exact templates"
     script:
         "../../scripts/compute_exact.py"
+
+
+rule compute_what_if:
+    input:
+        fits=each_training("fit.json"),
+        likelihoods=[
+            f"<results>/trainings/{training}/seed{seed}/{slices.scenarios.likelihood(settings, training)}"
+            for training in settings.trainings
+            for seed in seeds
+        ],
+    output:
+        content="<results>/comparison/what_if.json",
+        table="<results>/comparison/what_if.csv",
+    log:
+        "<logs>/compute_what_if.log",
+    benchmark:
+        "<benchmarks>/compute_what_if.tsv"
+    conda:
+        "../../envs/inference.yaml"
+    resources:
+        mem_mb=1500,
+        runtime="1h",
+    params:
+        settings=sections.plain(slices.scenarios.what_if(settings)),
+        code=sources.digest("compute_what_if"),
+    message:
+        "Ask what if"
+    script:
+        "../../scripts/compute_what_if.py"

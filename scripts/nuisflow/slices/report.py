@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from nuisflow.settings import conditional, configuration, points
+from nuisflow.settings import conditional, configuration, points, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.strategies.observable import Observable
@@ -148,3 +148,30 @@ def training_figures(settings: Configuration) -> list[str]:
     """Return the names of the figures of one training."""
     per_region = [f"{kind}_{region}" for region in settings.regions for kind in ("templates", "variations")]
     return ["history", *per_region, "pulls", "ranking", "correlations", "scan"]
+
+
+def published_tables(settings: Configuration) -> list[str]:
+    """Return the names of the tables of the submission to HEPData."""
+    return ["comparison", "breakdown", "coverage", *map(yields_table, settings.regions)]
+
+
+def yields_table(region: str) -> str:
+    """Return the name of the table of yields of a *region*; HEPData takes at most 64 letters."""
+    return f"yields_{region}" if len(region) <= 57 else region
+
+
+def published_files(settings: Configuration) -> list[str]:
+    """Return the names of the further files of the submission: figures, and workspaces as they are."""
+    models = [f"workspace_{name}.json" for name in of_one_workspace(settings)]
+    return [*(f"{name}.pdf" for name in COMPARISON_FIGURES), *models]
+
+
+def of_one_workspace(settings: Configuration) -> list[str]:
+    """Return the trainings whose likelihood is one workspace."""
+    others = (*conditional.trainings(settings), *unbinned.trainings(settings))
+    return [name for name in settings.trainings if name not in others]
+
+
+def latex_documents(settings: Configuration) -> list[str]:
+    """Return the names of the tables for LaTeX, and of the document that shows them."""
+    return ["comparison", "uncertainties", *map(yields_table, settings.regions), "tables"]

@@ -68,13 +68,6 @@ class ConformalSettings(Section):
     conditions: dict[str, Condition]
 
 
-class WhatIfSettings(Section):
-    """Slice of compute_what_if; *sources*: the parameters of every variation that has a prior."""
-
-    trainings: tuple[str, ...]
-    sources: dict[str, tuple[str, ...]]
-
-
 class PermutationSettings(Section):
     """Slice of permute_features: *fillings* and *workspaces* by training, *events* at nominal in all."""
 
@@ -292,22 +285,3 @@ def words(settings: Configuration) -> PlotSettings:
 def classifier_words(settings: Configuration) -> PlotSettings:
     """Return the words and colours of plot_classifiers, which knows no variations."""
     return plots(settings).model_copy(update={"variations": {}, "axes": {}, "parts": {}})
-
-
-def what_if(settings: Configuration) -> WhatIfSettings:
-    """Return what compute_what_if depends on."""
-    return WhatIfSettings(
-        trainings=tuple(settings.trainings),
-        sources={
-            name: tuple(points.parameters(settings, name))
-            for name, chosen in settings.variations.items()
-            if chosen.kind != "free_rate"
-        },
-    )
-
-
-def likelihood(settings: Configuration, training: str) -> str:
-    """Return the file that describes the likelihood of a training."""
-    if training in conditional.trainings(settings):
-        return "workspaces.json"
-    return "densities.json" if training in unbinned.trainings(settings) else "workspace.json"

@@ -1,6 +1,6 @@
-"""What the expected uncertainties in scenarios, and the exact and published ones beside them, depend on."""
+"""What expected uncertainties in scenarios, those beside them, and the question "what if?" depend on."""
 
-from nuisflow.settings import points
+from nuisflow.settings import conditional, points, unbinned
 from nuisflow.settings.configuration import Configuration, Dataset
 from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Section
@@ -106,3 +106,29 @@ def answers(settings: Configuration) -> list[str]:
     found = ["<results>/comparison/published.csv"] if settings.scenarios else []
     exact = ["<results>/comparison/exact.csv"] if is_exact(settings) else []
     return found + exact + ([settings.published.table] if settings.published else [])
+
+
+class WhatIfSettings(Section):
+    """Slice of compute_what_if; *sources*: the parameters of every variation that has a prior."""
+
+    trainings: tuple[str, ...]
+    sources: dict[str, tuple[str, ...]]
+
+
+def what_if(settings: Configuration) -> WhatIfSettings:
+    """Return what compute_what_if depends on."""
+    return WhatIfSettings(
+        trainings=tuple(settings.trainings),
+        sources={
+            name: tuple(points.parameters(settings, name))
+            for name, chosen in settings.variations.items()
+            if chosen.kind != "free_rate"
+        },
+    )
+
+
+def likelihood(settings: Configuration, training: str) -> str:
+    """Return the file that describes the likelihood of a training."""
+    if training in conditional.trainings(settings):
+        return "workspaces.json"
+    return "densities.json" if training in unbinned.trainings(settings) else "workspace.json"

@@ -1,13 +1,13 @@
 """What trainings and fits with a part of the events depend on."""
 
-from nuisflow.settings import conditional, studies, unbinned
+from nuisflow.settings import studies
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices import inference
 from nuisflow.slices import training as training_slices
 from nuisflow.slices.events import EventSelection
 from nuisflow.slices.inference import Filling, ToySettings, WorkspaceSettings
-from nuisflow.slices.report import ComparisonSettings, PlotSettings, comparison, plots
+from nuisflow.slices.report import ComparisonSettings, PlotSettings, comparison, of_one_workspace, plots
 from nuisflow.slices.training import TrainingSamples
 
 SIMULATED = "simulated_events"
@@ -31,8 +31,7 @@ class StudySettings(PlotSettings):
 
 def trainings(settings: Configuration) -> list[str]:
     """Return the trainings that take part: those whose likelihood is one workspace."""
-    others = (*conditional.trainings(settings), *unbinned.trainings(settings))
-    return [name for name in settings.trainings if name not in others]
+    return of_one_workspace(settings)
 
 
 def runs(settings: Configuration) -> list[tuple[str, str]]:

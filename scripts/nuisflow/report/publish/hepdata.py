@@ -12,8 +12,7 @@ import pandas as pd
 from nuisflow.comparison.trainings import Run
 from nuisflow.report.page import Material
 from nuisflow.report.yields import STAGES
-from nuisflow.slices import publication
-from nuisflow.slices.report import ReportSettings
+from nuisflow.slices.report import ReportSettings, yields_table
 from nuisflow.storage import files
 
 NONE = "-"
@@ -155,7 +154,7 @@ def _yields(region: str, fits: Mapping[Run, Any], settings: ReportSettings) -> A
                 columns.append(_column(words, [one for one, _ in values], total=[error for _, error in values]))
     where = settings.regions[region][0]
     words = f"Expected events in the region {where}, with all uncertainties; fits of the first seed of every training."
-    return _table(publication.yields(region), words, columns) if columns else None
+    return _table(yields_table(region), words, columns) if columns else None
 
 
 def _sum(part: Mapping[str, Any], name: str) -> tuple[float, float]:

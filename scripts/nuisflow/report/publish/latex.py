@@ -9,8 +9,7 @@ import pandas as pd
 
 from nuisflow.report import findings, page, tables, yields
 from nuisflow.report.page import Material
-from nuisflow.slices import publication
-from nuisflow.slices.report import ReportSettings
+from nuisflow.slices.report import ReportSettings, yields_table
 
 _SPECIAL = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -68,7 +67,7 @@ def documents(material: Material, settings: ReportSettings) -> dict[str, str]:
     poi, found = findings.poi_name(settings), {}
     found["comparison"] = _comparison(material, poi, settings)
     found["uncertainties"] = _uncertainties(material, poi, settings)
-    found |= {publication.yields(name): _yields(name, part) for name, part in _of_regions(material, settings).items()}
+    found |= {yields_table(name): _yields(name, part) for name, part in _of_regions(material, settings).items()}
     parts = "\n".join(f"\\input{{{name}}}" for name in found)
     head = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\usepackage[landscape]{geometry}"
     return found | {"tables": f"{head}\n\\begin{{document}}\n{parts}\n\\end{{document}}\n"}
