@@ -30,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run inputs dry-run verify test test-all test-slurm plugin benchmark check format schema docs clean
+.PHONY: help install run inputs publication dry-run verify test test-all test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -43,6 +43,10 @@ run: $(READY) $(PLUGIN) ## Run the analysis CONFIG to results/<analysis>/report.
 inputs: $(READY) $(PLUGIN) ## Look at the features of CONFIG before any training: results/<analysis>/inputs.html
 	@echo "==> Looking at the features of $(CONFIG)"
 	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS) write_inputs
+
+publication: $(READY) $(PLUGIN) ## Write results/<analysis>/hepdata (a submission to HEPData) and latex (tables)
+	@echo "==> Writing the publication of $(CONFIG)"
+	@$(BIN)/python scripts/run_workflow.py $(CONFIG) $(SNAKEMAKE) $(if $(PLUGIN),,--cores $(CORES)) $(SNAKEMAKE_ARGS) write_publication
 
 # With CONFIG given by the user: that one; else all.
 dry-run: $(READY) ## Check CONFIG, or without it every shipped configuration, and list the jobs it would run

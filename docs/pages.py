@@ -32,7 +32,7 @@ PAGES: dict[str, tuple[str, dict[str, Sequence[str]]]] = {
             "config/README.md": [
                 "`analysis`, `seed`", "`variations`", "`learning`, `trainings`", "`tune`", "`templates`",
                 "`fit`, `toys`", "What if an uncertainty were another?", "`scenarios`, `published`", "`plots`",
-                "How much simulation is enough?",
+                "How much simulation is enough?", "`studies`",
             ]
         },
     ),

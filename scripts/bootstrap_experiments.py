@@ -1,5 +1,7 @@
 """Make pseudo-experiments of reserved events at random true values, and fit them with one training."""
 
+import nuisflow  # noqa: F401, I001  first: it says with how many threads numpy multiplies
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -43,9 +43,7 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         return found | {"yields": shared.yields_at(workspace, kind, best, edges)}
 
     information = {"names": model.names, "matrix": model.information(data["asimov"], model.inits).tolist()}
-    shifts = measurements.shifts(model, pools["nominal"], model.best(data["asimov"]))
-    further = {"closure": model.description["closure"] | shifts, "information": information}
-    fitted.write(model, data, measure, histograms, outputs, settings=chosen, further=further)
+    fitted.write(model, data, measure, histograms, outputs, settings=chosen, further={"information": information})
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)

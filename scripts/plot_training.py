@@ -57,6 +57,6 @@ if __name__ == "__main__":
             Path(snakemake.input.fit),
             Path(snakemake.input.impacts),
             Path(snakemake.input.scan),
-            figures=[Path(path) for path in snakemake.output.figures],
+            figures=[Path(path) for path in snakemake.output],
             settings=snakemake.params.settings,
         )

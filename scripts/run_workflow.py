@@ -15,6 +15,10 @@ from nuisflow.settings.checks import reading
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the convention of shells."""
+_BRIEF = ["--quiet", "host", "reason", "rules"]
+"""What Snakemake need not say of every job: the workflow says when a stage is done; all of it is in Snakemake's log."""
+_MADE = {"write_inputs": "inputs.html", "write_publication": "hepdata/submission.yaml"}
+"""What targets make that is not the report."""
 _NO_REPORT = {"-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--report", "--touch", "-t", "--until", "-U"}
 
 
@@ -25,16 +29,17 @@ def run_workflow(configuration: Path, command: Sequence[str]) -> int:
     except reading.ConfigurationError as error:
         print(f"The configuration cannot be used:\n{error}", file=sys.stderr)
         return 1
-    status, stopped = _called([*command, "--configfile", str(configuration)])
+    brief = [] if _NO_REPORT & set(command) or {"--quiet", "-q", "--verbose"} & set(command) else _BRIEF
+    status, stopped = _called([*command, "--configfile", str(configuration), *brief])
     if stopped:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
         return STOPPED
-    name = "inputs.html" if "write_inputs" in command else "report.html"
+    name = next((name for rule, name in _MADE.items() if rule in command), "report.html")
     report = Path("results") / str(content.get("analysis")) / name if isinstance(content, dict) else None
     if status == 0 and report and report.is_file() and not _NO_REPORT & set(command):
         if name == "report.html":
             _tell(report.parent / "comparison" / "trainings.csv")
-        print(f"==> The report is {report}")
+        print(f"==> The {'publication' if 'hepdata' in name else 'report'} is {report}")
     return status
 
 

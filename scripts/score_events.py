@@ -1,5 +1,7 @@
 """Give every selected event, of every variation and sample, the score of one trained classifier."""
 
+import nuisflow  # noqa: F401, I001  first: it says with how many threads numpy multiplies
+
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path

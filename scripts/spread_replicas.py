@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.learning import classifier as training
 from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
+from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import files, logs
@@ -36,10 +39,12 @@ def spread_replicas(
         assert isinstance(strategy, Unbinned)  # for mypy
         sums = evaluation.Sums(strategy, chosen, replica)
         with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
-            parts = list(evaluation.evaluate(paths, classifier, chosen, sums, where))
+            parts = evaluation.evaluate(paths, classifier, chosen, sums, where)
+            found = experiments.nominal(parts, strategy.processes, chosen.samples)
+            simulated = experiments.stacked(found, np.zeros((0, len(strategy.processes))), Scratch(table.parent))
             model = UnbinnedModel(evaluation.describe(strategy, sums, histograms, chosen))
-        data = experiments.asimov(model, experiments.nominal(parts, model, chosen.samples, histograms))
-        best = model.fit(data)
+        bins = experiments.contents(model, histograms, NOMINAL, model.processes)
+        best = model.fit(experiments.asimov(model, simulated._replace(bins=bins)))
         rows.append({"replica": replica, "converged": best.converged} | dict(zip(best.names, best.values, strict=True)))
     files.write_rows(table, rows)
 

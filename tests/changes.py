@@ -26,6 +26,7 @@ CASES = {
     "displacement": ("the value of a point in `toys.displacements`", [("toys.displacements.up2", 1.5)]),
     "new displacement": ("a new point in `toys.displacements`", [("toys.displacements.down2", -2.0)]),
     "bootstrap": ("a new section `toys.bootstrap`", [("toys.bootstrap", {"number": 5})]),
+    "studies": ("a new section `studies`", [("studies", {"training_events": [0.5], "simulated_events": [0.5, 1]})]),
     "map": ("a new section `toys.map`", [("toys.map", {"number": 1000})]),
     "tune": ("`tune` for one training", [("tune", {"augmentation": {"trials": 2, "options": {"width": [0.5, 1.0]}}})]),
     "feature": ("a feature less", [("features", ["PRI_lep_pt", "PRI_had_pt", "PRI_met", "DER_mass_vis"])]),

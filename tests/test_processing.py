@@ -56,6 +56,18 @@ def test_deciding_first_is_the_same_as_deriving_everything_for_all_events(raw, v
         assert np.array_equal(found[name], everything[name][chosen].astype(found[name].dtype)), name
 
 
+@pytest.mark.parametrize("variation", ["nominal", "jes_up", "soft_met_down"])
+def test_columns_of_which_nothing_is_made_are_not_read_and_change_nothing(raw, variation):
+    settings = processing(configuration.Configuration.model_validate(shipped("config")), "ttbar", variation)
+    chunk, used = selection.chunks(raw, EVENTS)[0], selection.used_of(settings)
+    few, all_ = (selection.read(chunk, settings.events, settings.sample, names) for names in (used, None))
+    unread = {"true_mass", "PRI_jet_leading_eta", "PRI_jet_subleading_eta"}
+    assert all_.keys() - few.keys() == (unread if variation == "soft_met_down" else {*unread, "soft_x", "soft_y"})
+    found, expected = (selection.processed(columns, settings) for columns in (few, all_))
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name], equal_nan=True) for name in expected)
+
+
 def test_threads_may_read_one_file_at_the_same_time(raw):
     settings = processing(SETTINGS, "ttbar", "jes_up")
     alone = together(selection.process(raw, settings, configuration.Dask(chunk_size=100)))

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import browsers
 import changes as changes_of_toy
 import numpy as np
 import pandas as pd
@@ -48,10 +50,12 @@ def dry_run(project, content, *arguments):
 
 FINAL = {"Compare the trainings", "Plot the comparison", "Write the report", "Record the provenance"}
 
-JUDGED = {"Judge the classifiers", "Plot the classifiers"}
+SETS, SEEN = {"Predict sets", "Plot the review"}, {"Distinguish the variations"}
+JUDGED = {"Judge the classifiers", "Plot the classifiers"} | SETS
 REDRAWN = {
     "Plot the comparison",
     "Plot the classifiers",
+    "Plot the review",
     "Write the report",
     "Record the provenance",
     "Plot boosted_trees",
@@ -80,6 +84,10 @@ COMPARED = {f"{words} the features in {region}" for region in TOY["regions"] for
 FILLED = {f"Fill the features of {sample}" for sample in TOY["samples"]} | COMPARED
 MAPPED = {f"Map the coverage of {name} (seed 1)" for name in BOTH} | {"Compare the coverage maps"}
 BOOTSTRAPPED = {f"Bootstrap experiments for {name} (seed 1)" for name in BOTH} | {"Compare the bootstrap experiments"}
+
+HALF = ("Train {} on 0.5 of the events", "Score events with {}, trained on 0.5 of them")
+HALF += tuple(f"Measure {{}} with 0.5 of {study}" for study in ("training_events", "simulated_events"))
+STUDIED = {f"{text.format(name)} (seed 1)" for text in HALF for name in BOTH} | {"Compare the sizes"} | {"Write the report", "Record the provenance"}  # fmt: skip
 
 
 def displaced(*steps):
@@ -180,6 +188,20 @@ def test_the_crate_has_an_action_for_every_job_with_the_seed_of_its_settings(pro
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not browsers.CHROMIUM, reason="needs the browser chromium")
+@pytest.mark.parametrize(("width", "options"), [(1400, ()), (390, ()), (390, ("--force-dark-mode",))])
+def test_a_browser_shows_the_page_without_an_error_in_its_width_and_with_values_under_the_pointer(project, tmp_path, width, options):  # fmt: skip
+    found = browsers.seen(project / "results" / "toy" / "report.html", width, tmp_path, *options)
+    assert found["console"] == []
+    assert found["width"] <= width
+    assert found["named"].startswith("boosted_trees, total: 0.")
+    assert (found["tip"], found["titles"]) == (found["named"], 0)
+    assert found["sorted"] == sorted(found["sorted"])
+    assert len(found["sorted"]) == len(BOTH)
+    assert (sum(map(int, re.findall(r"\d+", found["background"])[:3])) < 200) == bool(options)  # dark
+
+
+@pytest.mark.slow
 def test_the_configuration_in_the_results_repeats_the_analysis(project):
     assert listed(project, content=yaml.safe_load((project / "results/toy/config.yaml").read_text())) == set()
 
@@ -191,8 +213,9 @@ def test_snakemakes_own_report_is_made_without_a_network(project):
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     with zipfile.ZipFile(project / "report.zip") as archive:
-        names = archive.namelist()
-    assert any(name.endswith("report.html") for name in names)
+        names, page = archive.namelist(), archive.read("report/report.html").decode()
+    for words in ("The comparison of all trainings", "All trainings side by side", "Training augmentation: losses"):
+        assert f'"caption": "<p>{words}' in page
     assert sum(name.endswith((".svg", ".pdf")) for name in names) >= 6
 
 
@@ -216,13 +239,14 @@ def reruns(project):
         ("new training", after("Train {}", "nominal") | {"Plot boosted_trees", "Plot augmentation"}),
         ("network size", after("Train {}", "augmentation")),
         ("binning", after("Fill templates of {}", *BOTH)),
-        ("rate", COMPARED | after("Build the workspace of {}", *BOTH)),
+        ("rate", COMPARED | SETS | SEEN | after("Build the workspace of {}", *BOTH)),
         ("toys", {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL),
-        ("displacement", FARTHER | displaced("Score displaced events with {}")),
-        ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | displaced("Score displaced events with {}")),
-        ("bootstrap", PROCESSED | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("displacement", FARTHER | SETS | displaced("Score displaced events with {}")),
+        ("new displacement", {job.replace("up2", "down2") for job in FARTHER} | SETS | displaced("Score displaced events with {}")),
+        ("bootstrap", PROCESSED | SEEN | {"Choose the bins of the features"} | FILLED | after("Train {}", *BOTH) | BOOTSTRAPPED),
+        ("studies", STUDIED),
         ("map", MAPPED | {"Write the report", "Record the provenance"}),
-        ("new shift", NEW_SHIFT | FILLED | after("Score events with {}", *BOTH)),
+        ("new shift", NEW_SHIFT | SEEN | FILLED | after("Score events with {}", *BOTH)),
     ],
 )  # fmt: skip
 def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, expected):
@@ -234,8 +258,8 @@ def test_a_changed_configuration_reruns_exactly_the_affected_jobs(reruns, case, 
     ("changes", "expected"),
     [
         pytest.param([("processes.ttbar.color", "#000000")], REDRAWN, id="colour"),
-        pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | FINAL, id="no displacements"),
-        pytest.param([("toys.displacements", {"up": 1})], displaced(), id="fewer displacements"),
+        pytest.param([("toys.displacements", {})], {f"Throw toys for {name} (seed 1)" for name in BOTH} | SETS | FINAL, id="no displacements"),
+        pytest.param([("toys.displacements", {"up": 1})], SETS | displaced(), id="fewer displacements"),
     ],
 )  # fmt: skip
 def test_further_changes_rerun_exactly_the_affected_jobs(project, changes, expected):

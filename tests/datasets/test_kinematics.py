@@ -100,14 +100,22 @@ def test_what_is_needed_for_a_column_makes_it_bit_for_bit(name: str) -> None:
     strengths = np.random.default_rng(2).normal(size=400)
     changes = {shift: (strengths, size) for shift, size in SIZES.items()}
     expected = kinematics.reconstruct(kinematics.shift(columns, changes))[name]
-    few = {key: columns[key] for key in kinematics.needed({name})}
+    few = {key: columns[key] for key in kinematics.needed({name}, changes)}
     found = kinematics.reconstruct(kinematics.shift(few, changes), {name})[name]
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected)
 
 
 def test_the_visible_mass_needs_no_jets_and_no_missing_momentum() -> None:
-    assert kinematics.needed({"PRI_had_pt", "DER_mass_vis"}) == {*kinematics.TAU, *kinematics.LEPTON}
+    assert kinematics.needed({"PRI_had_pt", "DER_mass_vis"}, SIZES) == {*kinematics.TAU, *kinematics.LEPTON}
+
+
+def test_where_jets_point_along_the_beam_and_the_soft_term_are_needed_by_few() -> None:
+    eta = {"PRI_jet_leading_eta", "PRI_jet_subleading_eta"}
+    whole = {*kinematics.PRIMARY, *kinematics.SOFT_TERM}
+    assert kinematics.needed({"DER_pt_tot"}, ["soft_met"]) == whole - eta
+    assert kinematics.needed({"DER_pt_tot"}, ["jes"]) == {*kinematics.PRIMARY} - eta
+    assert kinematics.needed({"DER_pt_tot", "DER_mass_jet_jet"}, ["soft_met"]) == whole
 
 
 def test_derived_quantities_equal_four_vectors_by_hand() -> None:

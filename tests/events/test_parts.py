@@ -18,6 +18,20 @@ def test_a_row_is_in_exactly_one_of_two_parts_wherever_it_is_asked_for(start, nu
     assert np.array_equal(np.concatenate(pieces), first)
 
 
+@given(st.lists(st.integers(0, 10**9), max_size=50), st.floats(0, 1))
+def test_single_rows_are_in_the_part_in_which_they_are_among_all_rows(rows, share):
+    entry = np.array(rows, dtype=np.int64)
+    alone = [parts.inside(row, row + 1, (0.0, share))[0] for row in rows]
+    assert parts.among(entry, (0.0, share)).tolist() == alone
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_smaller_part_is_within_a_larger_one(one, other):
+    small, large = sorted([one, other])
+    entry = np.arange(1000)
+    assert np.all(parts.among(entry, (0.0, large))[parts.among(entry, (0.0, small))])
+
+
 @pytest.mark.parametrize("percent", [1, 29, 30, 50, 57, 99])
 def test_every_hundred_rows_have_exactly_their_share(percent):
     found = parts.inside(0, 100_000, (0.0, percent / 100)).reshape(-1, 100)

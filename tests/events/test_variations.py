@@ -1,4 +1,5 @@
 import numpy as np
+import pyhf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,20 +55,21 @@ def test_shifts_of_the_data_set_are_applied_together():
     assert all(np.array_equal(together[name], expected[name]) for name in columns)
 
 
-@given(size=st.floats(0.001, 2), z=st.floats(-4, 4))
+@given(size=st.floats(0.001, 0.3), z=st.floats(-4, 4))
 def test_rates_are_log_normal_and_symmetric_in_the_logarithm(size, z):
     up = variations.factor(Rate(kind="rate", size=size), COLUMNS, z)
     down = variations.factor(Rate(kind="rate", size=size), COLUMNS, -z)
-    assert np.allclose(up * down, 1)
-    assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up)
+    assert np.allclose(up * down, 1, rtol=1e-4)
+    assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up, rtol=1e-4)
 
 
-@given(up=st.floats(-0.5, 2), down=st.floats(-0.5, 2), z=st.floats(0, 4))
-def test_an_asymmetric_rate_reaches_up_and_down_and_is_a_power_of_each_beyond(up, down, z):
+@given(up=st.floats(-0.5, 2), down=st.floats(-0.5, 2), z=st.floats(-4, 4))
+def test_a_rate_is_at_any_z_what_the_same_rate_is_in_a_workspace(up, down, z):
     rate = Rate(kind="rate", size=(up, down))
+    code4 = pyhf.interpolators.code4(np.array([[[[1 + down], [1.0], [1 + up]]]]))
+    (((factor,),),) = code4(np.array([[z]]))
+    assert np.allclose(variations.factor(rate, COLUMNS, z), factor, rtol=1e-12)
     assert np.allclose(variations.factor(rate, COLUMNS, np.array([1.0, -1.0, 0.0])), [1 + up, 1 + down, 1])
-    assert np.allclose(variations.factor(rate, COLUMNS, z), (1 + up) ** z)
-    assert np.allclose(variations.factor(rate, COLUMNS, -z), (1 + down) ** z)
 
 
 @given(z=st.floats(0.01, 3))

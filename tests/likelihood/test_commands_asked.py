@@ -77,7 +77,7 @@ def refused(capsys, *arguments, status=2):
     return messages
 
 
-@pytest.mark.parametrize("command", [*line.COMMANDS, line.COMPARE])
+@pytest.mark.parametrize("command", [*line.COMMANDS, line.COMPARE, line.CONVERT])
 def test_the_example_of_every_help_runs(capsys, monkeypatch, path, command):
     monkeypatch.chdir(path.parent)
     _, printed, _ = run(capsys, command, "--help")

@@ -65,6 +65,21 @@ def test_every_interpolation_code_equals_pyhf(pyhf, workspace, seed, normsys, hi
         assert ours.twice_nll(values)[0] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+def test_interpolation_code_2_equals_pyhf_where_pyhf_is_continuous(pyhf):
+    """Beyond one standard deviation pyhf 0.7.6 forgets the value there; RooFit, and we, go on from it."""
+    pyhf.set_backend("numpy")
+    workspace = build(np.random.default_rng(4), 2, 3, ("histosys",))
+    theirs, data = oracle(pyhf, workspace, **interpolations("code4", "code2"))
+    ours = Model(workspace, histosys="code2")
+    for seed in range(10):
+        noise = np.random.default_rng(seed).uniform(-1.0, 1.0, len(ours.names))
+        values = np.where([row.kind == "histosys" for row in ours.parameters], noise, ours.inits)
+        expected = -2.0 * float(theirs.logpdf(values, data)[0])
+        assert ours.twice_nll(values)[0] == pytest.approx(expected, rel=1e-9)
+    edge = [ours.expected({name: 1.0 + step for name in ours.names if name != "mu"}) for step in (-1e-9, 1e-9)]
+    assert edge[0] == pytest.approx(edge[1], rel=1e-7)
+
+
 @pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy:UserWarning")
 @settings(SLOW, max_examples=40)
 @given(workspaces(), seeds, st.sampled_from(["code1", "code4"]), st.sampled_from(["code0", "code4p"]))

@@ -24,6 +24,7 @@ GOOD = {
     "normalisation": {
         "ratios": {"signal": 0.001},
         "norms": 0.001,
+        "yields": [],
         "places": [
             {
                 "process": "ttbar", "place": "tes = 1", "z": {"tes": 1.0}, "response": 0.01, "response_error": 0.001,
@@ -41,7 +42,10 @@ GOOD = {
         "classifier": [{"process": "ttbar", "place": "all", "auc": 0.501, "error": 0.002, "in_data": 0.0}],
     },
     "calibration": [],
-    "shifts": {"mu": 0.01},
+    "shifts": {"mu": 0.01, "tes": -0.05},
+    "scatter": {"mu": 0.02, "tes": 0.02},
+    "support": {"data": 90, "outside": {}},
+    "confirmed": [{"process": "ttbar", "variation": "generator", "fold": 0, "factor": 0.8, "error": 0.1}],
     "convergence": {"binned": [{"bins": 50, "sigma": 0.21}], "unbinned": 0.2},
     "events": {"effective": {"ttbar": 1000.0}, "largest": 0.001},
 }  # fmt: skip
@@ -72,6 +76,21 @@ def test_densities_that_close_are_not_warned_of():
         (("normalisation", "places", 0, "outside"), 0.1, "10 % outside"),
         (("convergence", "binned", 0, "sigma"), 0.18, "−10.0 % in 50 bins"),
         (("events", "largest"), 0.2, "20 % of the information"),
+        (("shifts", "tes"), -0.3, "tes by −0.30 of its error (by chance: ± 0.02)"),
+        (("normalisation", "ratios", "signal"), -0.03, "the mean ratio of signal is off by −3.0 %"),
+        (("normalisation", "norms"), 0.05, "described to +5.0 % only"),
+        (
+            ("normalisation", "yields"),
+            [{"process": "ttbar", "place": "tes_up", "off": None}],
+            "yield of ttbar at tes_up: there are no events",
+        ),
+        (
+            ("normalisation", "yields"),
+            [{"process": "ttbar", "place": "tes_up", "off": 0.03}],
+            "ttbar at tes_up: its polynomial is off by +3.0 %",
+        ),
+        (("support", "outside"), {"met": 3}, "3 of 90 events, by met"),
+        (("confirmed", 0, "factor"), 0.6, "ttbar, generator (fold 0): 0.60 ± 0.10"),
     ],
 )
 def test_what_does_not_close_is_warned_of_with_training_and_place(path, value, words):
@@ -79,6 +98,13 @@ def test_what_does_not_close_is_warned_of_with_training_and_place(path, value, w
     assert "Nominal (seed 1)" in found.text
     assert found.remedy
     assert words in found.details[0]
+
+
+def test_a_shift_that_few_simulated_events_make_by_chance_is_not_blamed_on_the_training():
+    found = copy.deepcopy(GOOD) | {"shifts": {"mu": 1.4, "tes": 0.0}, "scatter": {"mu": 1.2, "tes": 0.02}}
+    (caution,) = closure.cautions({Run("nominal", 1): found}, SETTINGS)
+    assert "Too few simulated events" in caution.text
+    assert caution.details == ("Nominal (seed 1): mu by 1.40 of its error (by chance: ± 1.20)",)
 
 
 def test_a_classifier_must_see_what_data_would_see_too():

@@ -163,41 +163,6 @@ def warnings(**given):
     return [f"{caution.text} {caution.remedy}" for caution in found]
 
 
-def closure(**changes):
-    """Return what a likelihood of single events says of itself."""
-    shifts = {"shifts": {"mu": 0.02, "tes": -0.05}, "scatter": {"mu": 0.02, "tes": 0.02}}
-    sound = {"ratios": {"signal": 0.001}, "norms": 0.002, "yields": [], "support": {"data": 90, "outside": {}}}
-    return shifts | sound | changes
-
-
-def test_densities_that_find_the_truth_and_are_normalised_are_not_warned_of():
-    assert not warnings(fits={Run("nominal", 1): {"closure": closure()}})
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"shifts": {"mu": 0.02, "tes": -0.3}}, "tes by −0.30 of its error (by chance: ± 0.02)"),
-        ({"ratios": {"signal": -0.03}}, "the mean ratio of signal is off by −3.0 %"),
-        ({"norms": 0.05}, "described to +5.0 % only"),
-        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": None}]}, "yield of ttbar at tes_up: there are no"),
-        ({"yields": [{"process": "ttbar", "place": "tes_up", "off": 0.03}]}, "ttbar at tes_up: its polynomial is off"),
-        ({"support": {"data": 90, "outside": {"met": 3}}}, "3 of 90 events, by met"),
-    ],
-)
-def test_densities_that_do_not_close_are_warned_of_with_training_and_parameter(changes, words):
-    (found,) = cautioned(fits={Run("nominal", 1): {"closure": closure(**changes)}})
-    assert "nominal" in found.text
-    assert words in found.details[0]
-
-
-def test_a_shift_that_few_simulated_events_make_by_chance_is_not_blamed_on_the_training():
-    changes = {"shifts": {"mu": 1.4, "tes": 0.0}, "scatter": {"mu": 1.2, "tes": 0.02}}
-    (found,) = cautioned(fits={Run("nominal", 1): {"closure": closure(**changes)}})
-    assert "Too few simulated events" in found.text
-    assert found.details == (f"{found.details[0].split(':')[0]}: mu by 1.40 of its error (by chance: ± 1.20)",)
-
-
 def test_good_results_have_no_warnings():
     assert warnings() == []
 

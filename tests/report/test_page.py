@@ -1,4 +1,5 @@
 import html.parser
+import io
 import re
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_results
+from matplotlib.figure import Figure
 
 from compare_trainings import compare_trainings
 from nuisflow.comparison.trainings import EPISTEMIC, Run, by_run, run_of
@@ -14,7 +16,7 @@ from nuisflow.likelihood.coverage.maps import Map
 from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
-from nuisflow.report.drawings import _THEME, document, figure_key, inline
+from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
 from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
 from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
 from nuisflow.report.review import coverage_map as coverage_tables
@@ -198,6 +200,27 @@ def test_the_coverage_map_has_its_section(material, settings, text, tmp_path):
     assert f"{100 * share:.1f} ± {50 * error:.1f} %" in words
     assert f"chosen among {first['worst']['considered']} cells" in words
     assert f"Not here, since their likelihood is not one workspace: {list(settings.trainings.values())[-1]}." in words
+
+
+def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settings):
+    names = list(settings.trainings)
+    point = {"seed": 1, "coverage_error": 0.001, "coverage_background": 0.9, "size": 1.2, "empty": 0.0}
+    sets = [{"training": name, "variation": of, "point": of or "nominal", "z": z, "coverage": 0.9 - z / 50, "coverage_signal": 0.9 - z / 25} | point for name in names for of, z in (("", 0), ("energy_1", 1))]  # fmt: skip
+    known = {"training": names[0], "seed": 1, "auc": 0.8, "auc_trained": 0.8, "p_value_signal": 0.5, "p_value_background": 0.5}  # fmt: skip
+    seen = {"name": "energy_1_up", "variation": "energy_1", "z": 1, "auc": 0.51, "error": 0.002, "significance": 5.0}
+    found = {"conformal": pd.DataFrame(sets), "classifiers": pd.DataFrame([known])}
+    found["visibility"] = pd.DataFrame([seen | {"feature": "PRI_had_pt"}])
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "for the signal, 4.0 % (nominal)" in words
+    assert "visible (5.0 sd)" in words
+    assert "No training has members" in words
+    assert "permuted_events: 60000" in words
+    permuted = pd.DataFrame([("nominal", 1, None, 0.2, 0.1), ("nominal", 1, "PRI_had_pt", 0.3, 0.2)], columns=["training", "seed", "feature", "sigma", "syst"])  # fmt: skip
+    members = {"training": "nominal", "seed": 1, "members": 5, "feature": "PRI_had_pt"} | dict.fromkeys(("total", "aleatoric", "epistemic", "epistemic_signal", "epistemic_background", "with_distance", "with_feature"), 0.1)  # fmt: skip
+    found |= {"permutation": permuted, "epistemic": pd.DataFrame([members])}
+    words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
+    assert "+50 % (+0.100)" in words
+    assert "PRI_had_pt (10 %)" in words
 
 
 def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
@@ -460,3 +483,35 @@ def test_a_fit_that_did_not_converge_leaves_the_page_whole(material, settings):
     assert "nominal" not in yields.tables(fits, settings)[0]["after"]
     shown = render(TEMPLATE, found, settings)
     assert "1 of 20 fits did not converge and are left out: nominal (seed 1), observed data." in shown
+
+
+def tipped(draw):
+    """Return the texts of the points of a figure, in the page."""
+    with style.applied():
+        figure = Figure()
+        draw(figure.subplots())
+        for axes in figure.axes:
+            style._name_points(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg")
+    element = inline(out.getvalue(), "a-", {})
+    assert TIPS not in element
+    return re.findall(r"<title>(.*?)</title>", element)
+
+
+def test_every_point_has_its_value_with_the_name_of_its_row_or_the_labels_of_both_axes():
+    def rows(axes):
+        axes.plot([0.25, np.nan, 0.5], [0, 1, 1], "o")
+        axes.set_yticks([0, 1], ["Nominal", "A | <b>"])
+        axes.set_title("total")
+
+    def curve(axes):
+        axes.plot([-1, 2], [0.1, -0.2], marker="o", label="Trees")
+        axes.set(xlabel="z", ylabel="bias")
+
+    assert tipped(rows) == ["Nominal, total: 0.25", "A / &lt;b&gt;, total: 0.5"]
+    assert tipped(curve) == ["Trees: z −1, bias 0.1", "Trees: z 2, bias −0.2"]
+
+
+def test_lines_without_points_have_no_values():
+    assert tipped(lambda axes: axes.plot([0, 1], [1, 2])) == []

@@ -19,6 +19,7 @@ import plot_closure
 import process_events
 import publish_unbinned
 import score_events
+import spread_replicas
 from nuisflow.inference.closure import observed
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
@@ -28,6 +29,7 @@ from nuisflow.settings import points, sections
 from nuisflow.slices import inference, report, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
+from nuisflow.templates.unbinned import evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -160,10 +162,8 @@ def test_expected_data_are_fitted_near_the_truth_and_every_question_is_answered(
     assert all(isinstance(value, float) for value in result["limits"]["expected"])
     assert {"energy scales", "modelling", "generators", "rates", "statistics"} <= result["breakdown"].keys()
     assert set(result["yields"]["postfit"]) == {"signal", "control"}
-    assert fit["closure"]["norms"] < 0.01
+    assert "closure" not in fit
     assert result["sigma_mcstat"] is None  # there are no replicas: unknown, not 0
-    assert fit["closure"]["scatter"].keys() == fit["closure"]["shifts"].keys()
-    assert 0 < fit["closure"]["scatter"]["mu"] < 3
     scan = pd.read_csv(small.of("scan.csv"))
     assert scan["delta"].min() == pytest.approx(0, abs=0.1)
     assert len(pd.read_csv(small.of("impacts.csv"))) == 8
@@ -200,11 +200,40 @@ def test_events_at_a_true_point_have_the_weights_of_the_files(small):
         )
 
 
+def test_a_replica_is_fitted_with_its_own_yields_to_the_whole_simulation(small, tmp_path):
+    """The same networks twice, as replicas 1 and 2: what differs is how often events count in yields and means."""
+    settings, table = unbinned.filling(small.settings), tmp_path / "replicas.csv"
+    events = list((small.folder / "events").glob("*/*.parquet"))
+    spread_replicas.spread_replicas(
+        [small.of("model.pt")] * 2, small.of("templates.json"), events, table, settings=sections.plain(settings),
+        device="cpu",
+    )  # fmt: skip
+    found, classifier = pd.read_csv(table), Classifier.load(small.of("model.pt"))
+    assert found["converged"].all()
+    histograms = files.read_histograms(small.of("templates.json"))
+    for replica, row in enumerate(found.to_dict("records"), 1):
+        sums = evaluation.Sums(classifier.strategy, settings, replica)
+        parts = list(evaluation.evaluate(evaluation.needed(events, settings), classifier, settings, sums))
+        model = UnbinnedModel(evaluation.describe(classifier.strategy, sums, histograms, settings))
+        listed = list(experiments.nominal(parts, model.processes, settings.samples))
+        joined = [np.concatenate(values) for values in zip(*(part[1:] for part in listed), strict=True)]
+        bins = experiments.contents(model, histograms, "nominal", model.processes)
+        best = model.fit(experiments.asimov(model, experiments.Events(*joined, bins)))
+        assert [row[name] for name in best.names] == pytest.approx(best.values, rel=1e-9, abs=1e-9)
+    assert found["mu"].nunique() == 2
+
+
 def test_closure_is_checked_at_every_place_and_drawn(small):
     learned = {sample: small.ingested()[sample] for sample in training.training_samples(small.settings, "unbinned")}
+    inputs = {"model": "model.pt", "description": "densities.json", "densities": "densities.parquet"}
+    inputs |= {"templates": "templates.json", "fit": "fit.json"}
     check_closure.check_closure(
-        *(small.of(name) for name in ("model.pt", "densities.json", "fit.json")), learned, small.of("closure.json"),
-        settings={"training": sections.plain(training.training(small.settings, "unbinned", 1))}, device="cpu",
+        {name: small.of(file) for name, file in inputs.items()}, learned, small.of("closure.json"),
+        settings={
+            "training": sections.plain(training.training(small.settings, "unbinned", 1)),
+            "filling": sections.plain(unbinned.filling(small.settings)),
+        },
+        device="cpu",
     )  # fmt: skip
     found = files.read_json(small.of("closure.json"))
     assert found["observed"] is None
@@ -221,7 +250,12 @@ def test_closure_is_checked_at_every_place_and_drawn(small):
     widths = [row["sigma"] for row in found["convergence"]["binned"]]
     assert widths[0] >= widths[1] >= 0.9 * found["convergence"]["unbinned"]
     described = files.read_json(small.of("densities.json"))
-    assert found["shifts"].keys() == {row["name"] for row in described["parameters"]}
+    assert found["shifts"].keys() == found["scatter"].keys() == {row["name"] for row in described["parameters"]}
+    assert 0 < found["scatter"]["mu"] < 3
+    rows = {row["name"]: row for row in files.read_json(small.of("fit.json"))["asimov"]["parameters"]}
+    for name, row in rows.items():
+        init = next(known["init"] for known in described["parameters"] if known["name"] == name)
+        assert found["shifts"][name] == pytest.approx((row["value"] - init) / row["error"], abs=1e-6)
     assert all(0.3 < row["auc"] < 0.7 and row["error"] > 0 for row in found["reweighting"]["classifier"])
     figures = [small.of(f"closure.{suffix}") for suffix in ("svg", "pdf")]
     plot_closure.plot_closure(small.of("closure.json"), figures, settings=sections.plain(report.plots(small.settings)))

@@ -44,7 +44,7 @@ def test_a_misspelt_file_is_refused_with_the_one_that_may_be_meant(configuration
 def test_the_report_is_named_at_the_end_of_a_run_that_made_it(configuration, capfd):
     assert run_workflow(configuration, python("import sys; print(sys.argv[1:])")) == 0
     assert capfd.readouterr().out.splitlines() == [
-        f"['--configfile', '{configuration}']",
+        f"['--configfile', '{configuration}', '--quiet', 'host', 'reason', 'rules']",
         "==> The report is results/mine/report.html",
     ]
 
@@ -59,6 +59,20 @@ def test_the_ranking_of_the_trainings_stands_above_it(configuration, capfd):
     told = capfd.readouterr().out.splitlines()
     assert told[-3:] == ["1     Best      0.250", "2     Other     0.300  +20.0 %      undecided",
                          "==> The report is results/mine/report.html"]  # fmt: skip
+
+
+def test_who_says_what_to_hide_or_only_looks_gets_all_that_snakemake_says(configuration, capfd):
+    for options in (["--quiet", "all"], ["--verbose"], ["--dry-run"]):
+        run_workflow(configuration, [*python("import sys; print(sys.argv[1:])"), *options])
+        assert capfd.readouterr().out.splitlines()[0] == str([*options, "--configfile", str(configuration)])
+
+
+def test_a_publication_is_named_where_that_was_asked_for(configuration, capfd):
+    made = configuration.parent / "results" / "mine" / "hepdata" / "submission.yaml"
+    made.parent.mkdir()
+    made.write_text("")
+    assert run_workflow(configuration, [*python(""), "write_publication"]) == 0
+    assert capfd.readouterr().out == "==> The publication is results/mine/hepdata/submission.yaml\n"
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], ["-n"], ["--unlock"], ["--until", "train_network"]])

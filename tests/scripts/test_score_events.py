@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import torch
 from nuisflow.events import scored_events
 from nuisflow.learning import loop, plain
 from nuisflow.learning.classifier import Classifier
-from nuisflow.storage import event_files, sources
+from nuisflow.storage import event_files, logs, sources
 from score_events import score_events
 
 ONE = {"scheduler": "synchronous", "workers": 1, "chunk_size": 700}
@@ -119,3 +120,21 @@ def test_plain_networks_and_trees_are_scored_without_torch(made, tmp_path):
     command = [sys.executable, "-c", SCORE, *map(str, given)]
     done = subprocess.run(command, cwd=sources.SCRIPTS, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("script", ["score_events", "bootstrap_experiments", "process_events"])
+def test_a_job_multiplies_matrices_the_same_with_as_many_threads_as_it_has_workers(script):
+    code = f"""
+import {script}, numpy as np
+first, second = (np.random.default_rng(1).normal(size=shape).astype(np.float32) for shape in ((4096, 14), (64, 14)))
+print((first @ second.T).tobytes().hex())
+"""
+    found = set()
+    for threads in "12":
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        granted = dict.fromkeys(names, threads) | {logs.PARENT: str(os.getpid())}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=sources.SCRIPTS, env=os.environ | granted, capture_output=True, check=True
+        )
+        found.add(done.stdout)
+    assert len(found) == 1

@@ -5,10 +5,11 @@ from analyses import FLAT, changed, shipped
 
 from nuisflow.settings import points, sections
 from nuisflow.settings.checks import reading
-from nuisflow.slices import events, inference, report
+from nuisflow.slices import events, inference, report, review
 from nuisflow.slices import training as slices
 
 DITAU = shipped("config")
+ASKED = ("conformal", "visibility", "permutation", "spread")
 
 
 def every_slice(content):
@@ -23,8 +24,19 @@ def every_slice(content):
         for seed in range(1, settings.learning.seeds + 1):
             jobs[f"train_network {training} {seed}"] = slices.training(settings, training, seed)
             jobs[f"throw_toys {training} {seed}"] = inference.toys(settings, training, seed)
-    for name in ("scoring", "filling", "displaced_filling", "workspace", "fit", "comparison", "plots", "report"):
-        jobs[name] = next(getattr(room, name) for room in (inference, report, slices) if hasattr(room, name))(settings)
+    rooms = (inference, report, review, slices)
+    for name in (
+        "scoring",
+        "filling",
+        "displaced_filling",
+        "workspace",
+        "fit",
+        "comparison",
+        "plots",
+        "report",
+        *ASKED,
+    ):
+        jobs[name] = next(getattr(room, name) for room in rooms if hasattr(room, name))(settings)
     return {job: json.dumps(sections.plain(part)) for job, part in jobs.items()}
 
 
@@ -39,7 +51,7 @@ def jobs(*starts):
 
 SETTINGS = reading.check(DITAU)
 DISPLACED = [(sample, folder) for sample in SETTINGS.samples for folder in points.folders(SETTINGS, sample)]
-AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report")
+AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report", "conformal")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +69,12 @@ AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report")
                 "report",
             ),
         ),
-        (("learning.validation_fraction", 0.3), ("train_network", "report")),
-        (("variations.ttbar_rate.size", 0.05), ("displaced_filling", "workspace", "throw_toys", "report")),
+        (("learning.validation_fraction", 0.3), ("train_network", "report", "spread")),
+        (("review", {"permuted_events": 5000}), ("report", "permutation")),
+        (
+            ("variations.ttbar_rate.size", 0.05),
+            ("displaced_filling", "workspace", "throw_toys", "report", "conformal", "visibility"),
+        ),
         (("templates.binning.number", 10), ("filling", "report")),
         (("templates.smooth", ["tes"]), ("workspace", "report")),
         (("toys.number", 100), ("throw_toys", "report")),
@@ -108,7 +124,18 @@ def test_a_change_reaches_only_the_jobs_it_can_affect(change, expected):
 def test_a_new_shift_makes_its_own_events_and_new_templates_only():
     new = affected(("variations.les", {"kind": "shift", "shift": "les", "size": 0.01}))
     assert {job.split()[0] for job in new} == {
-        *("process_events", "filling", "displaced_filling", "workspace", "fit", "throw_toys", "plots", "report")
+        *(
+            "process_events",
+            "filling",
+            "displaced_filling",
+            "workspace",
+            "fit",
+            "throw_toys",
+            "plots",
+            "report",
+            "conformal",
+            "visibility",
+        )
     }
     assert all("les" in job for job in new if job.startswith("process_events"))
 

@@ -97,11 +97,13 @@ def test_earlier_runs_tell_how_long_a_rule_takes(tmp_path):
 class Run:
     """A logger with a terminal and a watch, and Snakemake's events."""
 
-    def __init__(self, folder, quiet=False):
+    def __init__(self, folder, quiet=False, stages=None):
         self.logger = logging.Logger("snakemake")
         self.terminal, self.said, self.time = io.StringIO(), io.StringIO(), 0.0
         self.logger.addHandler(logging.StreamHandler(self.terminal))
-        self.watch = failures.Watch(folder, quiet=quiet, clock=lambda: self.time, stream=self.said, logger=self.logger)
+        self.watch = failures.Watch(
+            folder, quiet=quiet, clock=lambda: self.time, stream=self.said, logger=self.logger, stages=stages
+        )
         self.logger.addHandler(self.watch)
 
     def tell(self, event, **what):
@@ -131,6 +133,49 @@ def test_a_run_says_from_time_to_time_what_is_left(tmp_path):
     ]
     run.watch.end()
     assert "failed" not in run.said.getvalue()
+
+
+STAGES = {"train": "training", "score": "training", "fit": "templates and fits"}
+
+
+def test_a_stage_that_is_done_has_one_line_with_counts_and_the_time_left(tmp_path):
+    run = Run(tmp_path, stages=STAGES)
+    run.tell("run_info", stats={"train": 2, "score": 2, "fit": 3, "total": 7})
+    for number, rule in enumerate(["train", "score", "train", "score", "fit", "fit", "fit"], 1):
+        run.job(number, rule)
+    assert run.said.getvalue().splitlines() == [
+        "3 of 10 jobs done (training 3 of 4), less than a minute left",
+        "  0:40  training            4 jobs    done; 4 of 7, less than a minute left",
+        "  1:10  templates and fits  3 jobs    done; 7 of 7",
+    ]
+
+
+def test_a_stage_with_a_failed_job_is_not_done(tmp_path):
+    run = Run(tmp_path, stages=STAGES)
+    run.tell("run_info", stats={"train": 2, "total": 2})
+    run.job(1)
+    run.job(2, log=log(tmp_path, f"{LINE} ERROR train: no events\n"))
+    assert "training" not in run.said.getvalue()
+
+
+def test_where_jobs_are_hidden_so_is_their_progress_from_the_terminal(tmp_path):
+    run = Run(tmp_path)
+    run.watch.shorten()
+    run.job(1)
+    for text in ("Select jobs to execute...", "Execute 3 jobs...", "Job stats:", "an error"):
+        run.logger.info(text)
+    shown = run.terminal.getvalue()
+    assert "Job stats:\nan error" in shown
+    assert not {"Select", "Execute"} & set(shown.split())
+
+
+def test_where_jobs_are_hidden_one_that_fails_has_a_line_at_once_and_the_rest_at_the_end(tmp_path):
+    run = Run(tmp_path)
+    run.watch.shorten()
+    run.job(3, log=log(tmp_path, f"{LINE} ERROR train: no events\nin region a\nTraceback (most recent call last):\n"))
+    assert run.said.getvalue() == "failed: train (nominal, seed 3): no events\n"
+    run.watch.end()
+    assert "    in region a\n    log: " in run.said.getvalue()
 
 
 def test_a_quiet_run_says_nothing_but_what_failed_and_why(tmp_path):

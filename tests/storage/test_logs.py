@@ -40,6 +40,27 @@ def test_prints_and_the_time_go_to_the_log(tmp_path):
     assert "fit_workspace: done in" in log
 
 
+def test_a_job_ends_after_what_libraries_have_asked_for_and_after_its_threads(tmp_path):
+    asked, written = tmp_path / "asked", tmp_path / "written"
+    later = f"import atexit, pathlib; atexit.register(pathlib.Path({str(asked)!r}).write_text, 'x')"
+    slow = (
+        f"import threading, time; threading.Thread(target=lambda: time.sleep(1) or open({str(written)!r}, 'w')).start()"
+    )
+    for body in (later, f"{later}; {slow}"):
+        asked.unlink(missing_ok=True)
+        done = run(f"{body}; print('hello')", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert asked.read_text() == "x"
+        assert "hello" in (tmp_path / "job.log").read_text()
+    assert written.exists()
+
+
+def test_a_job_that_ends_well_is_not_taken_apart_and_one_that_fails_is(tmp_path):
+    told = "type('Told', (), {'__del__': lambda self, write=__import__('os').write: write(2, b'freed')})()"
+    assert "freed" not in run(f"kept = {told}", tmp_path).stderr
+    assert "freed" in run(f"kept = {told}; raise ValueError('no')", tmp_path).stderr
+
+
 def test_progress_reports_and_passes_everything_on(caplog, monkeypatch):
     monkeypatch.setattr("nuisflow.progress._SECONDS_BETWEEN_REPORTS", -1.0)
     monkeypatch.setattr("nuisflow.progress._PATIENCE", -1.0)

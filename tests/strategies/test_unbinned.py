@@ -207,3 +207,17 @@ def test_members_share_the_budget_and_are_read_again_as_they_were(tmp_path):
     assert found[:, :2].std() > 0
     first, second = (classifier.folds[0].networks[f"member{k}_ratios"][0].weight for k in range(2))
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("factor", "noise"), [(1.0, 0.0), (0.5, 0.0), (2.0, 0.0), (1.0, 1.0)])
+def test_held_out_events_confirm_the_part_of_a_logarithm_that_is_true(factor, noise):
+    """N(0, 1) against N(0.5, 1): ln S is 0.5 x - 0.125. With noise of variance 1 on it, the slope is 0.25 / 1.25."""
+    random, size = np.random.default_rng(3), 40_000
+    x = np.concatenate([random.normal(0, 1, size), random.normal(0.5, 1, size)])
+    varied = np.repeat([0.0, 1.0], size)
+    logits = factor * (0.5 * x + noise * random.normal(size=2 * size)) + 3.0
+    found, error = calibration.confirmed(logits, varied, np.ones(2 * size))
+    known = 0.25 / (0.25 + noise**2) / factor
+    assert abs(found - known) < 4 * error
+    assert error < 0.05 * max(known, 0.5) / min(factor, 1.0)
+    assert calibration.confirmed(logits[:size], varied[:size], np.ones(size)) == (1.0, np.inf)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nuisflow import seeds
+from nuisflow.events import parts
 from nuisflow.settings.configuration import Binning
 from nuisflow.slices.inference import Filling
 from nuisflow.storage import event_files, files
 from nuisflow.templates import binning, smoothing
 from nuisflow.templates import histograms as templates
 from nuisflow.templates.binning import Content
-from nuisflow.templates.filling import TemplateError, fill
+from nuisflow.templates.filling import TemplateError, expected, fill
 
 steady = hypothesis.settings(deadline=None, max_examples=50)
 
@@ -665,3 +666,27 @@ def test_a_region_without_simulated_events_is_an_error(tmp_path):
             columns["region"][:] = 0
     with pytest.raises(TemplateError, match="region 'control': no simulated event is in it"):
         fill(*write(tmp_path, events), filling())
+
+
+def test_templates_of_a_part_are_those_of_its_events_alone_with_weights_that_make_up_for_the_rest(tmp_path):
+    """Collision data stay whole."""
+    part = (0.2, 0.5)
+    reduced = {}
+    for (variation, sample), columns in all_events().items():
+        kept = np.ones(SIZES[sample], bool) if sample == "collisions" else parts.inside(0, SIZES[sample], part)
+        reduced[variation, sample] = {name: values[kept] for name, values in columns.items()}
+        if sample != "collisions":
+            reduced[variation, sample]["weight"] = reduced[variation, sample]["weight"] * 2.5
+    alone = fill(*write(tmp_path / "alone", reduced), filling())
+    simulated = {sample: part for sample in SAMPLES if sample != "collisions"}
+    found = fill(*write(tmp_path / "all"), filling(used=simulated, factor=2.5))
+    for region in REGIONS:
+        assert np.array_equal(found.histograms[region].view(flow=True), alone.histograms[region].view(flow=True))
+
+
+def test_what_the_whole_expects_is_the_sum_of_all_nominal_templates_in_any_bins(tmp_path, filled):
+    paths, scores = write(tmp_path)
+    found = expected(paths, scores, filled.histograms, filling(used={"z": (0.0, 0.1)}, factor=10))
+    for region, histogram in filled.histograms.items():
+        simulated = sum(templates.content(histogram, process).values for process in ("higgs", "z", "tt"))
+        assert found[region] == pytest.approx(simulated, rel=1e-12)

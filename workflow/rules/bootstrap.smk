@@ -53,6 +53,7 @@ rule compare_bootstrap:
                 "<results>/comparison/bootstrap.{format}",
                 format=["svg", "pdf"],
             ),
+            caption="../report/bootstrap.rst",
             category="Comparison",
         ),
     log:

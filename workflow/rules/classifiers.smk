@@ -42,6 +42,7 @@ rule plot_classifiers:
             collect(
                 "<results>/comparison/classifiers.{format}", format=["svg", "pdf"]
             ),
+            caption="../report/classifiers.rst",
             category="Comparison",
         ),
         figures=collect(

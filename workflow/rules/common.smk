@@ -13,9 +13,12 @@ import nuisflow.slices.coverage_map
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs
+import nuisflow.slices.publication
 import nuisflow.slices.report
+import nuisflow.slices.review
 import nuisflow.slices.reweighting
 import nuisflow.slices.scenarios
+import nuisflow.slices.studies
 import nuisflow.slices.training
 import nuisflow.slices.unbinned
 import nuisflow.slices.what_if
@@ -131,6 +134,17 @@ def each_training(name: str, members: int = 1) -> list[str]:
         training=[t for t, s in settings.trainings.items() if s.members >= members],
         seed=seeds,
     )
+
+
+def reviewed_events(rule: str) -> list[str]:
+    """Return the processed events of which a rule of the review asks."""
+    pairs = slices.review.needed(settings)[rule]
+    return [f"<results>/events/{folder}/{sample}.parquet" for folder, sample in pairs]
+
+
+def epistemic_files(name: str) -> list[str]:
+    """Return a file on the members of all trainings; none without any."""
+    return [f"<results>/comparison/{name}"] if slices.review.members(settings) else []
 
 
 def input_figures() -> list[str]:

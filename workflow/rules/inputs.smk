@@ -102,7 +102,10 @@ rule plot_inputs:
             feature=slices.inputs.figures(settings),
         ),
         document=report(
-            "<results>/inputs/regions/{region}/features.pdf", category="Features"
+            "<results>/inputs/regions/{region}/features.pdf",
+            caption="../report/features.rst",
+            category="Features",
+            labels={"region": "{region}"},
         ),
         correlations=collect(
             "<results>/inputs/regions/{{region}}/correlations.{format}",

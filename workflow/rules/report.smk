@@ -52,6 +52,7 @@ rule plot_comparison:
                 figure=slices.report.COMPARISON_FIGURES,
                 format=["svg", "pdf"],
             ),
+            caption="../report/comparison.rst",
             category="Comparison",
         ),
     log:
@@ -82,10 +83,18 @@ rule plot_training:
         impacts="<results>/trainings/{training}/seed1/impacts.csv",
         scan="<results>/trainings/{training}/seed1/scan.csv",
     output:
-        figures=collect(
-            "<results>/trainings/{{training}}/figures/{figure}.{format}",
+        figures=report(
+            collect(
+                "<results>/trainings/{{training}}/figures/{figure}.svg",
+                figure=slices.report.training_figures(settings),
+            ),
+            caption="../report/training.rst",
+            category="Trainings",
+            subcategory="{training}",
+        ),
+        documents=collect(
+            "<results>/trainings/{{training}}/figures/{figure}.pdf",
             figure=slices.report.training_figures(settings),
-            format=["svg", "pdf"],
         ),
     log:
         "<logs>/plot_training/{training}.log",
@@ -128,6 +137,7 @@ rule write_report:
             figure=[
                 *slices.report.COMPARISON_FIGURES,
                 *slices.bootstrap.figures(settings),
+                *slices.studies.figures(settings),
                 *slices.coverage_map.figures(settings),
             ],
         )
@@ -144,6 +154,10 @@ rule write_report:
         classifiers="<results>/comparison/classifiers.json",
         judged=["<results>/comparison/classifiers.svg"]
         + collect(
+            "<results>/comparison/{figure}.svg",
+            figure=slices.review.figures(settings),
+        )
+        + collect(
             "<results>/trainings/{training}/figures/classifier.svg",
             training=settings.trainings,
         ),
@@ -152,12 +166,14 @@ rule write_report:
         ),
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
+        + slices.studies.tables(settings)
         + slices.coverage_map.tables(settings)
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",
             "<results>/comparison/importance.csv",
-        ],
+        ]
+        + slices.review.tables(settings),
         what_if="<results>/comparison/what_if.json",
         trials=[
             path for name in settings.tune for path in tuned_files(name, "trials.csv")
@@ -172,8 +188,12 @@ rule write_report:
             training=unbinned.trainings(settings),
         ),
     output:
-        report=report("<results>/report.html", category="Report"),
-        summary=report("<results>/summary.pdf", category="Report"),
+        report=report(
+            "<results>/report.html", caption="../report/report.rst", category="Report"
+        ),
+        summary=report(
+            "<results>/summary.pdf", caption="../report/report.rst", category="Report"
+        ),
     log:
         "<logs>/write_report.log",
     benchmark:

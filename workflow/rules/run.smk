@@ -46,6 +46,23 @@ if workflow.is_main_process:
         logger.warning(text)
 
 
+STAGES = {
+    "inference": "templates and fits",
+    "inputs": "features",
+    "report": "comparison and report",
+    "run": "",
+}
+
+
+def stages() -> dict[str, str]:
+    """Return what the jobs of every rule belong to, in words: its file."""
+    files = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
+    names = {
+        name: STAGES.get(stem, stem.replace("_", " ")) for name, stem in files.items()
+    }
+    return {name: words for name, words in names.items() if words and name != "all"}
+
+
 def begin_run() -> None:
     """Hold the results until this process ends, or stop if another one does."""
     if "CODE" in {trigger.name for trigger in workflow.rerun_triggers}:

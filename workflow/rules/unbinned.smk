@@ -186,6 +186,8 @@ rule check_closure:
     input:
         model="<results>/trainings/{training}/seed{seed}/model.pt",
         description="<results>/trainings/{training}/seed{seed}/densities.json",
+        densities="<results>/trainings/{training}/seed{seed}/densities.parquet",
+        templates="<results>/trainings/{training}/seed{seed}/templates.json",
         fit="<results>/trainings/{training}/seed{seed}/fit.json",
         events=collect(
             "<results>/events/nominal/{sample}.parquet",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nuisflow.comparison.trainings import Run
-from nuisflow.settings.configuration import Scenario
+from nuisflow.settings.scenarios import Scenario
 from nuisflow.slices.scenarios import ScenarioSettings
 from nuisflow.templates.histograms import NOMINAL, Histogram, content
 

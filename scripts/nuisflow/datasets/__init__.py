@@ -9,8 +9,9 @@ not act on others, ``LIMITS`` the greatest size times |z| of a shift in nature. 
 
 ``shift`` and ``reconstruct`` treat every row alone: the rows of a part of the events are the same as in the whole.
 Derived columns that are not in *wanted* (default: all are) may be missing from what ``reconstruct`` returns. A module
-that has ``needed(wanted)`` names the raw columns without which both make the columns *wanted* all the same: those that
-decide which events are selected are then made first, the others for selected events only.
+that has ``needed(wanted, shifts)`` names the raw columns without which ``reconstruct`` and ``shift``, by the named
+*shifts*, make the columns *wanted* all the same: no others are read, and those that decide which events are selected
+are made first, the others for selected events only.
 
 Published files that are converted once have ``RAW`` (columns to read), ``TEXT`` (those of them that hold text, and what
 it may be) and ``convert(columns, process, generator)``, which returns ``COLUMNS`` and ``weight`` of the rows of

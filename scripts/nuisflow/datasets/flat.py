@@ -18,6 +18,6 @@ def reconstruct(columns: Columns, wanted: Collection[str] | None = None) -> Colu
     return columns
 
 
-def needed(wanted: Collection[str]) -> set[str]:
+def needed(wanted: Collection[str], shifts: Collection[str]) -> set[str]:  # noqa: ARG001
     """Return *wanted*: nothing is computed of other columns here."""
     return set(wanted)

@@ -65,9 +65,9 @@ def shift(columns: Columns, changes: Mapping[str, tuple[Values, float]]) -> Colu
     return {NAMES.get(name, name): values for name, values in shifted.items()}
 
 
-def needed(wanted: Collection[str]) -> set[str]:
-    """Return the raw columns that `shift` and `reconstruct` need for right values of the columns *wanted*."""
-    return {NAMES[name] for name in kinematics.needed({ours for ours, name in NAMES.items() if name in wanted})}
+def needed(wanted: Collection[str], shifts: Collection[str]) -> set[str]:
+    """Return the raw columns of which `shift`, by *shifts*, and `reconstruct` make the columns *wanted*."""
+    return {NAMES[name] for name in kinematics.needed({ours for ours, name in NAMES.items() if name in wanted}, shifts)}
 
 
 def reconstruct(columns: Columns, wanted: Collection[str] | None = None) -> Columns:

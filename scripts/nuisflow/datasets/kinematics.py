@@ -27,6 +27,7 @@ PRIMARY = (
 TAU, LEPTON = PRIMARY[:3], PRIMARY[3:6]
 MISSING = ("PRI_met", "PRI_met_phi")
 JET_COLUMNS = PRIMARY[8:]
+JET_ETA = tuple(f"{jet}_eta" for jet in JETS)  # which moves nothing: only what is made of it needs it
 SOFT_TERM = ("soft_x", "soft_y")  # unit normal numbers: the direction in which the soft term of an event moves
 DERIVED = (
     *("DER_mass_transverse_met_lep", "DER_mass_vis", "DER_pt_h", "DER_deltaeta_jet_jet", "DER_mass_jet_jet"),
@@ -205,12 +206,14 @@ def reconstruct(columns: Columns, wanted: Collection[str] | None = None, decimal
     return {**kept, **derived(kept, wanted)}
 
 
-def needed(wanted: Collection[str]) -> set[str]:
-    """Return the raw columns that `shift` and `reconstruct` need for right values of the columns *wanted*."""
+def needed(wanted: Collection[str], shifts: Collection[str]) -> set[str]:
+    """Return the raw columns of which `shift`, by *shifts*, and `reconstruct` make the columns *wanted*."""
     used = set(wanted).union(*(_USED[part] for names, part in _PARTS.items() if not set(names).isdisjoint(wanted)))
     if not used.isdisjoint(MISSING):  # which balances all objects
-        return {*PRIMARY, *SOFT_TERM}
-    return set[str]().union(*(group for group in (TAU, LEPTON, JET_COLUMNS) if not used.isdisjoint(group)))
+        found = {*PRIMARY, *(SOFT_TERM if "soft_met" in shifts else ())}
+    else:
+        found = set[str]().union(*(group for group in (TAU, LEPTON, JET_COLUMNS) if not used.isdisjoint(group)))
+    return found - ({*JET_ETA} - used)
 
 
 def _drop_jets(columns: Columns) -> None:
@@ -229,8 +232,8 @@ def _drop_jets(columns: Columns) -> None:
         total = total.astype(np.result_type(total, pt))
         total[lost] = np.where(number[lost] == 0, pt.dtype.type(0), total[lost] - pt[lost])
         columns.update({"PRI_n_jets": number, "PRI_jet_all_pt": total})
-        for field in ("pt", "eta", "phi"):
-            column = columns[f"{jet}_{field}"] = columns[f"{jet}_{field}"].copy()
+        for field in (f"{jet}_{name}" for name in ("pt", "eta", "phi") if f"{jet}_{name}" in columns):
+            column = columns[field] = columns[field].copy()
             column[lost] = UNDEFINED
 
 
@@ -328,7 +331,7 @@ _USED: dict[Callable[[Columns, float], tuple[np.ndarray, ...]], tuple[str, ...]]
     _of_mass: (*TAU, *LEPTON),
     _of_visible: (*TAU, *LEPTON),
     _of_missing: (*TAU, *LEPTON, *MISSING),
-    _of_sums: (*TAU, *LEPTON, *MISSING, *JET_COLUMNS),
+    _of_sums: (*TAU, *LEPTON, *MISSING, *(name for name in JET_COLUMNS if name not in JET_ETA)),
     _of_jet_pair: (*LEPTON, *JET_COLUMNS),
 }
 """What the functions of `_PARTS` use."""

@@ -21,9 +21,23 @@ def inside(start: int, stop: int, part: tuple[float, float]) -> np.ndarray:
     if part == EVERYTHING:
         return np.ones(stop - start, dtype=bool)
     first, last = start // GROUP, -(-stop // GROUP)
-    chance = seeds.uniform(np.arange(first * GROUP, last * GROUP), RESERVED).reshape(-1, GROUP)
+    places = _places(np.arange(first, last)).ravel()
+    return seeds.between(places[start - first * GROUP : stop - first * GROUP], *part)
+
+
+def among(entry: np.ndarray, part: tuple[float, float]) -> np.ndarray:
+    """Return which of the rows with the numbers *entry* belong to *part* (`inside`)."""
+    if part == EVERYTHING:
+        return np.ones(len(entry), dtype=bool)
+    groups, index = np.unique(entry // GROUP, return_inverse=True)
+    return seeds.between(_places(groups)[index, entry % GROUP], *part)
+
+
+def _places(groups: np.ndarray) -> np.ndarray:
+    """Return where in [0, 1) the rows of some *groups* are, of shape (groups, `GROUP`)."""
+    rows = groups[:, None] * GROUP + np.arange(GROUP)
+    chance = seeds.uniform(rows.ravel(), RESERVED).reshape(rows.shape)
     rank = np.empty(chance.shape)
     np.put_along_axis(rank, chance.argsort(axis=1), np.arange(GROUP, dtype=float)[None], axis=1)
     # A share that is no whole number of percent is rounded up in some hundreds and down in others.
-    place = (rank + seeds.uniform(np.arange(first, last), RESERVED + 1)[:, None]) / GROUP
-    return seeds.between(place.ravel()[start - first * GROUP : stop - first * GROUP], *part)
+    return np.asarray((rank + seeds.uniform(groups, RESERVED + 1)[:, None]) / GROUP)

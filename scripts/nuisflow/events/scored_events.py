@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.events import parts
 from nuisflow.settings.points import STANDARD, Point
 from nuisflow.storage import event_files
 
@@ -22,7 +23,8 @@ class TemplateError(ValueError):
 class Part(NamedTuple):
     """The events of one sample in one variation; their scores are rows *start* to *stop* of the file *scores*.
 
-    Without *scores* (no region's observable is the score), *start* and *stop* are the rows of the events.
+    Without *scores* (no region's observable is the score), *start* and *stop* are the rows of the events. *used*: the
+    part of the rows of the sample that is used (`parts.inside`), with weights times *factor*.
     """
 
     path: Path
@@ -31,6 +33,8 @@ class Part(NamedTuple):
     scores: Path | None
     start: int
     stop: int
+    used: tuple[float, float] = parts.EVERYTHING
+    factor: float = 1.0
 
 
 class Regions(NamedTuple):
@@ -115,7 +119,8 @@ def other_weights(nominal: Path, folder: str, start: int, stop: int) -> np.ndarr
 
 def rows(part: Part, regions: Regions, factors: Sequence[str] = ()) -> Iterator[tuple[str, Columns]]:
     """Yield the events of *part* region by region: ``value`` (score or observable), ``weight`` and *factors*."""
-    columns, names = ("weight", "observable", *factors), {"region": regions.names}
+    some = part.used != parts.EVERYTHING
+    columns, names = ("weight", "observable", *factors, *(("entry",) if some else ())), {"region": regions.names}
     start = part.start
     for events in event_files.read_event_parts(part.path, columns, names):
         events["value"] = events.pop("observable").astype(np.float64)
@@ -123,6 +128,10 @@ def rows(part: Part, regions: Regions, factors: Sequence[str] = ()) -> Iterator[
             score = event_files.read_rows(part.scores, ["score"], start, start + len(events["value"]))["score"]
             _insert_scores(events, score, part.scores, regions)
         start += len(events["value"])
+        if some:
+            used = parts.among(events.pop("entry"), part.used)
+            events = {name: values[used] for name, values in events.items()}
+            events["weight"] = events["weight"] * part.factor
         for index, region in enumerate(regions.names):
             if np.any(inside := events["region"] == index):
                 chosen = {name: values[inside] for name, values in events.items() if name != "region"}

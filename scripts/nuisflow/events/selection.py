@@ -53,9 +53,13 @@ def part_of(selection: EventSelection, sample: Sample) -> tuple[float, float]:
     return EVERYTHING if sample.is_data else selection.rows
 
 
-def columns_of(table: ingested.Table, selection: EventSelection) -> list[str]:
-    """Return the columns of *table* that are read: collision data lack the branches that only simulation has."""
-    return [name for name in datasets.raw_columns(selection.dataset) if name in table.columns]
+def columns_of(table: ingested.Table, selection: EventSelection, used: Collection[str] | None = None) -> list[str]:
+    """Return the columns of *table* that are read, of those *used* (None: all).
+
+    Collision data lack the branches that only simulation has.
+    """
+    raw = datasets.raw_columns(selection.dataset)
+    return [name for name in raw if name in table.columns and (used is None or name in used)]
 
 
 def grouped(columns: Columns, selection: EventSelection) -> Columns:
@@ -65,12 +69,15 @@ def grouped(columns: Columns, selection: EventSelection) -> Columns:
     return made
 
 
-def read(chunk: Chunk, selection: EventSelection, sample: Sample) -> Columns:
-    """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*."""
+def read(chunk: Chunk, selection: EventSelection, sample: Sample, used: Collection[str] | None = None) -> Columns:
+    """Return the raw columns of *chunk* and ``entry``, the number of the row, of the rows that belong to *sample*.
+
+    *used*: the columns that are wanted, as `used_of` names them (None: all).
+    """
     columns: Columns = {}
     for path in _parts(chunk.path, datasets.raw_columns(selection.dataset)):
         table = ingested.open(path)
-        columns |= table.read(columns_of(table, selection), chunk.start, chunk.stop, writable=False)
+        columns |= table.read(columns_of(table, selection, used), chunk.start, chunk.stop, writable=False)
     columns = grouped(columns, selection)
     columns["entry"] = np.arange(chunk.start, chunk.stop)
     for path in map(Path, sample.ratios):
@@ -126,32 +133,49 @@ def _kept(
     varied: Mapping[str, Shift | Weight],
     z: Mapping[str, Strength],
 ) -> tuple[np.ndarray, np.ndarray, Columns]:
-    """Return the rows of the selected events, their regions, and all columns at *z* that describe them.
-
-    Where the data set knows how, only what decides is made for every event: all else costs far more.
-    """
+    """Return the rows of the selected events, their regions, and all columns at *z* that describe them."""
     shifts = {name: variation for name, variation in varied.items() if isinstance(variation, Shift)}
-    offered, deciding = datasets.of(selection.dataset), _deciding(selection)
-    whole, stepwise = getattr(offered, "whole", False), hasattr(offered, "needed")
-    few = _only(columns, _needed(offered, deciding, shifts.values())) if stepwise else columns
-    moved = variations.shifted(few, selection.dataset, shifts, z)
-    decisive = derived(moved, selection, None if whole else deciding)
+    offered = datasets.of(selection.dataset)
+    if hasattr(offered, "needed"):
+        return _kept_stepwise(columns, selection, _describing(selection, sample, varied.values()), shifts, z)
+    moved, whole = variations.shifted(columns, selection.dataset, shifts, z), getattr(offered, "whole", False)
+    decisive = derived(moved, selection, None if whole else _deciding(selection))
     region = _regions(decisive, selection)
     row = np.flatnonzero(region != OUTSIDE)
     if whole:
         return row, region[row], _rows(decisive, row)
-    if stepwise:  # every row is shifted alone: what few columns decided holds for all of them
-        moved = variations.shifted(_rows(columns, row), selection.dataset, shifts, _at(z, row))
-    else:
-        moved = _rows(moved, row)
-    return row, region[row], derived(moved, selection, _describing(selection, sample, varied.values()))
+    return row, region[row], derived(_rows(moved, row), selection, _describing(selection, sample, varied.values()))
 
 
-def _needed(offered: Any, deciding: Collection[str], shifts: Iterable[Shift]) -> set[str]:
-    """Return the raw columns of which those that decide are made, at any z."""
-    changes = [shift.columns for shift in shifts if shift.columns is not None]
+def _kept_stepwise(
+    columns: Columns,
+    selection: EventSelection,
+    describing: set[str],
+    shifts: Mapping[str, Shift],
+    z: Mapping[str, Strength],
+) -> tuple[np.ndarray, np.ndarray, Columns]:
+    """Return what `_kept` does, where the data set knows what it needs: every row is shifted and derived alone.
+
+    Only what decides is made for every event: all else costs far more.
+    """
+    deciding = _deciding(selection)
+    moved = variations.shifted(_only(columns, _needed(selection, deciding, shifts)), selection.dataset, shifts, z)
+    decisive = derived(moved, selection, deciding)
+    region = _regions(decisive, selection)
+    row = np.flatnonzero(region != OUTSIDE)
+    made = {*datasets.of(selection.dataset).DERIVED, *selection.derived} & deciding
+    known = _rows(_only(decisive, made), row)
+    raw = _rows(_only(columns, _needed(selection, describing, shifts)), row)
+    moved = variations.shifted(raw, selection.dataset, shifts, _at(z, row))
+    return row, region[row], derived(moved, selection, describing, known)
+
+
+def _needed(selection: EventSelection, wanted: Collection[str], shifts: Mapping[str, Shift]) -> set[str]:
+    """Return the raw columns of which those *wanted* are made at any z of *shifts*."""
+    changes = [shift.columns for shift in shifts.values() if shift.columns is not None]
     used = [*changes, *(expressions.names(text) for change in changes for text in change.values())]
-    return {"entry", *deciding, *offered.needed(deciding)}.union(*used)
+    named = [shift.shift for shift in shifts.values() if shift.shift is not None]
+    return {"entry", *wanted, *datasets.of(selection.dataset).needed(wanted, named)}.union(*used)
 
 
 def _at(z: Mapping[str, Strength], rows: np.ndarray) -> dict[str, Strength]:
@@ -186,7 +210,7 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
                 f"regions {other!r} and {name!r} overlap: {both.sum()} events are in both; "
                 f"make their selections exclusive (entry {columns['entry'][both][0]})"
             )
-        region[inside] = index
+        np.putmask(region, inside, index)
     return region
 
 
@@ -229,7 +253,7 @@ def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
     variation and ``factor_<name>_member<number>`` of every weight set.
     """
     pieces = chunks(path, dask.chunk_size, part_of(settings.events, settings.sample))
-    work = functools.partial(_process_chunk, settings=settings)
+    work = functools.partial(_process_chunk, settings=settings, used=used_of(settings))
     selected = 0
     for columns in parallel.ordered_map(work, pieces, dask):
         selected += len(columns["entry"])
@@ -239,8 +263,18 @@ def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
     )
 
 
-def _process_chunk(chunk: Chunk, settings: Processing) -> Columns:
-    return processed(read(chunk, settings.events, settings.sample), settings)
+def used_of(settings: Processing) -> set[str] | None:
+    """Return the raw columns that `processed` uses; None: perhaps all."""
+    selection, sample = settings.events, settings.sample
+    if not hasattr(datasets.of(selection.dataset), "needed"):
+        return None
+    shifts = {name: shift for name, shift in settings.variations.items() if isinstance(shift, Shift)}
+    varied = [*settings.variations.values(), *settings.weights.values()]
+    return _needed(selection, _deciding(selection) | _describing(selection, sample, varied), shifts)
+
+
+def _process_chunk(chunk: Chunk, settings: Processing, used: Collection[str] | None) -> Columns:
+    return processed(read(chunk, settings.events, settings.sample, used), settings)
 
 
 def processed(raw: Columns, settings: Processing) -> Columns:
@@ -250,7 +284,10 @@ def processed(raw: Columns, settings: Processing) -> Columns:
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
     hiding = _hiding(settings)
-    chosen = derived(_rows(raw, rows), settings.events) if settings.weights or hiding else {}
+    chosen: Columns = {}
+    if settings.weights or hiding:
+        wanted = _describing(settings.events, settings.sample, settings.weights.values())
+        chosen = derived(_rows(raw, rows), settings.events, wanted)
     for place, text, region in hiding:
         among = None if region is None else columns["region"] == region
         known = {"z": np.ones(len(rows))} | chosen
@@ -302,11 +339,18 @@ def _through_derived(selection: EventSelection, wanted: set[str]) -> set[str]:
     return wanted
 
 
-def derived(columns: Columns, selection: EventSelection, wanted: Collection[str] | None = None) -> Columns:
-    """Return *columns* with everything derived from them; what is not *wanted* (None: all is) may be missing."""
+def derived(
+    columns: Columns, selection: EventSelection, wanted: Collection[str] | None = None, known: Columns | None = None
+) -> Columns:
+    """Return *columns* with everything derived from them; what is not *wanted* (None: all is) may be missing.
+
+    What is *known* of it already is not made again.
+    """
+    known = known or {}
     ratios = {name: values for name, values in columns.items() if name.startswith("ratio_")}
-    columns = datasets.of(selection.dataset).reconstruct(columns, wanted) | ratios
+    missing = None if wanted is None else [name for name in wanted if name not in known]
+    columns = datasets.of(selection.dataset).reconstruct(columns, missing) | ratios | known
     for name, expression in selection.derived.items():
-        if wanted is None or name in wanted:
+        if name not in known and (wanted is None or name in wanted):
             columns = columns | {name: expressions.evaluate(expression, columns, place=f"derived.{name}")}
     return columns

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nuisflow.learning import scaling, scoring, tensors
+from nuisflow.strategies import boosted_trees
 
 if TYPE_CHECKING:
     from nuisflow.learning.classifier import Classifier
@@ -51,9 +52,7 @@ class Trees:
     content: bytes
 
     def __post_init__(self) -> None:
-        import xgboost
-
-        booster = xgboost.Booster()
+        booster = boosted_trees.xgboost().Booster()
         booster.load_model(bytearray(self.content))
         booster.set_param({"nthread": 1, "device": "cpu"})
         object.__setattr__(self, "booster", booster)

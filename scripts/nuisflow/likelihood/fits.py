@@ -18,7 +18,7 @@ DISAGREEMENT = 0.1
 PROFILES = 100
 AT_EDGE = 16  # flag of an interval, see model.Intervals
 prefit_widths = starts.widths
-SINGLE_BINS = ("staterror", "shapesys")  # kinds of parameters that act on one bin each
+SINGLE_BINS = ("mcstat", "staterror", "shapesys")  # kinds of parameters that act on one bin each
 
 
 class FitResult(NamedTuple):

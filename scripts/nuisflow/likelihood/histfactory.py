@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.names import suggest
 
 Floats = npt.NDArray[np.float64]
@@ -14,7 +15,8 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 # pyhf numbers the parameters by modifier type in this order, then by channel, sample and modifier name.
-TYPES = ("histosys", "lumi", "normfactor", "normsys", "shapefactor", "shapesys", "staterror")
+# Not pyhf's are mcstat and polynomial.
+TYPES = ("histosys", "lumi", "mcstat", "normfactor", "normsys", "polynomial", "shapefactor", "shapesys", "staterror")
 FREE, NORMAL, POISSON = 0, 1, 2
 CONSTRAINTS = ("none", "normal", "poisson")
 _LENGTHS = {"histosys": ("lo_data", "hi_data"), "normsys": ("lo", "hi")}
@@ -59,6 +61,7 @@ class Structure(NamedTuple):
     parameters: tuple[Parameter, ...]
     observed: Floats
     poi: str
+    extended: extensions.Extended = extensions.Extended()
 
 
 class Setting(NamedTuple):
@@ -81,13 +84,14 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str 
     for key in ("channels", "observations", "measurements"):
         if not isinstance(workspace.get(key), (list, tuple)) or not workspace[key]:
             raise ValueError(f"workspace: {key!r} must be a list with at least one entry")
-    _keys(workspace, {"channels", "observations", "measurements", "version"}, "workspace")
+    needed = {"channels", "observations", "measurements", "version"}
+    _keys(workspace, needed, "workspace", frozenset({extensions.KEY}))
     if workspace["version"] != "1.0.0":
         raise ValueError(f"workspace: 'version' is {workspace['version']!r}, not '1.0.0', the one that is understood")
     cells = _cells(workspace)
     channels = tuple(sorted({(cell.channel, cell.first, cell.last) for cell in cells}))
     config = settings_of(workspace, measurement)
-    parameters = _parameters(cells, config)
+    parameters, extended = extensions.read(workspace.get(extensions.KEY, {}), _parameters(cells, config))
     names = [parameter.name for parameter in parameters]
     poi = config["poi"] if poi is None else poi
     if poi and poi not in names:
@@ -95,7 +99,7 @@ def read(workspace: Mapping[str, Any], measurement: str | None = None, poi: str 
             f"measurement: the parameter of interest {poi!r} is not among the parameters: {', '.join(names)}"
         )
     samples = tuple(sorted({cell.sample for cell in cells}))
-    return Structure(channels, samples, cells, parameters, _observed(workspace, channels), poi)
+    return Structure(channels, samples, cells, parameters, _observed(workspace, channels), poi, extended)
 
 
 def _numbers(values: Any, place: str, length: int | None = None) -> Floats:
@@ -186,7 +190,9 @@ def _modifier(modifier: Mapping[str, Any], nominal: Floats, place: str) -> Any:
         if data is not None or (kind == "lumi" and modifier["name"] != "lumi"):
             raise ValueError(f"{place}: takes no data (null), and a lumi modifier is named 'lumi'")
         return None
-    if kind in ("shapesys", "staterror"):
+    if kind == "polynomial":
+        return extensions.coefficients(_numbers(data, place), place)
+    if kind in ("mcstat", "shapesys", "staterror"):
         return _numbers(data, place, len(nominal))
     _keys(data, set(_LENGTHS[kind]), place)
     if kind == "histosys":
@@ -284,9 +290,10 @@ def _walk(cells: tuple[Cell, ...]) -> Iterator[tuple[str, str, Cell]]:
         seen: dict[str, Cell] = {}
         for cell in cells:
             for modifier in sorted(name for type_, name in cell.modifiers if type_ == kind):
-                if kind == "shapesys" and modifier in seen:
-                    raise ValueError(f"channel {cell.channel}, sample {cell.sample}, shapesys {modifier}: the name is "
-                                     f"used already; a shapesys cannot be shared")  # fmt: skip
+                used = modifier in seen and (kind == "shapesys" or cell.channel != seen[modifier].channel)
+                if used and kind in ("mcstat", "shapesys"):
+                    raise ValueError(f"channel {cell.channel}, sample {cell.sample}, {kind} {modifier}: the name is "
+                                     f"used already; a {kind} cannot be shared")  # fmt: skip
                 if kind == "shapefactor" and modifier in seen and len(cell.nominal) != len(seen[modifier].nominal):
                     raise ValueError(f"channel {cell.channel}, shapefactor {modifier}: shared by channels with "
                                      f"different numbers of bins")  # fmt: skip
@@ -301,16 +308,20 @@ def _default(kind: str, name: str, cell: Cell, cells: tuple[Cell, ...]) -> dict[
         return {"inits": [0.0], "bounds": [[-5.0, 5.0]], "fixed": False, "auxdata": [0.0], "constraint": NORMAL}
     if kind == "lumi":
         return {"inits": [], "bounds": [], "fixed": False, "auxdata": [], "sigmas": [], "constraint": NORMAL}
-    if kind == "normfactor":
+    if kind in ("normfactor", "polynomial"):
         return {"inits": [1.0], "bounds": [[0.0, 10.0]], "fixed": False, "constraint": FREE}
-    bins = len(cell.nominal)
+    bins, widths = len(cell.nominal), dict[str, Any]()
     if kind == "shapefactor":
         return {"inits": [1.0] * bins, "bounds": [[0.0, 10.0]] * bins, "fixed": False, "constraint": FREE}
+    if kind == "mcstat":
+        total = sum(row.modifiers[kind, name] ** 2 for row in cells if (kind, name) in row.modifiers)
+        widths = {"auxdata": [0.0] * bins, "sigmas": [1.0] * bins, "constraint": NORMAL}
+        return {"inits": [0.0] * bins, "bounds": [[-7.0, 7.0]] * bins, "fixed": (total <= 0).tolist(), **widths}
     if kind == "shapesys":
         errors = cell.modifiers[kind, name]
         valid = (cell.nominal > 0) & (errors > 0)
         factors = np.where(valid, cell.nominal, 1.0) ** 2 / np.where(valid, errors, 1.0) ** 2
-        widths: dict[str, Any] = {"auxdata": factors.tolist(), "factors": factors.tolist(), "constraint": POISSON}
+        widths = {"auxdata": factors.tolist(), "factors": factors.tolist(), "constraint": POISSON}
     else:
         sigmas = _staterror(name, cells)
         valid = sigmas > 0
@@ -372,7 +383,7 @@ def _expand(name: str, kind: str, default: dict[str, Any], setting: Mapping[str,
     absent = 1.0 if merged["constraint"] == NORMAL else np.inf
     width = merged.get("factors" if merged["constraint"] == POISSON else "sigmas", [absent] * size)
     aux = merged.get("auxdata", [np.nan] * size)
-    many = kind in ("shapefactor", "shapesys", "staterror")
+    many = kind in ("mcstat", "shapefactor", "shapesys", "staterror")
     rows = []
     for i, (lower, upper) in enumerate(merged["bounds"]):
         title = f"{name}[{i}]" if many else name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.progress import progress
 
@@ -179,7 +180,10 @@ class OfWorkspace:
         return fits.interval(self._model, data, parameter, result=best)
 
     def shifted(self, data: Data, sign: float) -> tuple[Integers, Data]:
-        """Return the constrained parameters, and for each the data with its auxiliary measurement one deviation off."""
+        """Return the constrained parameters, and for each the data with its auxiliary measurement one deviation off.
+
+        Correlated measurements move together, along the columns of the root of their covariance.
+        """
         model = self._model
         main, auxiliary = model.split(data)
         flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
@@ -187,7 +191,10 @@ class OfWorkspace:
         widths = np.array([model.parameters[i].width for i in model.constrained])
         sizes = np.where(poisson, np.sqrt(np.maximum(flat[model.bins :], 0.0)), widths)
         sets = np.tile(flat, (len(sizes), 1))
-        sets[np.arange(len(sizes)), model.bins + np.arange(len(sizes))] += sign * sizes
+        labels = [model.names[i] for i in model.constrained]
+        sets[:, model.bins :] += (
+            sign * sizes * correlate(model.structure.extended.correlations, labels, np.eye(len(sizes)))
+        )
         sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
         return model.constrained, sets
 

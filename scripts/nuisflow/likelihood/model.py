@@ -89,12 +89,13 @@ def default_workers() -> int:
 class Model(OfWorkspace):
     """A pyhf workspace (also a `pyhf.Workspace`, or what `histfactory` read of one), compiled for one measurement.
 
-    Interpolation codes: *normsys* code1 or code4, *histosys* code0 or code4p (pyhf's defaults: code4, code4p).
+    Interpolation codes: *normsys* code1, code4 or combine, *histosys* code0, code2 or code4p (default: the workspace's
+    extensions, else pyhf's defaults code4 and code4p).
     Raise ValueError, with channel, sample, bin and parameter, where the workspace is not valid.
     """
 
     def __init__(self, workspace: Mapping[str, Any] | histfactory.Structure, measurement: str | None = None, *,
-                 normsys: str = "code4", histosys: str = "code4p") -> None:  # fmt: skip
+                 normsys: str | None = None, histosys: str | None = None) -> None:  # fmt: skip
         compilation.ready()
         self.structure = (
             workspace if isinstance(workspace, histfactory.Structure) else histfactory.read(workspace, measurement)

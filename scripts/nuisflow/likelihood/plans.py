@@ -1,18 +1,24 @@
 """Lay a HistFactory workspace out as flat arrays for compiled code."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.histfactory import CONSTRAINTS, Booleans, Floats, Integers, Structure
 
-CODES = {"normsys": ("code1", "code4"), "histosys": ("code0", "code4p")}
-LINEAR, EXPONENTIAL, POLYNOMIAL = 0, 1, 4  # of norms; shapes use LINEAR (code 0) and POLYNOMIAL (code 4p)
+# Interpolation codes: pyhf's, and that of Combine's asymmetric log-normals (ProcessNormalization, AsymPow).
+CODES = {"normsys": ("code1", "code4", "combine"), "histosys": ("code0", "code2", "code4p")}
+# Of norms: the parameter itself, exponential, a polynomial of it, code 4, Combine's; of shapes: codes 0, 2 and 4p.
+LINEAR, EXPONENTIAL, QUADRATIC, SCALING, POLYNOMIAL, SMOOTH = range(6)
+_ORDERS = {"code0": LINEAR, "code1": EXPONENTIAL, "code2": QUADRATIC, "code4": POLYNOMIAL, "code4p": POLYNOMIAL,
+           "combine": SMOOTH}  # fmt: skip
 # Columns of Plan.cells (the pointers as in CSR matrices, with a last row), norms, ...; rows of Plan.parameters.
 FIRST, LAST, START, LOCAL, NORMS, SHAPES, SLOTS = range(7)
 OWNER, CODE, AT = 0, 1, 1
-FULL, KIND, MIXED = 0, 1, 2
+FULL, KIND, MIXED, ADDED = 0, 1, 2, 3
 FROM, TO, SHAPE = 2, 3, 4
 LOWER, UPPER, WIDTH = 0, 1, 2
 
@@ -22,6 +28,9 @@ class Plan(NamedTuple):
 
     A cell is a sample in a channel. In each bin at most one parameter is "local" (acts on this bin alone, is profiled
     in closed form); all others are "dense", and OWNER and *owners* count only these. FULL counts all parameters.
+    Where it is ADDED it multiplies the root of the summed *spreads* (squared errors of the cells, bin by bin; else
+    empty) times squared norms. *pairs* of dense parameters have correlated constraints: *couplings* are the entries of
+    the inverse covariance, and last what -ln L gains in its normalisation.
     """
 
     cells: Integers
@@ -35,17 +44,18 @@ class Plan(NamedTuple):
     dense: Integers
     local: Integers
     parameters: Floats
+    spreads: Floats
+    pairs: Integers
+    couplings: Floats
 
 
-# Coefficients of the sixth-order polynomial of code 4 for alpha0 = 1 (pyhf.interpolators.code4).
-_CODE4 = np.array([[15, -15, -7, -7, 1, -1], [24, 24, -9, 9, 1, 1], [-10, 10, 10, 10, -2, 2],
-                   [-24, -24, 14, -14, -2, -2], [3, -3, -3, -3, 1, -1], [8, 8, -5, 5, 1, 1]]) / 16.0  # fmt: skip
-_LOCAL = ("staterror", "shapesys", "shapefactor")
-_NORMS = ("lumi", "normfactor", "normsys")
+_LOCAL = ("mcstat", "staterror", "shapesys", "shapefactor")
+_NORMS = ("lumi", "normfactor", "normsys", "polynomial")
 
 
-def build(structure: Structure, normsys: str = "code4", histosys: str = "code4p") -> Plan:
-    """Return the plan of a workspace, with these interpolation codes (pyhf's defaults: code4 and code4p)."""
+def build(structure: Structure, normsys: str | None = None, histosys: str | None = None) -> Plan:
+    """Return the plan of a workspace, with these interpolation codes (default: the workspace's, else code4, code4p)."""
+    normsys, histosys = normsys or structure.extended.normsys, histosys or structure.extended.histosys
     for kind, code in (("normsys", normsys), ("histosys", histosys)):
         if code not in CODES[kind]:
             raise ValueError(f"{kind}: no interpolation code {code!r}; choose one of {', '.join(CODES[kind])}")
@@ -57,22 +67,56 @@ def build(structure: Structure, normsys: str = "code4", histosys: str = "code4p"
     position[dense] = np.arange(len(dense))
     kinds = np.array([CONSTRAINTS.index(row.constraint) for row in parameters])
     lower = np.array([row.lower for row in parameters])
-    under = np.array([names.get(cell.channel) in cell.modifiers for cell in structure.cells])
+    added = {channel for channel, (kind, _) in names.items() if kind == "mcstat"}
+    under = [cell.channel not in added and names.get(cell.channel) in cell.modifiers for cell in structure.cells]
     mixed = _mixed(structure, names, local, lower)
+    bins = [(cell.channel in added, cell.first, cell.last) for cell in structure.cells]
+    add = np.zeros(len(local), dtype=np.bool_)
+    for some, begin, end in bins:
+        add[begin:end] |= some
+    widths, pairs, couplings = _correlated(structure, position)
     starts = np.cumsum([0] + [len(cell.nominal) for cell in structure.cells])
     norm_pointer, norms, coefficients = _norms(structure, position, normsys)
     shape_pointer, shapes, templates = _shapes(structure, position)
     slot_pointer, slots, owners = _slots(structure, position, index, names)
     first, last = _ranges(structure, position, index, len(dense))
-    shape = np.full(len(dense), POLYNOMIAL if histosys == "code4p" else LINEAR)
+    shape = np.full(len(dense), _ORDERS[histosys])
     edges = [[*column, 0] for column in zip(*((cell.first, cell.last) for cell in structure.cells), strict=True)]
     return Plan(
         _table(*edges, starts, [*under, 0], norm_pointer, shape_pointer, slot_pointer),
         np.concatenate([cell.nominal for cell in structure.cells]), norms, coefficients, shapes, templates, slots,
         owners, _table(dense, kinds[dense], first, last, shape),
-        _table(local, np.where(local >= 0, kinds[local], -1), mixed),
-        np.array([lower, [row.upper for row in parameters], [row.width for row in parameters]]),
+        _table(local, np.where(local >= 0, kinds[local], -1), mixed | add, add),
+        np.array([lower, [row.upper for row in parameters], widths]), _spreads(structure, added), pairs, couplings,
     )  # fmt: skip
+
+
+def _spreads(structure: Structure, added: Collection[str]) -> Floats:
+    """Return the squared errors of all cells, bin by bin; nothing if no channel has an mcstat modifier."""
+    if not added:
+        return np.zeros(0)
+    rows = []
+    for cell in structure.cells:
+        errors = [data for (kind, _), data in cell.modifiers.items() if kind == "mcstat"]
+        rows.append(errors[0] ** 2 if errors else np.zeros(len(cell.nominal)))
+    return np.concatenate(rows)
+
+
+def _correlated(structure: Structure, position: Integers) -> tuple[Floats, Integers, Floats]:
+    """Return all widths (of correlated constraints: the others held), the pairs and their couplings, see Plan."""
+    widths = np.array([row.width for row in structure.parameters])
+    names = [row.name for row in structure.parameters]
+    pairs, couplings, offset = [], [], 0.0
+    for block in structure.extended.correlations:
+        at = [names.index(name) for name in block.parameters]
+        sizes = widths[at]
+        inverse = np.linalg.inv(block.matrix) / np.outer(sizes, sizes)
+        widths[at] = 1.0 / np.sqrt(np.diagonal(inverse))
+        offset += 0.5 * np.linalg.slogdet(block.matrix)[1] + np.log(sizes / widths[at]).sum()
+        for i, j in itertools.combinations(range(len(at)), 2):
+            pairs.append(sorted((position[at[i]], position[at[j]]), reverse=True))
+            couplings.append(inverse[i, j])
+    return widths, np.array(pairs, dtype=np.int64).reshape(-1, 2), np.array([*couplings, offset])
 
 
 def simple(plan: Plan) -> bool:
@@ -148,8 +192,18 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
         entries = []
         for (kind, name), data in cell.modifiers.items():
             if kind in _NORMS:
-                order = LINEAR if kind != "normsys" else EXPONENTIAL if code == "code1" else POLYNOMIAL
-                entries.append((int(position[groups[name]]), order, code4(data)))
+                order = _ORDERS[code] if kind == "normsys" else SCALING if kind == "polynomial" else LINEAR
+                row = (
+                    interpolation.code4(data)
+                    if kind != "polynomial"
+                    else np.array([*data[1:], *[0.0] * (7 - len(data)), data[0], 0.0])
+                )
+                entries.append((int(position[groups[name]]), order, row))
+        owners = [entry[0] for entry in entries]
+        for kind, name in cell.modifiers:
+            if kind == "polynomial" and owners.count(int(position[groups[name]])) > 1:
+                raise ValueError(f"channel {cell.channel}, sample {cell.sample}: {name} is a polynomial and a "
+                                 f"normfactor; write one polynomial")  # fmt: skip
         rows += sorted(entries, key=lambda entry: entry[0])
         pointer.append(len(rows))
     coefficients = np.array([row[2] for row in rows]) if rows else np.zeros((0, 8))
@@ -157,18 +211,8 @@ def _norms(structure: Structure, position: Integers, code: str) -> tuple[Integer
     return _integers(pointer), table, coefficients
 
 
-def code4(factors: Floats | None) -> Floats:
-    """Return the six coefficients of code 4 and the logarithms of the up and down factors."""
-    if factors is None:
-        return np.zeros(8)
-    down, up = factors
-    log_up, log_down = np.log(up), np.log(down)
-    ends = np.array([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
-    return np.concatenate([_CODE4 @ ends, [log_up, log_down]])
-
-
 def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integers, Floats]:
-    """Write delta = odd x + even q(x): code 4p with the even polynomial q, code 0 with q = 8 |x|."""
+    """Write delta = odd x + even q(x): code 4p with the even polynomial q, codes 0 and 2 with 8 |x| and 8 x^2."""
     pointer, owners, starts, odd, even, size = [0], [], [], [np.zeros(0)], [np.zeros(0)], 0
     groups = _groups(structure)
     for cell in structure.cells:

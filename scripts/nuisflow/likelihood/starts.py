@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
-from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SHAPES, START
+from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
 WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
@@ -52,8 +52,13 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
 
 def widths(model: Model) -> Floats:
     """Return the prefit standard deviation of every parameter; NaN for those without a constraint."""
-    powers = {"normal": 1.0, "poisson": -0.5, "none": np.nan}
-    return np.array([row.width ** powers[row.constraint] for row in model.parameters])
+    return np.array([_width(row) for row in model.parameters])
+
+
+def _width(row: Parameter) -> float:
+    if row.constraint != "poisson":
+        return row.width if row.constraint == "normal" else np.nan
+    return float(row.width**-0.5 if row.auxiliary == row.width else max(row.auxiliary, 1.0) ** 0.5 / row.width)
 
 
 def two_sided(model: Model) -> Integers:
@@ -77,7 +82,7 @@ def _two_sided(model: Model) -> Integers:
         np.add.at(even, plan.shapes[begin:end, OWNER], ((8.0 * parts[1]) ** 2).sum(axis=1))
         size = ((plan.nominal[start : start + bins] / errors[first:last]) ** 2).sum()
         norms = np.arange(plan.cells[c, NORMS], plan.cells[c + 1, NORMS])
-        norms = norms[plan.norms[norms, CODE] != LINEAR]
+        norms = norms[~np.isin(plan.norms[norms, CODE], (LINEAR, SCALING))]
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)

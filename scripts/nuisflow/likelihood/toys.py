@@ -8,6 +8,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
+from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
 
@@ -103,10 +104,13 @@ def fluctuated(model: Model, truth: Floats, random: np.random.Generator) -> Floa
     """Return pseudo-data around the expected data *truth* (sets, main and auxiliary data), which fluctuate too."""
     poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
     widths = np.array([model.parameters[i].width for i in model.constrained])
+    labels = [model.names[i] for i in model.constrained]
     data, centre = np.empty(truth.shape), truth[:, model.bins :]
     data[:, : model.bins] = random.poisson(truth[:, : model.bins])
-    noise = centre + widths * random.standard_normal(centre.shape)
-    data[:, model.bins :] = np.where(poisson, random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0)), noise)
+    noise = random.standard_normal(centre.shape)
+    data[:, model.bins :] = centre + widths * correlate(model.structure.extended.correlations, labels, noise)
+    counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0))
+    data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
     return data
 
 

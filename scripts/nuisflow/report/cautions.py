@@ -24,10 +24,6 @@ _FAILED_TOYS = 0.01
 _POOR_FIT = 0.01
 _LARGE_PULL = 2.0
 _MOST_NAMES = 5
-_OFF_TRUTH, _OFF_RATIO, _OFF_NORM = 0.1, 0.01, 0.01
-"""Of likelihoods of single events: shift of expected data in errors, mean of a ratio, ln of the mean of a response."""
-_CHANCE = 2.0
-"""Standard deviations up to which such a shift is what chance in the simulation makes."""
 _SIMULATE = "Simulate more events or use fewer bins."
 
 
@@ -51,7 +47,6 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
         *_parabolic(tables["trainings"]),
         *_poor(tables["trainings"], fits, settings),
         *_pulls(fits, settings),
-        *_surrogates(fits, settings.trainings),
     ]
 
 
@@ -276,66 +271,3 @@ def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]
             "Ask whether the data can know this parameter so well, or whether it stands for something that is missing.",
             tuple(words) if len(words) > _MOST_NAMES else (),
         )
-
-
-def _surrogates(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
-    """Name likelihoods of single events that do not find the truth in expected data, or are not normalised."""
-    learned: list[tuple[str, str]] = []
-    by_chance: list[tuple[str, str]] = []
-    loose: list[tuple[str, str]] = []
-    beyond: list[tuple[str, str]] = []
-    for run, fit in fits.items():
-        if not (closure := fit.get("closure")):
-            continue
-        name = named(run, names)
-        for parameter, shift in closure["shifts"].items():
-            if shift is not None and abs(shift) > _OFF_TRUTH:
-                chance = closure["scatter"][parameter] or 0.0
-                text = f"{parameter} by {number(shift, 2)} of its error (by chance: ± {number(chance, 2)})"
-                (by_chance if abs(shift) < _CHANCE * chance else learned).append((name, text))
-        loose += [(name, text) for text in _loose(closure)]
-        for feature, events in closure["support"]["outside"].items():
-            beyond.append((name, f"{events} of {closure['support']['data']} events, by {feature}"))
-    if learned:
-        yield Caution(
-            f"Expected data are fitted best away from the truth, by more than {_OFF_TRUTH:g} of an error, in "
-            f"{few(name for name, _ in learned)}: networks, or a polynomial in z, that are not right yet.",
-            "Raise events_seen of the training, or its degree; simulate more events.",
-            tuple(f"{name}: {text}" for name, text in learned),
-        )
-    if by_chance:
-        yield Caution(
-            f"Too few simulated events: expected data of them are fitted best more than {_OFF_TRUTH:g} of an error "
-            f"away from the truth by chance alone in {few(name for name, _ in by_chance)}, and so are "
-            "pseudo-experiments, whose coverage is then too low. Learning better changes nothing.",
-            "Simulate many more events than the data have; ask for replicas of the training, whose spread is that of "
-            "the finite simulation.",
-            tuple(f"{name}: {text}" for name, text in by_chance),
-        )
-    if loose:
-        yield Caution(
-            f"Densities of single events are not normalised to 1 % in {few(name for name, _ in loose)}.",
-            "Raise events_seen of the training, or choose fewer and closer toys.displacements; see closure in its "
-            "fit.json.",
-            tuple(f"{name}: {text}" for name, text in loose),
-        )
-    if beyond:
-        yield Caution(
-            "Events of the data have features beyond those of all simulated events, where densities are guesses, in "
-            f"{few(name for name, _ in beyond)}.",
-            "Look whether data and simulation mean the same by this feature; exclude such events in 'selection', or "
-            "simulate more.",
-            tuple(f"{name}: {text}" for name, text in beyond),
-        )
-
-
-def _loose(closure: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what in a likelihood of single events is not normalised."""
-    for process, mean in closure["ratios"].items():
-        if abs(mean) > _OFF_RATIO:
-            yield f"the mean ratio of {process} is off by {percent(mean)}"
-    if closure["norms"] > _OFF_NORM:
-        yield f"the mean of a response is described to {percent(closure['norms'])} only"
-    for row in closure["yields"]:
-        off = "there are no events" if row["off"] is None else f"its polynomial is off by {percent(row['off'])}"
-        yield f"the yield of {row['process']} at {row['place']}: {off}"

@@ -1,6 +1,6 @@
 """What closure says of likelihoods of single events, in words: warnings with their thresholds, and a table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nuisflow.comparison.trainings import Run
@@ -18,6 +18,12 @@ BELOW = 0.02
 """By how much templates may promise less than single events: they cannot know more."""
 OUTSIDE, LARGEST = 0.01, 0.05
 """Part of varied events where there are no nominal ones, within one deviation; of one event in the information."""
+OFF_TRUTH, OFF_RATIO, OFF_NORM = 0.1, 0.01, 0.01
+"""Shift of expected data in errors, mean of a ratio less 1, ln of the mean of a response."""
+BY_HEART = 0.9
+"""Factor that held-out events ask for on a response, below which the training has learned single events by heart."""
+SCATTER = 2.0
+"""Standard deviations up to which such a shift is what chance in the simulation makes."""
 
 
 def cautions(closures: Mapping[Run, Any], settings: PlotSettings) -> list[Caution]:
@@ -35,6 +41,32 @@ def cautions(closures: Mapping[Run, Any], settings: PlotSettings) -> list[Cautio
 
 
 _KINDS = {
+    "learned": (
+        f"Expected data are fitted best away from the truth, by more than {OFF_TRUTH:g} of an error, in {{}}: "
+        "networks, or a polynomial in z, that are not right yet.",
+        "Raise events_seen of the training, or its degree; simulate more events.",
+    ),
+    "scattered": (
+        f"Too few simulated events: expected data of them are fitted best more than {OFF_TRUTH:g} of an error away "
+        "from the truth by chance alone in {}, and so are pseudo-experiments, whose coverage is then too low. "
+        "Learning better changes nothing.",
+        "Simulate many more events than the data have; ask for replicas of the training, whose spread is that of the "
+        "finite simulation.",
+    ),
+    "loose": (
+        "Densities of single events are not normalised to 1 % in {}.",
+        "Raise events_seen of the training, or choose fewer and closer toys.displacements; see its closure.json.",
+    ),
+    "by heart": (
+        f"Few alternative events were learned by heart in {{}}: held-out ones confirm less than {BY_HEART:g} of the "
+        "response to them (by more than two errors), to which it was shrunk.",
+        "Simulate more alternative events, or lower events_seen of the training.",
+    ),
+    "beyond": (
+        "Events of the data have features beyond those of all simulated events, where densities are guesses, in {}.",
+        "Look whether data and simulation mean the same by this feature; exclude such events in 'selection', or "
+        "simulate more.",
+    ),
     "observed": (
         f"Observed events differ from the fitted model in features, in ln R (chance below {100 * CHANCE:g} %, divided "
         f"by the number of features) or for a classifier (AUC more than {ERRORS:g} errors from 0.5) in {{}}.",
@@ -66,6 +98,11 @@ _KINDS = {
 
 def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and words of everything that is beyond a threshold."""
+    yield from _shifts(closure)
+    yield from (("loose", text) for text in _loose(closure["normalisation"]))
+    yield from (("by heart", text) for text in _by_heart(closure["confirmed"]))
+    for feature, events in closure["support"]["outside"].items():
+        yield "beyond", f"{events} of {closure['support']['data']} events, by {feature}"
     yield from _observed(closure.get("observed"))
     for row in closure["reweighting"]["features"]:
         if row["p_value"] < CHANCE and row["in_data"] > VISIBLE:
@@ -87,6 +124,35 @@ def _troubles(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "convergence", f"{percent(best)} in {closure['convergence']['binned'][-1]['bins']} bins"
     if closure["events"]["largest"] > LARGEST:
         yield "support", f"one event has {_share(closure['events']['largest'])} of the information"
+
+
+def _shifts(closure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the parameters that expected data shift: by what was learned, or by chance in the simulation alone."""
+    for parameter, shift in closure["shifts"].items():
+        if shift is not None and abs(shift) > OFF_TRUTH:
+            chance = closure["scatter"][parameter] or 0.0
+            text = f"{parameter} by {number(shift, 2)} of its error (by chance: ± {number(chance, 2)})"
+            yield "scattered" if abs(shift) < SCATTER * chance else "learned", text
+
+
+def _by_heart(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the responses to alternative samples that held-out events do not confirm."""
+    for row in rows:
+        if row["error"] is not None and row["factor"] + 2 * row["error"] < BY_HEART:
+            factor = f"{number(row['factor'], 2)} ± {number(row['error'], 2)}"
+            yield f"{row['process']}, {row['variation']} (fold {row['fold']}): {factor}"
+
+
+def _loose(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in a likelihood of single events is not normalised."""
+    for process, mean in found["ratios"].items():
+        if abs(mean) > OFF_RATIO:
+            yield f"the mean ratio of {process} is off by {percent(mean)}"
+    if found["norms"] > OFF_NORM:
+        yield f"the mean of a response is described to {percent(found['norms'])} only"
+    for row in found["yields"]:
+        off = "there are no events" if row["off"] is None else f"its polynomial is off by {percent(row['off'])}"
+        yield f"the yield of {row['process']} at {row['place']}: {off}"
 
 
 def _observed(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,8 @@ from xml.sax import saxutils
 
 # The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
 _THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
+TIPS = "values:"
+"""Begin of the id of points, behind which their values stand in words, one for each, between ``|``."""
 _LARGEST, _SMALLEST = 1.34, 0.8
 """Widths of a figure in its own points: letters are at most as large as the text, and can be read on a telephone."""
 
@@ -51,6 +53,7 @@ def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
     New styles are added to *classes* (style to the name of its class).
     """
     root = ElementTree.fromstring(svg)
+    _title_points(root)
     text = ElementTree.tostring(root, encoding="unicode")
     used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
     width = float(root.get("viewBox", "0 0 700 0").split()[2])
@@ -59,6 +62,17 @@ def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
     for child in root:
         _serialise(child, parts, prefix, used, classes)
     return "".join([*parts, "</svg>"])
+
+
+def _title_points(root: ElementTree.Element) -> None:
+    """Give every point its value as a title, where there is one for each."""
+    space = root.tag.partition("}")[0] + "}"
+    for group in root.iter(f"{space}g"):
+        if group.get("id", "").startswith(TIPS):
+            texts = group.attrib.pop("id").removeprefix(TIPS).split("|")
+            points = list(group.iter(f"{space}use"))
+            for point, text in zip(points, texts, strict=True) if len(points) == len(texts) else ():
+                ElementTree.SubElement(point, f"{space}title").text = text
 
 
 def _serialise(

@@ -9,6 +9,26 @@ addEventListener("beforeprint", () => all("details").forEach(d => { d.open = tru
 addEventListener("hashchange", reveal);
 reveal();
 
+// --- Figures: the value of the nearest point under the pointer, or a finger. ---
+for (const title of all("svg.figure use > title")) {
+  title.parentElement.dataset.value = title.textContent;
+  title.remove(); // the browser would show it too, later
+}
+const tip = document.body.appendChild(document.createElement("div"));
+tip.id = "tip";
+const show = event => {
+  const figure = event.target.closest?.("svg.figure"), { clientX: x, clientY: y } = event;
+  const near = (figure ? all("use[data-value]", figure) : []).map(point => {
+    const box = point.getBoundingClientRect();
+    return [Math.hypot(x - box.left - box.width / 2, y - box.top - box.height / 2), point];
+  }).reduce((a, b) => b[0] < a[0] ? b : a, [16]);
+  tip.textContent = near[1]?.dataset.value ?? "";
+  tip.style.left = `${Math.max(0, Math.min(x + 12, innerWidth - tip.offsetWidth - 4))}px`;
+  tip.style.top = `${y > 60 ? y - tip.offsetHeight - 10 : y + 18}px`;
+};
+addEventListener("pointermove", show);
+addEventListener("pointerdown", show);
+
 // --- Tables: a click or Enter on a heading sorts by it, totals stay last; long ones have a filter. ---
 const number = text => {
   const found = text.replace(/−/g, "-").replace(/(\d),(?=\d{3})/g, "$1").match(/[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?/i);

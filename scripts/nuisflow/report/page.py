@@ -26,7 +26,16 @@ from nuisflow.report import (
     what_if,
     yields,
 )
-from nuisflow.report.review import classifiers, coverage_map, inputs
+from nuisflow.report.review import (
+    classifiers,
+    conformal,
+    coverage_map,
+    epistemic,
+    inputs,
+    permutation,
+    studies,
+    visibility,
+)
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 SOFTWARE = (
@@ -94,7 +103,8 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
         + closure.cautions(material.closures, settings)
-        + classifiers.cautions(found.get("classifiers"), settings),
+        + classifiers.cautions(found.get("classifiers"), settings)
+        + visibility.cautions(found.get("visibility")),
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
@@ -118,7 +128,13 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "seed": first,
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
         "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
+        "conformal": conformal.section(found.get("conformal"), settings),
+        "epistemic": epistemic.rows(found, settings),
+        "permutation": permutation.section(found.get("permutation"), material.inputs, settings),
+        "visibility": visibility.rows(found.get("visibility"), settings),
         "inputs": inputs.sections(material.inputs, settings),
+        "studies": studies.sections(found, settings),
+        "studies_absent": studies.absent(found, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),

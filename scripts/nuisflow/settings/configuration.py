@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag
 
 from nuisflow import strategies
+from nuisflow.settings.review import Review
+from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
+from nuisflow.settings.studies import Studies
 from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
 from nuisflow.settings.toys import Toys
 from nuisflow.strategies.binning import Binning
@@ -143,9 +146,7 @@ class Sample(Section):
     """Events of one process: files, or a number of events to simulate."""
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
-    files: tuple[str, ...] = Field(
-        (), description="files in dataset.path, or patterns with * and ? (data sets of files)"
-    )
+    files: tuple[str, ...] = Field((), description="files in dataset.path (data sets of files): names, or patterns")
     events: Count | None = Field(None, description="number of events to simulate")
     expected: Positive | None = Field(
         None, description="expected events that the simulated ones stand for; published events are scaled to it"
@@ -190,7 +191,7 @@ class Learning(Section):
         2, description="an event of fold k is scored by the network trained on the other folds"
     )
     seeds: Annotated[int, Field(gt=0, le=1000)] = Field(2, description="number of repetitions of every training")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: trained on the GPU if there is one")
 
 
 class Range(Section):
@@ -268,20 +269,6 @@ class Fit(Section):
     )
 
 
-class Scenario(Section):
-    """Which nuisance parameters float beside the parameter of interest; all others are fixed at nominal."""
-
-    free: tuple[Name, ...] = Field((), description="variations without their prior")
-    constrained: tuple[Name, ...] = Field((), description="variations with their prior")
-
-
-class Published(Section):
-    """Published values of the expected uncertainty in every scenario, shown beside ours."""
-
-    table: str = Field(description="CSV file with the columns training, one per scenario, and source")
-    in_events: bool = Field(False, description="whether they are uncertainties of the signal events, not of the POI")
-
-
 class Dask(Section):
     """How events are processed in parallel inside one job."""
 
@@ -327,8 +314,10 @@ class Configuration(Section):
     templates: Templates = Field(default_factory=Templates)
     fit: Fit = Field(default_factory=Fit)
     toys: Toys = Field(default_factory=Toys)
+    review: Review = Field(default_factory=Review)
     scenarios: dict[Name, Scenario] = Field({}, description="named sets of nuisance parameters, for expected results")
     published: Published | None = Field(None, description="published values to compare the scenarios with")
+    studies: Studies = Field(default_factory=Studies)
     dask: Dask = Field(default_factory=Dask)
     plots: Plots = Field(default_factory=Plots)
 

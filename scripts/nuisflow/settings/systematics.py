@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
+from nuisflow.likelihood import interpolation
 from nuisflow.settings.sections import Column, Count, Expression, Name, Number, Positive, Relative, Section
 
 
@@ -104,7 +105,10 @@ Size = Annotated[
 
 
 class Rate(_Variation):
-    """The yield changes by (1 + size)^z: a log-normal uncertainty; of [up, down] by (1 + down)^-z below 0."""
+    """The yield changes by (1 + size)^z: a log-normal uncertainty; of [up, down] by (1 + down)^-z below 0.
+
+    Between -1 and 1 it is the smooth polynomial of sixth order in between, as in workspaces (interpolation code 4).
+    """
 
     kind: Literal["rate"]
     size: Size
@@ -118,11 +122,8 @@ class Rate(_Variation):
 
     def factor(self, z: np.ndarray | float) -> np.ndarray:
         """Return the factor on the yield at *z*, of its shape; infinity where it is beyond all numbers."""
-        with np.errstate(over="ignore"):
-            if isinstance(self.size, tuple):
-                up, down = self.sides
-                return np.asarray(np.where(np.asarray(z) >= 0, up ** np.maximum(z, 0), down ** np.maximum(-z, 0)))
-            return np.asarray(np.float64(1 + self.size) ** z)
+        up, down = self.sides
+        return interpolation.factor(interpolation.code4(np.array([down, up])), np.asarray(z, dtype=np.float64))
 
 
 class FreeRate(_Variation):

@@ -17,7 +17,7 @@ class Bootstrap(Section):
     )
     share: Fraction = Field(
         0.3,
-        description="part of the rows of every simulated sample, the first, for these pseudo-experiments alone",
+        description="part of the rows of every simulated sample, at random, for these pseudo-experiments alone",
     )
 
 

@@ -24,7 +24,8 @@ class Filling(Section):
 
     *variations*, *weights*: the processes on which shifts and weights act; *alternatives*: the template that an
     alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all;
-    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract.
+    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract; *used*: of some
+    samples the part of the rows that is used (`events.parts`), with weights times *factor* (studies).
     """
 
     processes: tuple[str, ...]
@@ -39,6 +40,8 @@ class Filling(Section):
     restricted: dict[str, tuple[str, ...]] = Field({})
     renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
     parts: dict[str, configuration.Part] = Field({})
+    used: dict[str, tuple[float, float]] = Field({})
+    factor: float = 1.0
 
 
 class DisplacedFilling(Section):

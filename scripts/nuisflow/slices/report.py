@@ -9,7 +9,10 @@ from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.strategies.observable import Observable
 
-PARTS = ("page.css", "page.js", "what_if.html", "review/classifiers.html", "review/inputs.html")
+PARTS = (
+    *("page.css", "page.js", "what_if.html"),
+    *("review/classifiers.html", "review/inputs.html", "review/review.html", "review/studies.html"),
+)
 """What the template of the report includes."""
 COMPARISON_FIGURES = ("uncertainties", "signal_strength", "robustness", "coverage")
 

@@ -1,7 +1,8 @@
 """What the expected uncertainties in scenarios, and the exact and published ones beside them, depend on."""
 
 from nuisflow.settings import points
-from nuisflow.settings.configuration import Configuration, Dataset, Published, Scenario
+from nuisflow.settings.configuration import Configuration, Dataset
+from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Section
 from nuisflow.settings.systematics import Rate, Shift
 

@@ -137,12 +137,14 @@ def read_event_parts(
     with naming(path):
         source = parquet(path, read_dictionary=list(categories))
         check_columns(path, [*columns, *categories], source.schema_arrow.names)
-        groups = None if only is None else _groups_with(source, *only)
-        for batch in source.iter_batches(rows, groups, columns=[*columns, *categories]):
-            numbers = {name: array(batch.column(name)) for name in columns}
-            yield numbers | {
-                name: _indices(path, name, batch.column(name), known) for name, known in categories.items()
-            }
+        groups = list(range(source.num_row_groups)) if only is None else _groups_with(source, *only)
+        step = max(rows // GROUP, 1)  # a reader keeps what it has read until its last group
+        for first in range(0, len(groups), step):
+            for batch in source.iter_batches(rows, groups[first : first + step], columns=[*columns, *categories]):
+                numbers = {name: array(batch.column(name)) for name in columns}
+                yield numbers | {
+                    name: _indices(path, name, batch.column(name), known) for name, known in categories.items()
+                }
 
 
 def _groups_with(source: Any, column: str, text: str) -> list[int]:

@@ -1,6 +1,6 @@
-"""What a run says of itself: how far it is, and at its end which jobs failed, why, and where their logs are.
+"""What a run says of itself: which stage is done, how far it is, and at its end which jobs failed, why, and their logs.
 
-Both follow from the events of Snakemake's logger, which reach every handler whatever ``--quiet`` hides.
+All of it follows from the events of Snakemake's logger, which reach every handler whatever ``--quiet`` hides.
 """
 
 import atexit
@@ -21,6 +21,8 @@ _MOST_FILES = 20
 _ERROR = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) (?:\w+: )?(.*)")
 _NO_LOG = "it left no log"
 _NO_REASON = "its log ends without an error: it was killed, perhaps for its memory (mem_mb) or its time (runtime)"
+_SINGLE = ("progress", "job_finished")
+_CHATTER = re.compile("Select jobs to execute|Execute \\d+ jobs")
 STOPPED = "Terminating processes on user request"
 """How Snakemake's message begins when a user has pressed Ctrl-C."""
 
@@ -104,6 +106,11 @@ def duration(seconds: float) -> str:
     return f"about {max(minutes, 1)} min" if minutes < 90 else f"about {seconds / 3600:.1f} h"
 
 
+def clock_time(seconds: float) -> str:
+    """Return a time as on a clock: minutes and seconds."""
+    return f"{int(seconds) // 60:3d}:{int(seconds) % 60:02d}"
+
+
 def past_seconds(benchmarks: Path) -> dict[str, float]:
     """Return the mean time of every rule in earlier runs, from ``benchmarks/{rule}.tsv`` and ``{rule}/….tsv``."""
     means = {}
@@ -124,7 +131,7 @@ def _benchmark(path: Path) -> float | None:
 
 
 class Watch(logging.Handler):
-    """Listens to the events of Snakemake's logger (one object per run)."""
+    """Listens to the events of Snakemake's logger (one object per run); *stages*: what the jobs of a rule belong to."""
 
     def __init__(
         self,
@@ -134,8 +141,10 @@ class Watch(logging.Handler):
         clock: Callable[[], float] = time.monotonic,
         stream: TextIO | None = None,
         logger: logging.Logger | None = None,
+        stages: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.stages = stages or {}
         self.benchmarks, self.quiet, self.clock, self.logger = benchmarks, quiet, clock, logger
         self.stream = stream or sys.stderr
         self.began = self.said = clock()
@@ -145,7 +154,7 @@ class Watch(logging.Handler):
         self.started: dict[int, float] = {}
         self.finished: defaultdict[str, list[float]] = defaultdict(list)
         self.failed: dict[int, Failure] = {}
-        self.stopped = False
+        self.stopped = self.brief = False
         self.process = os.getpid()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -162,9 +171,22 @@ class Watch(logging.Handler):
     def _on_stop(self) -> None:
         """Keep from the terminal, not from Snakemake's log file, that every job ended with an error."""
         self.stopped = True
+        self._filter(lambda record: str(record.msg).startswith(STOPPED))
+
+    def shorten(self) -> None:
+        """Keep from the terminal, not from Snakemake's log file, what it says of the progress of single jobs.
+
+        Of a job that fails, of which Snakemake says nothing then, there is one line at once.
+        """
+        self.brief = True
+        self._filter(
+            lambda record: not (str(getattr(record, "event", "")) in _SINGLE or _CHATTER.match(str(record.msg)))
+        )
+
+    def _filter(self, shown: Callable[[logging.LogRecord], bool]) -> None:
         for handler in self.logger.handlers if self.logger else ():
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-                handler.addFilter(lambda record: str(record.msg).startswith(STOPPED))
+                handler.addFilter(shown)
 
     def _on_run_info(self, record: Any) -> None:
         self.began = self.said = self.clock()
@@ -181,6 +203,30 @@ class Watch(logging.Handler):
         self.failed.pop(record.job_id, None)  # it was tried again
         rule = self.jobs.get(record.job_id, ("", ""))[0]
         self.finished[rule].append(self.clock() - self.started.get(record.job_id, self.clock()))
+        if rule in self.stages and not self.quiet:
+            self._on_stage(self.stages[rule])
+
+    def _on_stage(self, stage: str) -> None:
+        """Say that all jobs of a *stage* are done, if they are, and what is left of all."""
+        done, number = self._jobs(stage)
+        if done == number:
+            all_done = sum(map(len, self.finished.values()))
+            left = remaining(self.counts, self.finished, self.past, self.clock() - self.began)
+            words = f", {duration(left)} left" if left is not None and all_done < self.counts.total() else ""
+            jobs = f"{number} job{'s' if number > 1 else ''}"
+            passed = clock_time(self.clock() - self.began)
+            self.said = self.clock()
+            self._say(f"{passed}  {stage:<{self.width}}  {jobs:<9} done; {all_done} of {self.counts.total()}{words}")
+
+    def _jobs(self, stage: str) -> tuple[int, int]:
+        """Return how many jobs of a *stage* are done, and how many there are."""
+        rules = [rule for rule in self.counts if self.stages.get(rule) == stage]
+        return sum(len(self.finished[rule]) for rule in rules), sum(self.counts[rule] for rule in rules)
+
+    @property
+    def width(self) -> int:
+        """How many letters the longest name of a stage has."""
+        return max(map(len, self.stages.values()))
 
     def _on_job_error(self, record: Any) -> None:
         self._failed(record.jobid, record.rule_name, record.log)
@@ -191,14 +237,28 @@ class Watch(logging.Handler):
 
     def _failed(self, job: int, rule: str, logs: Sequence[str] | None) -> None:
         log = (logs or [""])[0]
-        self.failed[job] = Failure(rule, self.jobs.get(job, ("", ""))[1], reason(log), log)
+        failure = Failure(rule, self.jobs.get(job, ("", ""))[1], reason(log), log)
+        self.failed[job] = failure
+        if self.brief and not self.stopped:
+            place, first = failure.place and f" ({failure.place})", failure.reason.partition("\n")[0]
+            self._say(f"failed: {rule}{place}: {first}")
 
     def _on_progress(self, record: Any) -> None:
         if not self.quiet and record.done < record.total and self.clock() - self.said >= BETWEEN:
             left = remaining(self.counts, self.finished, self.past, self.clock() - self.began)
             if left is not None:
                 self.said = self.clock()
-                self._say(f"{record.done} of {record.total} jobs done, {duration(left)} left")
+                begun = dict.fromkeys(
+                    self.stages[rule] for rule, each in self.finished.items() if each and rule in self.stages
+                )
+                parts = [
+                    f"{stage} {done} of {number}"
+                    for stage in begun
+                    for done, number in [self._jobs(stage)]
+                    if done < number
+                ]
+                under_way = f" ({', '.join(parts)})" if parts else ""
+                self._say(f"{record.done} of {record.total} jobs done{under_way}, {duration(left)} left")
 
     def end(self) -> None:
         """Say which jobs failed, and why; nothing in a process that was forked, nor after Ctrl-C."""
@@ -218,15 +278,20 @@ def show(text: str, hidden: Collection[object] | None) -> None:
         sys.stderr.write(f"{text}\n")
 
 
-def watch(logger: logging.Logger, benchmarks: Path, hidden: Collection[object] | None) -> None:
+def watch(
+    logger: logging.Logger, benchmarks: Path, hidden: Collection[object] | None, stages: Mapping[str, str] | None = None
+) -> None:
     """Listen to *logger*, and say at the end of this process what failed; a second call replaces the first.
 
-    *hidden*: what ``--quiet`` hides. The remaining time is hidden as Snakemake's own progress is.
+    *hidden*: what ``--quiet`` hides. The remaining time is hidden as Snakemake's own progress is; where single jobs are
+    (``rules``), lines about *stages*, what the jobs of every rule belong to, stand in the place of their progress.
     """
     for handler in [handler for handler in logger.handlers if isinstance(handler, Watch)]:
         logger.removeHandler(handler)
         atexit.unregister(handler.end)
-    quiet = not {"progress", "all"}.isdisjoint(map(str, hidden or ()))
-    listening = Watch(benchmarks, quiet=quiet, logger=logger)
+    kinds = set(map(str, hidden or ()))
+    listening = Watch(benchmarks, quiet=not {"progress", "all"}.isdisjoint(kinds), logger=logger, stages=stages)
+    if "rules" in kinds:
+        listening.shorten()
     logger.addHandler(listening)
     atexit.register(listening.end)

@@ -1,11 +1,13 @@
 """Logging of a job: to its log file, with progress, and one clear line for an error of the user's."""
 
+import atexit
 import contextlib
 import ctypes
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +48,7 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
     Give what the script may note for the record.
 
     An error of the input or the configuration (ValueError, OSError) is logged as one line, and its traceback below it.
-    A job that ends well leaves a record beside its log (`records`).
+    A job that ends well leaves a record beside its log (`records`), and its process with it (`_leave`).
     """
     startup, started, began = records.age(), time.time(), time.monotonic()
     os.environ[JOB] = snakemake.rule
@@ -63,6 +65,22 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
         sys.__stderr__ and sys.__stderr__.write(f"\nERROR in {snakemake.rule}: {error}\n")
         raise SystemExit(1) from None
     logging.info("%s: done in %.1f s", snakemake.rule, time.monotonic() - began)
+    if getattr(sys.modules["__main__"], "snakemake", None) is snakemake:
+        _leave()
+
+
+def _leave() -> None:
+    """End this process, if no thread works on, without taking apart what its libraries have made.
+
+    All files are whole by now; to free everything one by one takes 0.1 to 0.6 s, in each of hundreds of short jobs.
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.current_thread()):
+        return
+    atexit._run_exitfuncs()  # what libraries have asked for: Python's own end calls the same function
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    os._exit(0)
 
 
 def die_with_parent() -> None:

@@ -1,6 +1,8 @@
 """Gradient-boosted decision trees on nominal events: the classifier that most analyses use."""
 
+import importlib
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -44,8 +46,6 @@ class BoostedTrees(Strategy):
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:  # noqa: ARG002
         """Grow the trees of *task*; a round counts as having seen every training event once."""
-        import xgboost
-
         from nuisflow.strategies import networks
 
         train = task.fold.train()
@@ -54,7 +54,7 @@ class BoostedTrees(Strategy):
         validation = _matrix(task.fold.validation(), max_bin=self.max_bins, ref=matrix)
         losses: dict[str, dict[str, list[float]]] = {}
         clock = _clock()
-        booster = xgboost.train(
+        booster = xgboost().train(
             self._parameters(task),
             matrix,
             num_boost_round=self.rounds,
@@ -86,17 +86,26 @@ class BoostedTrees(Strategy):
         }
 
 
-def _matrix(events: "Events[np.ndarray]", **options: Any) -> Any:
-    import xgboost
+def xgboost() -> Any:
+    """Return the library of this name without scikit-learn, which it imports where there is one: in two seconds."""
+    absent = "sklearn" not in sys.modules
+    if absent:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("xgboost")
+    finally:
+        if absent:
+            del sys.modules["sklearn"]
 
-    return xgboost.QuantileDMatrix(events.features, label=events.labels, weight=events.weights, nthread=1, **options)
+
+def _matrix(events: "Events[np.ndarray]", **options: Any) -> Any:
+    return xgboost().QuantileDMatrix(events.features, label=events.labels, weight=events.weights, nthread=1, **options)
 
 
 def _clock() -> Any:
     """Return a callback that notes the seconds since its making after every round."""
-    import xgboost
 
-    class Clock(xgboost.callback.TrainingCallback):
+    class Clock(xgboost().callback.TrainingCallback):  # type: ignore[misc]
         def __init__(self) -> None:
             self.began = time.monotonic()
             self.seconds: list[float] = []

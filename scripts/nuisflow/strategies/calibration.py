@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import torch
 
@@ -98,3 +100,25 @@ def _derivatives(
                 spread = share * chance[:, p] * (float(p == q) - chance[:, q])
                 hessian[p, :, q] += (powers[:, p] * spread.unsqueeze(1)).T @ powers[:, q]
     return value, gradient.reshape(-1), hessian.reshape(size * terms, -1)
+
+
+def confirmed(logits: np.ndarray, varied: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the factor on *logits* that tells *varied* events (1, others 0) best, and its error.
+
+    Logistic regression with an offset (Platt scaling), whose loss is convex. 1 and infinity if one kind is missing.
+    """
+    share = np.where(varied, weights, 0.0), np.where(varied, 0.0, weights)
+    if not min(part.sum() for part in share) > 0 or not np.ptp(logits) > 0:
+        return 1.0, math.inf
+    columns, found = np.stack([logits, np.ones(len(logits))]), np.array([1.0, 0.0])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-np.clip(found @ columns, -50, 50)))
+        gradient = columns @ (weights * (chance - varied))
+        hessian = (columns * (weights * chance * (1 - chance))) @ columns.T + 1e-12 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        found = found - step * min(1.0, 1.0 / max(np.abs(step).max(), 1e-300))
+        if gradient @ step < PRECISION * weights.sum():
+            break
+    scatter = (columns * (weights * (chance - varied)) ** 2) @ columns.T
+    inverse = np.linalg.inv(hessian)
+    return float(found[0]), float(np.sqrt((inverse @ scatter @ inverse)[0, 0]))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nuisflow import seeds
+from nuisflow.strategies.boosted_trees import xgboost
 
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "relu": torch.nn.ReLU,
@@ -215,8 +216,6 @@ class Trees(torch.nn.Module):
 
     def set_extra_state(self, state: torch.Tensor) -> None:
         """Read the trees back from bytes."""
-        import xgboost
-
-        booster = xgboost.Booster()
+        booster = xgboost().Booster()
         booster.load_model(bytearray(state.cpu().numpy().tobytes()))
         self.grow(booster)

@@ -43,7 +43,9 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
     histograms = {region: empty(chosen.edges, settings) for region, chosen in bins.items()}
     outside = dict.fromkeys(bins, 0)
     for part in parts:
-        for region, rows in scored_events.rows(part, _regions(settings), _factors(part, settings)):
+        for region, rows in scored_events.rows(
+            part, _regions(settings), factors(part.variation, part.sample, settings)
+        ):
             lost = _fill_rows(histograms[region], part, rows, settings)
             outside[region] += lost * (part.variation == NOMINAL and part.sample not in settings.alternatives)
     for region, histogram in histograms.items():
@@ -56,6 +58,21 @@ def fill(events: Sequence[Path], scores: Path, settings: Filling) -> Filled:
     ]
     log(notes)
     return Filled(histograms, notes)
+
+
+def expected(
+    events: Sequence[Path], scores: Path, histograms: Mapping[str, Histogram], settings: Filling
+) -> dict[str, np.ndarray]:
+    """Return what all simulated events expect at nominal in the bins of *histograms*, whatever part filled these."""
+    found = {region: np.zeros(len(histogram.axes["score"])) for region, histogram in histograms.items()}
+    for part in _parts(events, scores, settings.model_copy(update={"used": {}})):
+        if part.variation != NOMINAL or settings.samples[part.sample] == DATA or part.sample in settings.alternatives:
+            continue
+        for region, rows in scored_events.rows(part, _regions(settings)):
+            edges = histograms[region].axes["score"].edges
+            inside = scored_events.clipped(rows["value"], edges)
+            found[region] += np.histogram(inside, edges, weights=rows["weight"])[0]
+    return found
 
 
 def completed(histograms: Mapping[str, Histogram], settings: Filling) -> dict[str, Histogram]:
@@ -107,22 +124,26 @@ def _parts(events: Sequence[Path], scores: Path, settings: Filling) -> list[Part
     ]
     if missing := [f"{variation}/{sample}" for variation, sample in needed if (variation, sample) not in paths]:
         raise TemplateError(f"events of {', '.join(missing)} are missing; run process_events for them")
-    if not settings.scored:
-        return [scored_events.part(paths[key], None, {}) for key in needed]
-    blocks = scored_events.blocks(scores, _variation_names(settings), list(settings.samples))
-    return [scored_events.part(paths[key], scores, blocks) for key in needed]
+    known = (
+        {} if not settings.scored else scored_events.blocks(scores, _variation_names(settings), list(settings.samples))
+    )
+    found = [scored_events.part(paths[key], scores if settings.scored else None, known) for key in needed]
+    return [
+        part._replace(used=settings.used[part.sample], factor=settings.factor) if part.sample in settings.used else part
+        for part in found
+    ]
 
 
 def _regions(settings: Filling) -> Regions:
     return Regions(list(settings.regions), settings.scored)
 
 
-def _factors(part: Part, settings: Filling) -> list[str]:
-    """Return the columns of weight factors that *part* has."""
-    if part.variation != NOMINAL or part.sample in settings.alternatives:
+def factors(variation: str, sample: str, settings: Filling) -> list[str]:
+    """Return the columns of weight factors that the events of *sample* have at *variation*."""
+    if variation != NOMINAL or sample in settings.alternatives:
         return []
     weighted = settings.weights.keys() | settings.sets.keys()
-    process = settings.samples[part.sample]
+    process = settings.samples[sample]
     return [
         f"factor_{key}" for key, (name, acting) in _acting(settings).items() if name in weighted and process in acting
     ]

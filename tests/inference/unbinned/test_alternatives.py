@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from alternatives import exact, exact_errors, likelihood, pool
 
+from nuisflow.inference.closure import shifts
 from nuisflow.inference.unbinned import events as experiments
-from nuisflow.inference.unbinned import measurements
 from nuisflow.learning import loop
 
 NAMES = ("mu", "weight", "generator", "rate")
@@ -25,7 +25,7 @@ def test_true_densities_give_the_errors_of_the_fisher_information(sides):
     model, nominal = likelihood(events, exact(sides))
     best = fitted(model, nominal)
     assert best.errors == pytest.approx(exact_errors(200, 2000), rel=0.01)
-    apart = np.abs(best.values - model.inits) / measurements.scatter(model, nominal, best)
+    apart = np.abs(best.values - model.inits) / shifts.scatter(model, nominal, best)
     assert (apart[[0, 2, 3]] < 3).all()
 
 
@@ -42,6 +42,23 @@ def test_learned_densities_give_the_errors_of_the_fisher_information(sides):
     assert (np.abs(best.values - model.inits) / known < 0.35).all()
 
 
+@pytest.mark.slow
+def test_few_alternative_events_promise_no_smaller_errors_than_the_fisher_information():
+    """2,000 events each, seen hundreds of times: networks know them by heart, held-out events take that back."""
+    training = {"batch_size": 4096, "hidden": [64, 64, 64]}
+    events = pool(number=2000, training=training, seed=1, learning_rate=0.004, batch_size=4096, events_seen=1_000_000)
+    classifier, _ = loop.train(events, events.settings.training, "cpu")
+    known, row = exact_errors(200, 2000), NAMES.index("generator")
+    measured = [fold.networks["measured"] for fold in classifier.folds]
+    factors = [one.get_buffer("scales")[0].item() for one in measured]
+    assert min(factors) < 0.95
+    found = fitted(*likelihood(events, lambda _, columns: classifier.densities(columns))).errors[row] / known[row]
+    for one in measured:
+        one.get_buffer("scales").fill_(1.0)
+    naive = fitted(*likelihood(events, lambda _, columns: classifier.densities(columns))).errors[row] / known[row]
+    assert naive < 0.95 < found
+
+
 def test_expected_data_of_few_simulated_events_scatter_as_the_sandwich_formula_says():
     """The spread over 60 simulations of 2,000 events for 2,000 expected ones; every fit has the true densities."""
     values, predicted = [], []
@@ -49,7 +66,7 @@ def test_expected_data_of_few_simulated_events_scatter_as_the_sandwich_formula_s
         model, nominal = likelihood(pool(number=2000, seed=seed), exact((1.0,)))
         best = fitted(model, nominal)
         values.append(best.values)
-        predicted.append(measurements.scatter(model, nominal, best))
+        predicted.append(shifts.scatter(model, nominal, best))
     spread = np.std(values, axis=0, ddof=1)
     assert spread[[0, 2, 3]] == pytest.approx(np.mean(predicted, axis=0)[[0, 2, 3]], rel=0.3)  # known to 9 %
     assert spread[0] > 0.7 * exact_errors(200, 2000)[0]  # as large as the statistical error itself

@@ -7,6 +7,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood.histfactory import Floats, Integers
+from nuisflow.strategies import boosted_trees
 
 BINS = 10
 """Of a feature, with as many expected events in each."""
@@ -152,8 +153,7 @@ def separation(
 
 def _trees(parts: list[np.ndarray], weights: list[Floats], asked: list[np.ndarray]) -> list[np.ndarray]:
     """Return scores of *asked* by trees that tell the second of *parts* from the first."""
-    import xgboost
-
+    xgboost = boosted_trees.xgboost()
     used = [weight > 0 for weight in weights]
     features = np.concatenate([part[use] for part, use in zip(parts, used, strict=True)])
     label = np.repeat([0.0, 1.0], [int(use.sum()) for use in used])

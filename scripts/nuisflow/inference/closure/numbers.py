@@ -10,6 +10,7 @@ from nuisflow.inference.closure.differences import Sets, difference, separation
 from nuisflow.inference.closure.probes import Moved, Nominal, Probes
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood.histfactory import Floats
+from nuisflow.likelihood.measurements import finite
 from nuisflow.templates import polynomials
 
 CURVE = 15
@@ -18,14 +19,16 @@ SHOWN = 8
 """Features whose distributions are kept: those that differ most."""
 
 
-def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all numbers that need no data; *fit*: what fit.json says.
+def closure(probes: Probes, model: UnbinnedModel) -> dict[str, Any]:
+    """Return all numbers that need no data and no fit.
 
     *normalisation*: mean ratios, minus 1; largest error of the polynomials of means, in ln; at every place *response*,
-    mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1. *reweighting*:
-    features and classifier between reweighted and true events. *calibration*: the same of the learned quantity itself.
-    *shifts*: of the fit to expected data from the truth, in errors. *convergence*: see there. *events*: effective
-    number and largest contribution.
+    mean response over counted yield, and *yield*, polynomial over counted yield, both minus 1; *yields*: where the
+    latter is off, or nothing was counted. *reweighting*: features and classifier between reweighted and true events.
+    *calibration*: the same of the learned quantity itself. *confirmed*: factors on responses to alternative samples
+    that held-out events asked for, by fold, with errors; below 1 where training events were learned by heart.
+    *convergence*: see there. *events*: effective number and
+    largest contribution. *support*: events of the data beyond all simulated ones.
     """
     nominal = probes.nominal()
     measured = convergence.Templates(model, nominal)
@@ -43,17 +46,35 @@ def closure(probes: Probes, model: UnbinnedModel, fit: Mapping[str, Any]) -> dic
     tests += [_tested(probes, nominal, process, found) for process, found in rows.items()]
     known = model.description["closure"]
     return {
-        "normalisation": {"ratios": known["ratios"], "norms": known["norms"], "places": places},
+        "normalisation": {
+            "ratios": known["ratios"], "norms": known["norms"], "yields": known["yields"], "places": places,
+        },
         "reweighting": {"features": _fewer(features), "classifier": tests},
         "calibration": curves,
-        "shifts": fit["closure"]["shifts"],
+        "confirmed": _confirmed(probes),
         "convergence": measured.widths(),
         "events": {"effective": known["effective_events"], "largest": measured.largest},
-    }
+        "support": known["support"],
+    }  # fmt: skip
 
 
 def _words(probes: Probes, process: int, place: str) -> dict[str, str]:
     return {"process": probes.strategy.processes[process], "place": place}
+
+
+def _confirmed(probes: Probes) -> list[dict[str, Any]]:
+    """Return the factors of `strategies.unbinned` on responses to alternative samples, with their errors."""
+    strategy, found = probes.strategy, []
+    owners = [(process, row) for process in strategy.processes for row in strategy.monomials(process)]
+    for fold, model in enumerate(probes.classifier.folds):
+        factors, errors = (model.networks["measured"].get_buffer(name).tolist() for name in ("scales", "scale_errors"))
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for (process, powers), factor, error in zip(owners, factors, errors, strict=True):
+            variation = strategy.variations[int(np.flatnonzero(powers)[0])]
+            if variation in strategy.sides:
+                rows[process, variation] = {"factor": factor, "error": finite(error)}
+        found += [{"process": key[0], "variation": key[1], "fold": fold} | row for key, row in rows.items()]
+    return found
 
 
 # --- normalisation --------------------------------------------------------------------------------------------------

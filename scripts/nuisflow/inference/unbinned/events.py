@@ -1,13 +1,15 @@
 """The events of a likelihood of single events: simulated ones at true points, pseudo-experiments and expected data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nuisflow import seeds
 from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels.densities import Data
 from nuisflow.settings.unbinned import NOMINAL
@@ -17,12 +19,17 @@ from nuisflow.templates.unbinned import evaluation
 
 BLOCK = 500
 """Pseudo-experiments whose random numbers are drawn together."""
+ROWS = 20_000
+"""Events on the disk that are in memory together."""
+GATHERED = 100_000
+"""Events of pseudo-experiments that are looked up together."""
 
 
 class Events(NamedTuple):
     """Events at one true point: *weight* (expected events), process, fold (events), *values* (events, outputs).
 
-    *bins* (bins, processes): expected events in the bins of all regions that have bins.
+    *bins* (bins, processes): expected events in the bins of all regions that have bins. With a *scratch*, the arrays of
+    events are on the disk.
     """
 
     weight: Floats
@@ -30,14 +37,35 @@ class Events(NamedTuple):
     fold: Integers
     values: Floats
     bins: Floats
+    scratch: Scratch | None = None
 
-    def chosen(self, kept: Booleans | Integers) -> "Events":
-        """Return the events that are *kept* (or those at these places), and all bins."""
-        return Events(self.weight[kept], self.process[kept], self.fold[kept], self.values[kept], self.bins)
+    def blocks(self) -> Iterator[slice]:
+        """Yield the rows of events that are in memory together: all, if they are not on the disk."""
+        size = max(len(self.weight), 1) if self.scratch is None else ROWS
+        for first in range(0, len(self.weight), size):
+            yield slice(first, min(first + size, len(self.weight)))
+            if self.scratch is not None:
+                self.scratch.release()
+
+    def weighted(self, weights: Callable[[slice], Floats], bins: Floats) -> "Events":
+        """Return the events with other *weights*, those of the rows that the function is given, and *bins*."""
+        found = np.empty(len(self.weight)) if self.scratch is None else self.scratch.empty(len(self.weight))
+        for rows in self.blocks():
+            found[rows] = weights(rows)
+        return self._replace(weight=found, bins=bins)
 
     def scaled(self, factors: Floats) -> "Events":
         """Return the events with the weights of every process times its factor."""
-        return self._replace(weight=self.weight * factors[self.process], bins=self.bins * factors)
+        return self.weighted(lambda rows: self.weight[rows] * factors[self.process[rows]], self.bins * factors)
+
+    def moved(self, model: UnbinnedModel, values: Floats) -> "Events":
+        """Return nominal events with the responses of their own processes at *values*."""
+
+        def weights(rows: slice) -> Floats:
+            wide, process, fold = model.widened(self.values[rows]), self.process[rows], self.fold[rows]
+            return np.asarray(self.weight[rows] * model.responses(values, process, fold, wide))
+
+        return self.weighted(weights, self.bins * model.bin_responses(values))
 
 
 class Part(NamedTuple):
@@ -48,6 +76,10 @@ class Part(NamedTuple):
     process: Integers
     fold: Integers
     values: Floats
+
+    def chosen(self, kept: Booleans) -> "Part":
+        """Return the events that are *kept*."""
+        return Part(self.folder, self.weight[kept], self.process[kept], self.fold[kept], self.values[kept])
 
 
 def parts(path: Path, model: UnbinnedModel, samples: Mapping[str, str], folder: str | None = None) -> Iterator[Part]:
@@ -60,11 +92,11 @@ def parts(path: Path, model: UnbinnedModel, samples: Mapping[str, str], folder: 
     codes = np.array([known.get(samples[name], len(known)) for name in listed])
     categories = {"variation": folders, "sample": listed}
     only = None if folder is None else ("variation", folder)
-    for rows in event_files.read_event_parts(path, ["fold", "weight", *names], categories, only=only):
+    for rows in event_files.read_event_parts(path, ["fold", "weight", *names], categories, ROWS, only=only):
         values = np.stack([rows[name] for name in names], axis=1)
         for index in np.unique(rows["variation"]) if folder is None else [folders.index(folder)]:
             inside = rows["variation"] == index
-            process, fold = codes[rows["sample"][inside]], rows["fold"][inside].astype(np.int64)
+            process, fold = codes[rows["sample"][inside]].astype(np.int16), rows["fold"][inside].astype(np.int16)
             yield Part(folders[index], rows["weight"][inside].astype(np.float64), process, fold, values[inside])
 
 
@@ -76,7 +108,7 @@ class Pools(Mapping[str, Events]):
     """The events of all processes at every true point (folder), and ``data`` if there are any; read when asked.
 
     *samples*: the process of every sample; *templates*, *displaced*: histograms, for regions that have bins. A process
-    that a point does not change has its nominal events there. Only the nominal events stay in memory.
+    that a point does not change has its nominal events there. All events are on the disk, beside the file.
     """
 
     def __init__(
@@ -89,14 +121,13 @@ class Pools(Mapping[str, Events]):
     ) -> None:
         self.path, self.model, self.samples = path, model, samples
         self.templates, self.displaced = templates, displaced
-        found = _together(list(parts(path, model, samples, NOMINAL)))
-        seen = found.process == len(model.processes)
-        self.folders = _folders(path)
-        if seen.any():
-            self.observed = _of(found, _counted(model, templates, NOMINAL, [DATA])).chosen(seen)
-            self.folders.append("data")
-        nominal = _of(found, _counted(model, templates, NOMINAL, model.processes))
-        self.nominal = nominal.chosen(~seen) if seen.any() else nominal
+        self.scratch, self.folders = Scratch(path.parent), _folders(path)
+        self.nominal = stacked(self._of(NOMINAL, data=False), self._bins(templates, NOMINAL), self.scratch)
+        if set(samples.values()) - set(model.processes):
+            observed = self.scratch.stacked(part[1:] for part in self._of(NOMINAL, data=True))
+            if len(observed[0]):
+                self.observed = _events(observed, contents(model, templates, NOMINAL, [DATA]), self.scratch)
+                self.folders.append("data")
 
     def __getitem__(self, name: str) -> Events:
         """Return the events at one point, or the data."""
@@ -104,12 +135,25 @@ class Pools(Mapping[str, Events]):
             raise KeyError(f"{self.path}: no events at {name!r}; there are: {', '.join(self.folders)}")
         if name in (NOMINAL, "data"):
             return self.nominal if name == NOMINAL else self.observed
-        own = list(parts(self.path, self.model, self.samples, name))
-        moved = np.unique(np.concatenate([part.process for part in own]))
-        kept = self.nominal.chosen(~np.isin(self.nominal.process, moved))
-        found = _together([*own, Part(name, kept.weight, kept.process, kept.fold, kept.values)])
         histograms = self.displaced if name in _points(self.displaced) else self.templates
-        return _of(found, _counted(self.model, histograms, name, self.model.processes))
+        return stacked(self._at(name), self._bins(histograms, name), self.scratch)
+
+    def _of(self, folder: str, *, data: bool) -> Iterator[Part]:
+        """Yield the events of one folder, of data or of simulation."""
+        for part in parts(self.path, self.model, self.samples, folder):
+            yield part.chosen((part.process == len(self.model.processes)) == data)
+
+    def _at(self, name: str) -> Iterator[Part]:
+        """Yield the events of a point, then the nominal ones of processes that it does not change."""
+        moved: set[int] = set()
+        for part in self._of(name, data=False):
+            moved.update(np.unique(part.process).tolist())
+            yield part
+        for part in self._of(NOMINAL, data=False):
+            yield part.chosen(~np.isin(part.process, list(moved)))
+
+    def _bins(self, histograms: Mapping[str, Histogram], name: str) -> Floats:
+        return contents(self.model, histograms, name, self.model.processes)
 
     def __iter__(self) -> Iterator[str]:
         """Return the names of all points."""
@@ -120,38 +164,24 @@ class Pools(Mapping[str, Events]):
         return len(self.folders)
 
 
-def _of(part: Part, bins: Floats) -> Events:
-    return Events(part.weight, part.process, part.fold, part.values, bins)
+def stacked(found: Iterable[Part], bins: Floats, scratch: Scratch) -> Events:
+    """Return all events that were *found*, on the disk."""
+    return _events(scratch.stacked(part[1:] for part in found), bins, scratch)
 
 
-def _together(found: Sequence[Part]) -> Part:
-    """Return all events that were *found* as one part."""
-    weight, process, fold, values = (
-        np.concatenate([getattr(part, name) for part in found]) for name in ("weight", "process", "fold", "values")
-    )
-    return Part(found[0].folder, weight, process, fold, values)
+def _events(arrays: Sequence[Any], bins: Floats, scratch: Scratch) -> Events:
+    weight, process, fold, values = arrays
+    return Events(weight, process, fold, values, bins, scratch)
 
 
 def nominal(
-    evaluated: Sequence[evaluation.Part],
-    model: UnbinnedModel,
-    samples: Mapping[str, str],
-    templates: Mapping[str, Histogram],
-) -> Events:
-    """Return the nominal events among *evaluated* ones, of simulation."""
-    known = {name: index for index, name in enumerate(model.processes)}
-    chosen = [part for part in evaluated if part.folder == NOMINAL and samples[part.sample] in known]
-    found = _together([
-        Part(
-            NOMINAL,
-            part.weight.astype(np.float64),
-            np.full(len(part.weight), known[samples[part.sample]]),
-            part.fold.astype(np.int64),
-            part.values,
-        )
-        for part in chosen
-    ])  # fmt: skip
-    return _of(found, _counted(model, templates, NOMINAL, model.processes))
+    evaluated: Iterable[evaluation.Part], processes: Sequence[str], samples: Mapping[str, str]
+) -> Iterator[Part]:
+    """Yield the nominal events among *evaluated* ones, of simulation; *samples*: the process of each."""
+    for part in evaluated:
+        if part.folder == NOMINAL and samples[part.sample] in processes:
+            process = np.full_like(part.fold, list(processes).index(samples[part.sample]))
+            yield Part(NOMINAL, part.weight.astype(np.float64), process, part.fold, part.values)
 
 
 def _points(histograms: Mapping[str, Histogram]) -> set[str]:
@@ -159,7 +189,7 @@ def _points(histograms: Mapping[str, Histogram]) -> set[str]:
     return set.intersection(*(set(one.axes["variation"]) for one in histograms.values())) if histograms else set()
 
 
-def _counted(model: UnbinnedModel, histograms: Mapping[str, Histogram], name: str, processes: Sequence[str]) -> Floats:
+def contents(model: UnbinnedModel, histograms: Mapping[str, Histogram], name: str, processes: Sequence[str]) -> Floats:
     """Return the contents of the bins of all regions that have bins, (bins, processes)."""
     parts = [np.zeros((0, len(processes)))]
     for region in model.description["binned"]:
@@ -171,7 +201,7 @@ def _counted(model: UnbinnedModel, histograms: Mapping[str, Histogram], name: st
 def expected_bins(model: UnbinnedModel, histograms: Mapping[str, Histogram], kind: str) -> Floats:
     """Return the events in the bins of all regions that have bins: expected ones (``simulation``) or ``data``."""
     processes = [DATA] if kind == "data" else model.processes
-    return np.asarray(_counted(model, histograms, NOMINAL, processes).sum(axis=1))
+    return np.asarray(contents(model, histograms, NOMINAL, processes).sum(axis=1))
 
 
 def asimov(model: UnbinnedModel, events: Events, values: Floats | None = None) -> Data:
@@ -179,12 +209,18 @@ def asimov(model: UnbinnedModel, events: Events, values: Floats | None = None) -
 
     Auxiliary measurements are at *values*, else nominal.
     """
-    if values is None:
-        return model.data(events.weight, events.values, events.fold, counts=events.bins.sum(axis=1))
-    centre = np.where(model.constrained, values, 0.0)
-    weight = events.weight * model.responses(values, events.process, events.fold, model.widened(events.values))
-    counts = (events.bins * model.bin_responses(values)).sum(axis=1)
-    return model.data(weight, events.values, events.fold, centre, counts)
+    if values is not None:
+        centre = np.where(model.constrained, values, 0.0)
+        return asimov(model, events.moved(model, values))._replace(centre=centre)
+    counts = events.bins.sum(axis=1)
+    if events.scratch is None:
+        return model.data(events.weight, events.values, events.fold, counts=counts)
+    sizes = np.bincount(model.bin_terms, minlength=model.terms)
+    for rows in events.blocks():
+        sizes += np.bincount(events.fold[rows], minlength=model.terms)
+    blocks = ((events.weight[rows], model.widened(events.values[rows]), events.fold[rows]) for rows in events.blocks())
+    bins = [(counts, model.bins, model.bin_terms)]
+    return model.collected(itertools.chain(blocks, bins), sizes, scratch=events.scratch)
 
 
 def throw(
@@ -195,13 +231,45 @@ def throw(
     Their sum is drawn first, then that many events, with replacement. Auxiliary measurements fluctuate around *values*.
     Negative weights count as 0.
     """
-    cumulative = np.cumsum(np.maximum(events.weight, 0.0))
+    until = _cumulated(events)
     for block, first in enumerate(range(0, number, BLOCK)):
         random = seeds.generator(seed, *map(str, names), block)
-        counts = random.poisson(cumulative[-1], BLOCK)
+        counts = random.poisson(until[-1], BLOCK)
         noise = random.standard_normal((BLOCK, len(model.names)))
         binned = random.poisson(events.bins.sum(axis=1), (BLOCK, len(events.bins))).astype(np.float64)
-        for row in range(min(BLOCK, number - first)):
-            chosen = np.searchsorted(cumulative, random.random(counts[row]) * cumulative[-1], side="right")
-            centre = np.where(model.constrained, values + model.widths * noise[row], 0.0)
-            yield model.data(np.ones(len(chosen)), events.values[chosen], events.fold[chosen], centre, binned[row])
+        together = max(int(GATHERED / max(until[-1], 1.0)), 1)
+        for start in range(0, min(BLOCK, number - first), together):
+            rows = np.arange(start, min(start + together, BLOCK, number - first))
+            drawn = np.concatenate([random.random(counts[row]) * until[-1] for row in rows])
+            fold, found = _looked_up(events, until, drawn)
+            ends = np.cumsum(counts[rows])
+            for row, end in zip(rows, ends, strict=True):
+                here = slice(end - counts[row], end)
+                centre = np.where(model.constrained, values + model.widths * noise[row], 0.0)
+                yield model.data(np.ones(counts[row]), found[here], fold[here], centre, binned[row])
+
+
+def _cumulated(events: Events) -> Floats:
+    """Return the sums of the weights of all events up to each, (events,)."""
+    found = np.empty(len(events.weight)) if events.scratch is None else events.scratch.empty(len(events.weight))
+    last = 0.0
+    for rows in events.blocks():
+        weight = np.maximum(events.weight[rows], 0.0)
+        weight[0] += last
+        found[rows] = np.cumsum(weight)
+        last = found[rows.stop - 1]
+    return found
+
+
+def _looked_up(events: Events, until: Floats, drawn: Floats) -> tuple[Integers, Floats]:
+    """Return fold and values of the events in whose part of the sum *until* the numbers *drawn* lie."""
+    order = np.argsort(drawn)
+    fold = np.empty(len(drawn), dtype=events.fold.dtype)
+    values, first = np.empty((len(drawn), events.values.shape[1]), dtype=events.values.dtype), 0
+    for rows in events.blocks():
+        whole = rows.stop == len(until)
+        last = len(drawn) if whole else first + int(np.searchsorted(drawn[order[first:]], until[rows.stop - 1]))
+        mine, first = order[first:last], last
+        chosen = np.minimum(rows.start + np.searchsorted(until[rows], drawn[mine], side="right"), rows.stop - 1)
+        fold[mine], values[mine] = events.fold[chosen], events.values[chosen]
+    return fold, values

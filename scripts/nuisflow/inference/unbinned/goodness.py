@@ -31,11 +31,13 @@ class Binned:
     """
 
     def __init__(self, model: UnbinnedModel, simulated: Events, best: Floats) -> None:
-        self.model, self.best = model, best
-        self.simulated = simulated.chosen(np.argsort(simulated.fold, kind="stable"))
-        self.values = model.widened(self.simulated.values)
-        ratio = self.log_ratio(experiments.asimov(model, self.simulated))
-        weight = self._weight(best)
+        self.model, self.best, self.simulated = model, best, simulated
+        there, none = simulated.moved(model, best), np.zeros(len(model.bins))
+        weight, ratio = np.array(there.weight), np.empty(len(there.weight))
+        for rows in simulated.blocks():
+            values, fold = simulated.values[rows], simulated.fold[rows]
+            data = model.data(simulated.weight[rows], values, fold, counts=none)
+            ratio[rows][np.argsort(fold, kind="stable")] = self.log_ratio(data)
         number = int(np.clip(weight.sum() / LEAST, 2, BINS))
         rise = np.argsort(ratio, kind="stable")
         share = np.cumsum(np.maximum(weight[rise], 0.0))
@@ -48,13 +50,9 @@ class Binned:
 
     def expected(self, values: Floats) -> Floats:
         """Return the expected events in all bins, those of ln R first."""
-        found = np.bincount(self.place, self._weight(values), len(self.edges) + 1)
-        bins = (self.simulated.bins * self.model.bin_responses(values)).sum(axis=1)
-        return np.concatenate([found, bins])
-
-    def _weight(self, values: Floats) -> Floats:
-        own = self.simulated
-        return np.asarray(own.weight * self.model.responses(values, own.process, own.fold, self.values))
+        there, size = self.simulated.moved(self.model, values), len(self.edges) + 1
+        found = sum(np.bincount(self.place[rows], there.weight[rows], size) for rows in there.blocks())
+        return np.concatenate([found, there.bins.sum(axis=1)])
 
     def counted(self, data: Data) -> Floats:
         """Return the events of *data* in all bins."""
@@ -93,11 +91,8 @@ def test(
 
 def _thrown(binned: Binned, number: int, seed: int) -> Iterator[float]:
     """Yield the statistic of pseudo-experiments at the best fit; NaN where a fit failed."""
-    model, best, own = binned.model, binned.best, binned.simulated
-    there = own._replace(
-        weight=own.weight * model.responses(best, own.process, own.fold, binned.values),
-        bins=own.bins * model.bin_responses(best),
-    )
+    model, best = binned.model, binned.best
+    there = binned.simulated.moved(model, best)
     for data in experiments.throw(model, there, best, number, "goodness of fit", seed=seed):
         values, _, _, end = model.minimise(data, best)
         yield sum(binned.statistic(data, values)) if end == density_fits.CONVERGED else np.nan

@@ -12,12 +12,13 @@ learns the same quantities; there S is not normalised). A region with bins is a 
 # ruff: noqa: ARG002 (a question is asked of all kinds in the same words)
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow.likelihood import plans
+from nuisflow.inference.unbinned.scratch import Scratch
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
@@ -93,21 +94,39 @@ class UnbinnedModel:
         *centre*: auxiliary measurements of all parameters (default: nominal). *counts*: events in the bins of
         all regions that have bins; left out only where there are none.
         """
-        values = self.widened(values)
+        sizes = np.bincount(fold, minlength=self.terms)
+        blocks = [(weight, self.widened(values), fold)]
         if len(self.bins):
             assert counts is not None
-            weight, values = np.concatenate([weight, counts]), np.concatenate([values, self.bins])
-            fold = np.concatenate([fold, self.bin_terms])
-        order = np.argsort(fold, kind="stable")
-        found, size = np.asarray(values)[order].astype(np.float64), len(self.processes)
-        ratio = np.ascontiguousarray(np.exp(found[:, :size] + self._log_number[np.asarray(fold)[order]]).T)
-        return densities.Data(
-            np.asarray(weight, dtype=np.float64)[order],
-            ratio,
-            np.ascontiguousarray(found[:, size:].T),
-            np.concatenate([[0], np.cumsum(np.bincount(fold, minlength=self.terms))]).astype(np.int64),
-            self.centre if centre is None else np.asarray(centre, dtype=np.float64),
-        )
+            sizes, blocks = sizes + np.bincount(self.bin_terms), [*blocks, (counts, self.bins, self.bin_terms)]
+        return self.collected(blocks, sizes, centre)
+
+    def collected(
+        self,
+        blocks: Iterable[tuple[Floats, Floats, Integers]],
+        sizes: Integers,
+        centre: Floats | None = None,
+        scratch: Scratch | None = None,
+    ) -> densities.Data:
+        """Return a data set from *blocks* of weights, `widened` values and terms; *sizes*: events of every term.
+
+        On the disk, if there is a *scratch*.
+        """
+        size, empty = len(self.processes), np.empty if scratch is None else scratch.empty
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        weight, free = np.empty(start[-1]), start[:-1].copy()
+        ratio, slope = empty((size, start[-1])), empty((len(self.columns), start[-1]))
+        for weights, values, terms in blocks:
+            for term in np.unique(terms):
+                inside = np.flatnonzero(terms == term)
+                rows = slice(free[term], free[term] + len(inside))
+                found, free[term] = values[inside].astype(np.float64), rows.stop
+                weight[rows], slope[:, rows] = weights[inside], found[:, size:].T
+                ratio[:, rows] = np.exp(found[:, :size] + self._log_number[term]).T
+            if scratch is not None:
+                scratch.release()
+        centre = self.centre if centre is None else np.asarray(centre, dtype=np.float64)
+        return densities.Data(weight, ratio, slope, start, centre, scratch is not None)
 
     def widened(self, values: Floats) -> Floats:
         """Return the outputs with a column of 0 for each coefficient that only regions with bins have."""
@@ -265,10 +284,7 @@ class UnbinnedModel:
     def rates(self, values: Floats) -> Floats:
         """Return the factors on all processes by signal strength, free rates, luminosity and rates."""
         s, x = self.structure, values[:, None]
-        within = 1 + (s.rates[..., :6] * x[..., None] ** np.arange(1, 7)).sum(axis=-1)
-        beyond = np.exp(np.where(x > 0, s.rates[..., 6], -s.rates[..., 7]) * x)
-        factors = np.where(s.linear, x, np.where(np.abs(x) < 1, within, beyond))
-        return np.asarray(np.prod(factors, axis=0))
+        return np.asarray(np.prod(np.where(s.linear, x, interpolation.factor(s.rates, x)), axis=0))
 
 
 def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
@@ -292,7 +308,7 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
         linear[names.index(name), [processes.index(process) for process in acts_on]] = True
     for name, rate in description["rates"].items():
         where = [processes.index(process) for process in rate["processes"]]
-        rates[names.index(name), where] = plans.code4(np.array([rate["down"], rate["up"]]))
+        rates[names.index(name), where] = interpolation.code4(np.array([rate["down"], rate["up"]]))
     owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
     regions = [description["yields"], *(region["yields"] for region in binned)]
     number = np.array([[region[process] for process in processes] for region in regions])

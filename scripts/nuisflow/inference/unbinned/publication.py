@@ -11,7 +11,7 @@ import numpy as np
 
 from nuisflow.inference.unbinned.events import parts
 from nuisflow.inference.unbinned.model import UnbinnedModel
-from nuisflow.likelihood import plans
+from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.storage import files
@@ -51,7 +51,7 @@ def described(model: UnbinnedModel, kinds: Sequence[str]) -> Json:
         "signal": known["signal"],
         "linear": known["linear"],
         "rates": {
-            name: rate | {"polynomial": plans.code4(np.array([rate["down"], rate["up"]]))[:6].tolist()}
+            name: rate | {"polynomial": interpolation.code4(np.array([rate["down"], rate["up"]]))[:6].tolist()}
             for name, rate in known["rates"].items()
         },
         "learned": known["learned"],

@@ -74,6 +74,9 @@ def curvature(blocks: Blocks, lanes: Lanes, shared: Shared, bins: Profiled) -> C
     p = blocks.poisson
     diagonal[p] = np.where(lanes.centre[p, 0] > 0.0, lanes.centre[p, 0] / lanes.x[p, 0] ** 2, 0.0)
     dense[np.diag_indices_from(dense)] += diagonal
+    one, other = blocks.plan.pairs.T
+    for ends in ((one, other), (other, one)):
+        np.add.at(dense, ends, blocks.plan.couplings[:-1])
     return Curvature(dense, cross, np.where(blocks.kinds >= 0, bins.joint[:, 0], 0.0), parts)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import norms
 from nuisflow.likelihood.plans import (
+    ADDED,
     AT,
     FIRST,
     FULL,
@@ -21,6 +22,7 @@ from nuisflow.likelihood.plans import (
     NORMS,
     OWNER,
     POLYNOMIAL,
+    QUADRATIC,
     SHAPE,
     SHAPES,
     START,
@@ -139,6 +141,11 @@ class Blocks:
         even = np.where(inside, y * (15.0 + y * (3.0 * y - 10.0)), 8.0 * np.abs(x))
         turn = np.where(inside, x * (30.0 + y * (18.0 * y - 40.0)), outer)
         curl = np.where(inside, 30.0 + y * (90.0 * y - 120.0), 0.0)
+        if (bent_shapes := self.plan.dense[:, SHAPE] == QUADRATIC).any():
+            z = x[bent_shapes]
+            even[bent_shapes] = np.where(np.abs(z) <= 1.0, 8.0 * z * z, 16.0 * np.abs(z) - 8.0)
+            turn[bent_shapes] = 16.0 * np.clip(z, -1.0, 1.0)
+            curl[bent_shapes] = np.where(np.abs(z) <= 1.0, 16.0, 0.0)
         factors, ratios = np.ones((len(self.cells), x.shape[1])), np.empty((len(self.owners), x.shape[1]))
         bends = np.empty_like(ratios) if bent else np.empty((0, 0))
         norms.factors(self.plan, np.ascontiguousarray(x), factors, ratios, bends)
@@ -188,6 +195,8 @@ class Blocks:
         total: Floats = 0.5 * (((lanes.x[n] - lanes.centre[n]) / self.width[n]) ** 2).sum(axis=0)
         if p.any():
             total += _poisson(self.width[p] * lanes.x[p], lanes.centre[p]).sum(axis=0)
+        one, other = self.plan.pairs.T
+        total += self.plan.couplings[:-1] @ ((lanes.x - lanes.centre)[one] * (lanes.x - lanes.centre)[other])
         return total
 
     def gradient(self, lanes: Lanes, shared: Shared, bins: Profiled) -> Floats:
@@ -212,6 +221,9 @@ class Blocks:
             with np.errstate(all="ignore"):
                 down = np.where(lanes.centre[p] > 0.0, lanes.centre[p] / lanes.x[p], 0.0)
             result[p] = self.width[p] - down
+        for (one, other), coupling in zip(self.plan.pairs, self.plan.couplings[:-1], strict=True):
+            result[one] += coupling * (lanes.x[other] - lanes.centre[other])
+            result[other] += coupling * (lanes.x[one] - lanes.centre[one])
         return result
 
     def evaluate(self, lanes: Lanes) -> tuple[Profiled, Floats]:
@@ -223,7 +235,7 @@ class Blocks:
 
 def possible(plan: Plan) -> bool:
     """Tell whether a plan can be laid out in blocks: one constrained parameter at most acts on single bins."""
-    return not plan.slots.size and not (plan.local[:, KIND] == 0).any()
+    return not plan.slots.size and not (plan.local[:, KIND] == 0).any() and not plan.local[:, ADDED].any()
 
 
 def _cell(plan: Plan, c: int) -> Cell:

@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
 def run(asked: Question, options: argparse.Namespace) -> Answer:
     """Fit, for every parameter of interest."""
     wanted = Wanted(
-        question.groups_of(options.group, asked.model, OWN_SOURCES),
+        question.groups_of(options.group, asked.model, OWN_SOURCES) or question.own_groups(asked.model, OWN_SOURCES),
         question.chosen([part for text in options.parameters for part in text.split(",")], asked.model, "--parameters"),
         options.profiles if options.profiled else -1,
     )

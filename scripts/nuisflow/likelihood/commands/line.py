@@ -25,6 +25,7 @@ from nuisflow.likelihood.commands import (
 from nuisflow.likelihood.commands.answer import Answer, Asked, NoAnswer
 from nuisflow.likelihood.commands.coverage import interval, toys
 from nuisflow.likelihood.commands.coverage import map as coverage_map
+from nuisflow.likelihood.dialects import conversion
 from nuisflow.likelihood.kernels import compilation
 
 PROGRAM = "fit_workspace.py"
@@ -41,7 +42,7 @@ COMMANDS = {
     "correlations": correlations.COMMAND,
     "yields": yields.COMMAND,
 }
-COMPARE = "compare"
+COMPARE, CONVERT = "compare", "convert"
 _PATIENCE = 8.0  # seconds
 COMPILING = "still working; the very first use compiles the likelihood, which takes half a minute, once"
 EPILOG = "exit status: 0 done, 1 done but a fit did not converge or a number is missing (see the warnings), 2 bad input"
@@ -63,20 +64,23 @@ class Parser(argparse.ArgumentParser):
 def parser(program: str = PROGRAM) -> Parser:
     """Return the parser of the command line; *program*: how it was called."""
     plain = argparse.RawDescriptionHelpFormatter
-    about = "Fit a pyhf workspace (HistFactory JSON) of any origin."
+    about = "Fit a pyhf workspace (HistFactory JSON) of any origin, HistFactory XML, HS3 or a Combine datacard."
     result = Parser(prog=program, description=about, epilog=EPILOG, formatter_class=plain)
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     called = f"python scripts/{PROGRAM}" if program == PROGRAM else program
     known = {name: (row.text, row.example, options.common() | row.options) for name, row in COMMANDS.items()}
     known[COMPARE] = (compare.TEXT, compare.EXAMPLE, _output() | compare.OPTIONS)
+    known[CONVERT] = (conversion.TEXT, conversion.EXAMPLE, _output() | conversion.OPTIONS)
     for name, (text, example, own) in known.items():
         shown = f"example:\n  {called} {name} workspace.json {example}\n\n{EPILOG}"
         described = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=described, epilog=shown, formatter_class=plain)
-        place = "the workspace, as pyhf reads it (-: standard input)"
+        place = "the workspace, as pyhf reads it, HistFactory XML, HS3 or a datacard (-: standard input)"
         command.add_argument("workspace", type=Path, metavar="WORKSPACE.json", help=place)
         if name == COMPARE:
             command.add_argument("other", type=Path, metavar="OTHER.json", help="another workspace")
+        elif name == CONVERT:
+            command.add_argument("other", type=Path, metavar="TO.json", help="file to write")
         for option, settings in own.items():
             command.add_argument(option, **settings)
     return result
@@ -126,6 +130,8 @@ def _answered(
     """Return the answer to what was asked, and draw it."""
     if chosen.command == COMPARE:
         return compare.run(chosen), Asked(COMPARE, f"{chosen.workspace} and {chosen.other}", "", "", ())
+    if chosen.command == CONVERT:
+        return conversion.run(chosen, write), Asked(CONVERT, str(chosen.workspace), "", "", ())
     draw = _drawer(chosen, drawing) if chosen.plots else None
     command = COMMANDS[chosen.command]
     told = question.asked(chosen, needs_poi=command.needs_poi)

@@ -135,6 +135,13 @@ def groups_of(written: Sequence[str], model: Model, taken: Sequence[str]) -> dic
     return groups
 
 
+def own_groups(model: Model, taken: Sequence[str]) -> dict[str, list[str]]:
+    """Return the groups that the workspace itself has (those of a datacard), as far as their members act."""
+    known = {*model.names, *(row.group for row in model.parameters)}
+    own = {name: [member for member in members if member in known] for name, members in model.structure.extended.groups}
+    return {name: members for name, members in own.items() if members and name not in taken}
+
+
 def chosen(names: Sequence[str], model: Model, option: str) -> list[str]:
     """Return the parameters that *names* name: parameters, or modifiers with all their parameters."""
     known = dict.fromkeys([*model.names, *(row.group for row in model.parameters)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow.likelihood import histfactory
+from nuisflow.likelihood.dialects import files
 from nuisflow.likelihood.histfactory import Setting
 from nuisflow.likelihood.model import Model
 from nuisflow.names import suggest
@@ -31,7 +32,9 @@ def load(
     *patches*: FILE or FILE:NAME each, applied in this order; *settings* of parameters in place of the workspace's.
     Raise ValueError with the file, the place in it and the remedy.
     """
-    content = read(path)
+    text = text_of(path)
+    content = read(path, measurement, text=text)
+    measurement = None if files.dialect(text) == files.HS3 else measurement
     for patch in patches:
         content = patched(content, patch)
     try:
@@ -49,23 +52,37 @@ def load(
         raise ValueError(f"{path}: not a workspace: {_schema_problem(content, error)}") from None
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Read a workspace; raise ValueError or OSError where *path* holds none."""
-    content = _content(path, "a workspace")
+def read(
+    path: Path, measurement: str | None = None, mass: str | None = None, *, text: str | None = None
+) -> dict[str, Any]:
+    """Read a workspace, or a file of another dialect as one; raise ValueError or OSError where *path* holds none.
+
+    *measurement*: analysis of an HS3 file; *mass*: for a datacard; *text*: what was read of the file before.
+    """
+    text = text_of(path) if text is None else text
+    content = files.read(path, text, measurement, mass) or _parsed(path, lambda: text, "a workspace")
     if "patches" in content and "channels" not in content:
         raise ValueError(f"{path}: a patch set, not a workspace; give it to a workspace with --patch {path}:NAME")
     return content
 
 
-def _content(path: Path, what: str) -> dict[str, Any]:
-    """Return the JSON object that a file (or the standard input) is."""
+def text_of(path: Path) -> str:
+    """Return the text of a file (or of the standard input)."""
     if path == STDIN:
-        return _parsed(path, sys.stdin.read, what)
+        return sys.stdin.read()
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: a folder, not a file")
-    return _parsed(path, lambda: path.read_text(encoding="utf-8"), what)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def _content(path: Path, what: str) -> dict[str, Any]:
+    """Return the JSON object that a file (or the standard input) is."""
+    return _parsed(path, lambda: text_of(path), what)
 
 
 def _parsed(path: Path, text: Callable[[], str], what: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, starts, toys
+from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import EDGE, Model
 from nuisflow.progress import progress
@@ -90,18 +91,22 @@ def coordinates(model: Model) -> list[int]:
 def drawn(model: Model, number: int, reach: tuple[float, float], random: np.random.Generator) -> Floats:
     """Return random true points (number, parameters), within the bounds of all parameters.
 
-    ASSUME: a factor that is measured by a Poisson number of mean tau has a gamma distribution of mean 1 and of
-    standard deviation 1 / sqrt(tau) as its prior; parameters that bounds cut lie at the bound.
+    ASSUME: a factor measured by a Poisson number n, whose mean is tau times it, has a gamma distribution of mean
+    n / tau and of standard deviation sqrt(n) / tau as its prior; parameters that bounds cut lie at the bound.
     """
     points: Floats = np.tile(model.inits, (number, 1))
     centre, width = model.auxiliary, np.array([row.width for row in model.parameters])
+    noise = np.zeros_like(points)
     for i in model.constrained:
         if model.fixed[i]:
             continue
         if model.parameters[i].constraint == "poisson":
-            points[:, i] = random.gamma(width[i], 1.0 / width[i], number)
+            points[:, i] = random.gamma(centre[i], 1.0 / width[i], number)
         else:
-            points[:, i] = centre[i] + width[i] * random.standard_normal(number)
+            noise[:, i] = random.standard_normal(number)
+    noise = correlate(model.structure.extended.correlations, model.names, noise)
+    normal = [i for i in model.constrained if not model.fixed[i] and model.parameters[i].constraint == "normal"]
+    points[:, normal] = centre[normal] + width[normal] * noise[:, normal]
     np.clip(points, model.lower, model.upper, out=points)
     points[:, model.index(model.poi)] = random.uniform(*reach, number)
     return points

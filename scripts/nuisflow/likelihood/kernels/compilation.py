@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 _COMPILED = (
     *("rates", "derivatives", "minimisation", "profiles", "lanes", "lane_derivatives", "newton", "crossings"),
-    *("densities", "density_fits", "norms"),
+    *("densities", "density_fits", "norms", "spreads"),
 )
 _OPTIONS: dict[str, Any] = {
     **{"cache": True, "nogil": True, "error_model": "numpy"},

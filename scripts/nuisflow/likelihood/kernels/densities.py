@@ -8,15 +8,19 @@ event, rates and normalisations, is in Q_p and in the expected numbers N_p.
 # ruff: noqa: E741, PLR0912, PLR0917 (compiled functions take their arrays by position, and do much in one loop)
 
 import math
-from typing import NamedTuple
+import mmap
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 
 BLOCK = 256
 """Events of which everything stays in the fastest memory."""
+CHUNK = 64 * BLOCK
+"""Events after which memory of mapped ones is given back."""
 TINY = 1e-300
 """Density below which there is no logarithm."""
 
@@ -27,8 +31,8 @@ class Structure(NamedTuple):
     Events belong to a term each (a fold of the events of a region, or a region with bins), terms to one of R regions.
 
     *number* (R, P): nominal yields; *region* (F): that of each term; *linear* (n, P): whether the parameter multiplies
-    the process; *rates* (n, P, 8): the factor on it as of `plans.code4` (0: none); *learned* (Z): places of the learned
-    parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
+    the process; *rates* (n, P, 8): the factor on it as of `interpolation.code4` (0: none); *learned* (Z): places of the
+    learned parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
     and of *norms* (F, P, T); *monomials* (C, Z): exponents that belong to the coefficients, those of process p from
     *first* (P + 1); *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
     """
@@ -53,7 +57,8 @@ class Structure(NamedTuple):
 class Data(NamedTuple):
     """Events, those of term f from *start* (F + 1): *weight* (events), *ratio* (P, events), *slope* (C, events).
 
-    *centre* (n): auxiliary measurements of the parameters.
+    *centre* (n): auxiliary measurements of the parameters. *mapped*: ratio and slope are files mapped into memory,
+    which is given back when they have been read (never true of other arrays: they would be lost).
     """
 
     weight: Floats
@@ -61,6 +66,23 @@ class Data(NamedTuple):
     slope: Floats
     start: Integers
     centre: Floats
+    mapped: bool = False
+
+
+_PAGE, _UNUSED = mmap.PAGESIZE, mmap.MADV_DONTNEED
+_madvise: Any = types.ExternalFunction("madvise", types.intc(types.intp, types.intp, types.intc))
+
+
+@compiled
+def _release(data: Data, first: int, last: int) -> None:
+    """Give back the memory of the events *first* to *last*, if they are mapped; they are read again when needed."""
+    if data.mapped:
+        for rows in (data.ratio, data.slope):
+            for row in range(rows.shape[0]):
+                begin = rows.ctypes.data + 8 * row * rows.shape[1]
+                low, high = (begin + 8 * first) // _PAGE * _PAGE, (begin + 8 * last) // _PAGE * _PAGE
+                if high > low:
+                    _madvise(low, high - low, _UNUSED)
 
 
 @compiled
@@ -201,6 +223,8 @@ def _sums(
     total, weighted = np.empty(BLOCK), np.empty(BLOCK)
     for begin in range(data.start[term], data.start[term + 1], BLOCK):
         length = min(BLOCK, data.start[term + 1] - begin)
+        if begin > data.start[term] and (begin - data.start[term]) % CHUNK == 0:
+            _release(data, begin - CHUNK, begin)
         total[:] = 0.0
         for p in range(processes):
             u = v[p]
@@ -267,6 +291,7 @@ def _sums(
                 for i in range(length):
                     part += weighted[i] * two[i]
                 products[a, b] += part
+    _release(data, max(data.start[term], data.start[term + 1] - CHUNK), data.start[term + 1])
     return log, u_sum, v_sum, products
 
 

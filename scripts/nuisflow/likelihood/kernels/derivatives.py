@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from nuisflow.likelihood.histfactory import Floats
+from nuisflow.likelihood.kernels import spreads
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 from nuisflow.likelihood.kernels.rates import (
     CENTRE,
@@ -40,6 +41,7 @@ from nuisflow.likelihood.kernels.rates import (
     load,
     rates,
     value,
+    without,
 )
 from nuisflow.likelihood.plans import (
     AT,
@@ -72,19 +74,11 @@ def _constraints(plan: Plan, work: Work) -> None:
         elif plan.dense[p, KIND] == 2:
             work.dense[GRADIENT, p] += width - (aux / x if aux > 0.0 else 0.0)
             work.squares[0, p, p] += aux / (x * x) if aux > 0.0 else 0.0
-
-
-@compiled
-def _without(plan: Plan, work: Work, c: int, one: int, two: int) -> float:
-    """Return the product of a cell's norm factors without two of them.
-
-    A ratio would be 0/0 where a factor is 0 (a signal strength of 0): the derivative there is not 0.
-    """
-    product = 1.0
-    for e in range(plan.cells[c, NORMS], plan.cells[c + 1, NORMS]):
-        if e not in (one, two):
-            product *= work.norms[0, e]
-    return product
+    for k in range(plan.pairs.shape[0]):
+        p, q, coupling = plan.pairs[k, 0], plan.pairs[k, 1], plan.couplings[k]
+        work.dense[GRADIENT, p] += coupling * (work.dense[POINT, q] - work.dense[CENTRE, q])
+        work.dense[GRADIENT, q] += coupling * (work.dense[POINT, p] - work.dense[CENTRE, p])
+        work.squares[0, p, q] += coupling
 
 
 @compiled
@@ -115,7 +109,7 @@ def _norms(plan: Plan, work: Work, c: int) -> None:
     begin, end = plan.cells[c, NORMS], plan.cells[c + 1, NORMS]
     for e in range(begin, end):
         p = plan.norms[e, OWNER]
-        left = factor / work.norms[0, e] if factor != 0.0 else _without(plan, work, c, e, e)
+        left = factor / work.norms[0, e] if factor != 0.0 else without(plan, work, c, e, e)
         change = left * work.norms[1, e]
         work.norms[3, e] = change
         work.dense[GRADIENT, p] += change * total
@@ -129,7 +123,7 @@ def _norms(plan: Plan, work: Work, c: int) -> None:
         for f in range(begin, e):
             pair = change * work.norms[3, f] / factor
             if factor == 0.0:
-                pair = _without(plan, work, c, e, f) * work.norms[1, e] * work.norms[1, f]
+                pair = without(plan, work, c, e, f) * work.norms[1, e] * work.norms[1, f]
             work.squares[0, p, plan.norms[f, OWNER]] += pair * total
 
 
@@ -248,6 +242,8 @@ def evaluate(plan: Plan, work: Work) -> float:
         _shapes(plan, work, c)
         if plan.cells[c + 1, SLOTS] > plan.cells[c, SLOTS]:
             _slots(plan, work, c)
+    if plan.spreads.size:
+        spreads.add(plan, work)
     _squares(plan, work, _is_mixed(plan))
     _constraints(plan, work)
     return result
@@ -313,6 +309,9 @@ def _cell_rates(plan: Plan, work: Work, result: Floats, jacobian: Floats) -> Non
                 jacobian[start + b, plan.dense[p, FULL]] = work.slopes[0, p, first + b]
             if plan.cells[c, LOCAL]:
                 jacobian[start + b, plan.local[first + b, FULL]] = rate
+    if plan.spreads.size:
+        spreads.slopes(plan, work, jacobian)
+        spreads.rates(plan, work, result)
 
 
 @compiled
@@ -324,6 +323,8 @@ def _only_rates(plan: Plan, work: Work, result: Floats) -> None:
         for b in range(plan.cells[c, LAST] - first):
             rate = work.factor[c] * work.flat[1, start + b] * work.flat[0, start + b]
             result[start + b] = rate * (work.bins[GAMMA, first + b] if plan.cells[c, LOCAL] > 0 else 1.0)
+    if plan.spreads.size:
+        spreads.rates(plan, work, result)
 
 
 @entry

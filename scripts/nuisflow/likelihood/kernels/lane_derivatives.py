@@ -144,6 +144,14 @@ def _constraints(plan: Plan, work: Lanes) -> None:
             for l in range(LANES):
                 gradient[l] += (x[l] - centre[l]) * inverse
                 square[l] += inverse
+    for k in range(plan.pairs.shape[0]):
+        p, q, coupling = plan.pairs[k, 0], plan.pairs[k, 1], plan.couplings[k]
+        x, centre, y, middle = work.dense[POINT, p], work.dense[CENTRE, p], work.dense[POINT, q], work.dense[CENTRE, q]
+        one, other, square = work.dense[GRADIENT, p], work.dense[GRADIENT, q], work.hessian[p, q]
+        for l in range(LANES):
+            one[l] += coupling * (y[l] - middle[l])
+            other[l] += coupling * (x[l] - centre[l])
+            square[l] += coupling
 
 
 @compiled

@@ -13,6 +13,7 @@ import numpy as np
 
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.kernels.compilation import compiled
+from nuisflow.likelihood.kernels.rates import smooth
 from nuisflow.likelihood.plans import (
     AT,
     CODE,
@@ -25,8 +26,11 @@ from nuisflow.likelihood.plans import (
     NORMS,
     OWNER,
     POLYNOMIAL,
+    QUADRATIC,
+    SCALING,
     SHAPE,
     SHAPES,
+    SMOOTH,
     START,
     UPPER,
     WIDTH,
@@ -117,6 +121,12 @@ def _even(plan: Plan, work: Lanes) -> None:
             outer = 8.0 if x[l] > 0.0 else -8.0
             first[l] = x[l] * (30.0 + y * (18.0 * y - 40.0)) if abs(x[l]) <= reach else outer
             second[l] = 30.0 + y * (90.0 * y - 120.0) if abs(x[l]) <= reach else 0.0
+        if plan.dense[p, SHAPE] == QUADRATIC:
+            for l in range(LANES):
+                inside = abs(x[l]) <= 1.0
+                value[l] = 8.0 * x[l] * x[l] if inside else 16.0 * abs(x[l]) - 8.0
+                first[l] = 16.0 * min(max(x[l], -1.0), 1.0)
+                second[l] = 16.0 if inside else 0.0
 
 
 @compiled
@@ -130,12 +140,18 @@ def _factors(plan: Plan, work: Lanes) -> None:
                 value[l], first[l], second[l] = x[l], 1.0, 0.0
             continue
         a1, a2, a3, a4, a5, a6 = row[0], row[1], row[2], row[3], row[4], row[5]
+        base = row[6] if code == SCALING else 1.0
         for l in range(LANES):
             y = x[l]
-            value[l] = 1.0 + y * (a1 + y * (a2 + y * (a3 + y * (a4 + y * (a5 + y * a6)))))
+            value[l] = base + y * (a1 + y * (a2 + y * (a3 + y * (a4 + y * (a5 + y * a6)))))
             first[l] = a1 + y * (2 * a2 + y * (3 * a3 + y * (4 * a4 + y * (5 * a5 + y * 6 * a6))))
             second[l] = 2 * a2 + y * (6 * a3 + y * (12 * a4 + y * (20 * a5 + y * 30 * a6)))
-        reach = 1.0 if code == POLYNOMIAL else -1.0
+        if code == SCALING:
+            continue
+        if code == SMOOTH:
+            for l in range(LANES):
+                value[l], first[l], second[l] = smooth(row[6], row[7], min(max(x[l], -0.5), 0.5))
+        reach = 1.0 if code == POLYNOMIAL else 0.5 if code == SMOOTH else -1.0
         for l in range(LANES):
             if not abs(x[l]) < reach:
                 slope = row[6] if x[l] > 0.0 else -row[7]
@@ -293,6 +309,11 @@ def _penalty(plan: Plan, work: Lanes) -> None:
         if kind == 1:
             for l in range(LANES):
                 nll[l] += 0.5 * ((x[l] - centre[l]) / width) ** 2
+    for k in range(plan.pairs.shape[0]):
+        p, q, coupling = plan.pairs[k, 0], plan.pairs[k, 1], plan.couplings[k]
+        x, centre, y, middle = work.dense[POINT, p], work.dense[CENTRE, p], work.dense[POINT, q], work.dense[CENTRE, q]
+        for l in range(LANES):
+            nll[l] += coupling * (x[l] - centre[l]) * (y[l] - middle[l])
 
 
 @compiled

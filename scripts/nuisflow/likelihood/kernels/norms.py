@@ -8,7 +8,8 @@ import numpy as np
 
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.kernels.compilation import compiled, entry
-from nuisflow.likelihood.plans import CODE, LINEAR, NORMS, OWNER, POLYNOMIAL, Plan
+from nuisflow.likelihood.kernels.rates import smooth
+from nuisflow.likelihood.plans import CODE, LINEAR, NORMS, OWNER, POLYNOMIAL, SCALING, SMOOTH, Plan
 
 TINY = 1e-100
 """In place of a norm factor of 0: the derivatives by it and by others keep their values, and no ratio is 0/0."""
@@ -37,19 +38,25 @@ def factors(plan: Plan, x: Floats, result: Floats, ratios: Floats, bends: Floats
 
 @compiled
 def _norm(code: int, a: Floats, x: Floats, value: Floats, first: Floats, second: Floats) -> None:
-    """Write a factor with its derivatives for all lanes: code 0 is the parameter itself, else code 1 or 4."""
+    """Write a factor with its derivatives for all lanes, as rates._norm."""
     if code == LINEAR:
         for lane in range(len(x)):
             value[lane], first[lane], second[lane] = x[lane], 1.0, 0.0
         return
-    reach = 1.0 if code == POLYNOMIAL else 0.0
-    if code == POLYNOMIAL:
+    if code == SMOOTH:
+        for lane in range(len(x)):
+            value[lane], first[lane], second[lane] = smooth(a[6], a[7], min(max(x[lane], -0.5), 0.5))
+    reach = 1.0 if code == POLYNOMIAL else 0.5 if code == SMOOTH else 0.0
+    if code in (POLYNOMIAL, SCALING):
+        base = a[6] if code == SCALING else 1.0
         b0, b1, b2, b3, b4, b5 = a[0], a[1], a[2], a[3], a[4], a[5]
         for lane in range(len(x)):
             y = x[lane]
-            value[lane] = 1.0 + y * (b0 + y * (b1 + y * (b2 + y * (b3 + y * (b4 + y * b5)))))
+            value[lane] = base + y * (b0 + y * (b1 + y * (b2 + y * (b3 + y * (b4 + y * b5)))))
             first[lane] = b0 + y * (2 * b1 + y * (3 * b2 + y * (4 * b3 + y * (5 * b4 + y * (6 * b5)))))
             second[lane] = 2 * b1 + y * (6 * b2 + y * (12 * b3 + y * (20 * b4 + y * (30 * b5))))
+    if code == SCALING:
+        return
     for lane in range(len(x)):
         if abs(x[lane]) >= reach:
             slope = a[6] if x[lane] > 0.0 else -a[7]

@@ -10,6 +10,7 @@ import numpy as np
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels.compilation import compiled, entry
 from nuisflow.likelihood.plans import (
+    ADDED,
     AT,
     CODE,
     FIRST,
@@ -23,9 +24,12 @@ from nuisflow.likelihood.plans import (
     NORMS,
     OWNER,
     POLYNOMIAL,
+    QUADRATIC,
+    SCALING,
     SHAPE,
     SHAPES,
     SLOTS,
+    SMOOTH,
     START,
     UPPER,
     WIDTH,
@@ -101,19 +105,49 @@ def store(plan: Plan, work: Work, values: Floats) -> None:
 
 
 @compiled
+def smooth(up: float, down: float, x: float) -> tuple[float, float, float]:
+    """Return Combine's asymmetric log-normal and its derivatives for |x| < 1/2; *up*, *down*: logarithms of factors.
+
+    The exponent is x (mean + half h(2x)), h a quintic from -1 to 1 (Combine's ProcessNormalization::logKappaForX).
+    """
+    mean, half, t = 0.5 * (up - down), 0.5 * (up + down), 2.0 * x
+    square = t * t
+    slope = mean + half * 0.125 * t * (square * (3.0 * square - 10.0) + 15.0)
+    turn, bend = half * 3.75 * (square - 1.0) ** 2, half * 30.0 * t * (square - 1.0)
+    value, first = math.exp(x * slope), slope + x * turn
+    return value, value * first, value * (first * first + 2.0 * turn + x * bend)
+
+
+@compiled
 def _norm(code: int, row: Floats, x: float) -> tuple[float, float, float]:
-    """Return the factor of a norm modifier and its first two derivatives (codes 1 and 4; LINEAR: x itself)."""
+    """Return the factor of a norm modifier and its first two derivatives (LINEAR: x itself; SCALING: a polynomial)."""
     if code == LINEAR:
         return x, 1.0, 0.0
-    if code == POLYNOMIAL and -1.0 < x < 1.0:
+    if code == SMOOTH and -0.5 < x < 0.5:
+        return smooth(row[6], row[7], x)
+    if code == SCALING or (code == POLYNOMIAL and -1.0 < x < 1.0):
         a1, a2, a3, a4, a5, a6 = row[0], row[1], row[2], row[3], row[4], row[5]
-        value = 1.0 + x * (a1 + x * (a2 + x * (a3 + x * (a4 + x * (a5 + x * a6)))))
+        base = row[6] if code == SCALING else 1.0
+        value = base + x * (a1 + x * (a2 + x * (a3 + x * (a4 + x * (a5 + x * a6)))))
         first = a1 + x * (2 * a2 + x * (3 * a3 + x * (4 * a4 + x * (5 * a5 + x * 6 * a6))))
         second = 2 * a2 + x * (6 * a3 + x * (12 * a4 + x * (20 * a5 + x * 30 * a6)))
         return value, first, second
     slope = row[6] if x > 0.0 else -row[7]
     value = math.exp(slope * x)
     return value, slope * value, slope * slope * value
+
+
+@compiled
+def without(plan: Plan, work: Work, c: int, one: int, two: int) -> float:
+    """Return the product of a cell's norm factors without two of them.
+
+    A ratio would be 0/0 where a factor is 0 (a signal strength of 0): the derivative there is not 0.
+    """
+    product = 1.0
+    for e in range(plan.cells[c, NORMS], plan.cells[c + 1, NORMS]):
+        if e not in (one, two):
+            product *= work.norms[0, e]
+    return product
 
 
 @compiled
@@ -128,6 +162,11 @@ def rates(plan: Plan, work: Work) -> None:
             work.dense[EVEN, p] = y * (15.0 + y * (3.0 * y - 10.0))
             work.dense[EVEN_FIRST, p] = x * (30.0 + y * (18.0 * y - 40.0))
             work.dense[EVEN_SECOND, p] = 30.0 + y * (90.0 * y - 120.0)
+        elif plan.dense[p, SHAPE] == QUADRATIC:
+            inside = abs(x) <= 1.0
+            work.dense[EVEN, p] = 8.0 * x * x if inside else 16.0 * abs(x) - 8.0
+            work.dense[EVEN_FIRST, p] = 16.0 * min(max(x, -1.0), 1.0)
+            work.dense[EVEN_SECOND, p] = 16.0 if inside else 0.0
         else:
             work.dense[EVEN, p], work.dense[EVEN_FIRST, p], work.dense[EVEN_SECOND, p] = (
                 8.0 * abs(x),
@@ -161,6 +200,13 @@ def rates(plan: Plan, work: Work) -> None:
         into = work.bins[UNDER if plan.cells[c, LOCAL] else REST]
         for b in range(bins):
             into[first + b] += factor * power[b] * base[b]
+        if plan.local[first, ADDED]:
+            for b in range(bins):
+                work.bins[UNDER, first + b] += factor * factor * plan.spreads[start + b]
+    if plan.spreads.size:
+        for b in range(plan.local.shape[0]):
+            if plan.local[b, ADDED]:
+                work.bins[UNDER, b] = math.sqrt(work.bins[UNDER, b])
 
 
 @compiled
@@ -239,6 +285,10 @@ def _penalty(plan: Plan, work: Work) -> float:
             )
         elif plan.dense[p, KIND] == 2:
             total += _poisson(plan.parameters[WIDTH, plan.dense[p, FULL]] * work.dense[POINT, p], work.dense[CENTRE, p])
+    for k in range(plan.pairs.shape[0]):
+        p, q = plan.pairs[k, 0], plan.pairs[k, 1]
+        pull = work.dense[POINT, p] - work.dense[CENTRE, p]
+        total += plan.couplings[k] * pull * (work.dense[POINT, q] - work.dense[CENTRE, q])
     return total
 
 
@@ -315,7 +365,7 @@ def value(plan: Plan, work: Work) -> float:
 @compiled
 def constants(plan: Plan, data: Floats, auxiliary: Floats) -> float:
     """Return -ln L of the saturated model: what the other functions leave out."""
-    total = 0.0
+    total = float(plan.couplings[plan.pairs.shape[0]])
     for b in range(data.size):
         total += _saturated(data[b])
         kind, at = plan.local[b, KIND], plan.local[b, FULL]

@@ -1,5 +1,7 @@
 """The figure of bias and uncertainty against the true value of each nuisance parameter."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -65,7 +67,8 @@ def _line(axes: Axes, points: pd.DataFrame, column: str, handle: Line2D) -> None
     middle, low, high = values.median(), values.min(), values.max()
     colour = handle.get_color()
     axes.fill_between(middle.index, low, high, color=colour, alpha=0.18, lw=0, zorder=2)
-    axes.plot(middle.index, middle, color=colour, ls=handle.get_linestyle(), marker="o", ms=3, lw=1.4, zorder=3)
+    look: dict[str, Any] = {"ls": handle.get_linestyle(), "label": handle.get_label()}
+    axes.plot(middle.index, middle, color=colour, marker="o", ms=3, lw=1.4, zorder=3, **look)
 
 
 def _legend(trainings: list[str], settings: PlotSettings) -> list[Line2D]:

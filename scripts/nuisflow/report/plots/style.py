@@ -1,6 +1,7 @@
 """The look of all figures: colours, headings, binned axes, and how they are written so that the bytes repeat."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from nuisflow.report.colours import PALETTE
+from nuisflow.report.drawings import TIPS
 from nuisflow.slices.report import PlotSettings
 from nuisflow.storage import files
 
@@ -65,10 +67,53 @@ def applied() -> Iterator[None]:
 
 def save(figure: Figure, paths: Sequence[Path]) -> None:
     """Write *figure* to every path (.svg or .pdf), without dates, so that the same figure has the same bytes."""
+    for axes in figure.axes:
+        _name_points(axes)
     for path in paths:
         with files.replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=_METADATA[path.suffix])
         figure.set_layout_engine(None)  # the layout is found: do not spend the time again for the next format
+
+
+def _name_points(axes: Axes) -> None:
+    """Give the points of *axes* their values as words, which the report shows under the pointer (`report.drawings`)."""
+    across = _shared(axes.get_shared_x_axes().get_siblings(axes), "get_xlabel")
+    up = _shared(axes.get_shared_y_axes().get_siblings(axes), "get_ylabel")
+    for line in axes.lines:
+        if line.get_marker() in ("None", "none", "", " ", None) or line.get_transform() != axes.transData:
+            continue
+        label, title = str(line.get_label()).removeprefix("_child"), axes.get_title()
+        names = ["" if label.isdigit() or label.startswith("_") else label, title]
+        columns = (np.asarray(values, dtype=float) for values in line.get_data(orig=False))
+        texts = [
+            _words(names, (across, x), (up, y), _named(axes.yaxis, y))
+            for x, y in zip(*columns, strict=True)
+            if np.isfinite([x, y]).all()
+        ]
+        line.set_gid(TIPS + "|".join(text.replace("|", "/").replace("\n", " ") for text in texts))
+
+
+def _shared(siblings: Sequence[Any], asked: str) -> str:
+    """Return the first label that axes with a common axis have; '' without one."""
+    return next(filter(None, (getattr(axes, asked)() for axes in siblings)), "")
+
+
+def _words(names: Sequence[str], across: tuple[str, float], up: tuple[str, float], row: str) -> str:
+    """Return the place of a point in words: *names* of what it is, the *row* it is in, labels and values."""
+    head = ", ".join(filter(None, (row, *names)))
+    values = [f"{words} {value:.4g}".strip() for words, value in ((across,) if row else (across, up))]
+    return ": ".join(filter(None, (head, ", ".join(values)))).replace(" -", " −").replace(":-", ": −")
+
+
+def _named(axis: Any, value: float) -> str:
+    """Return the name of the row at *value* of an axis of names; '' for one of numbers."""
+    locator = axis.get_major_locator()
+    places = np.asarray(locator()) if isinstance(locator, FixedLocator) else np.zeros(0)
+    if not len(places):
+        return ""
+    nearest = int(np.argmin(np.abs(places - value)))
+    name = str(axis.get_major_formatter()(places[nearest], nearest)).replace("\n", " ")
+    return "" if re.fullmatch(r"[-−+.\d\s%e]*", name) else name
 
 
 def draw(makers: Mapping[str, Callable[[], Figure]], paths: Sequence[Path]) -> None:

@@ -69,7 +69,7 @@ def importance(
     found = []
     for feature, losses in means.iloc[:_MOST_FEATURES].iterrows():
         cells = [_loss(losses[name], spreads[name].get(feature) if name in spreads else None) for name in names]
-        found.append({"feature": feature, "cells": cells, "moved": _moved(str(feature), contents, settings)})
+        found.append({"feature": feature, "cells": cells, "moved": moved(str(feature), contents, settings)})
     labels = [settings.trainings[name] for name in names]
     return {"names": labels, "rows": found, "left": max(len(means) - _MOST_FEATURES, 0)}
 
@@ -79,7 +79,7 @@ def _loss(mean: float, spread: float | None) -> str:
     return number(mean, 1) + ("" if spread is None or pd.isna(spread) else f" ± {number(spread, 1)}")
 
 
-def _moved(feature: str, contents: Mapping[str, Any], settings: PlotSettings) -> str:
+def moved(feature: str, contents: Mapping[str, Any], settings: PlotSettings) -> str:
     """Return the variation that changes the shape of a feature most, and by how many errors of the data."""
     shapes: dict[str, float] = {}
     for one in (one for content in contents.values() for one in content["features"] if one["feature"] == feature):

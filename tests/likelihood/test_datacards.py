@@ -1,0 +1,112 @@
+"""Combine's datacards: the likelihood against Combine's formulas, and lines that are not supported."""
+
+import datacards
+import numpy as np
+import pytest
+
+from nuisflow.likelihood.dialects import combine
+from nuisflow.likelihood.model import Model
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    pytest.importorskip("uproot")
+    return datacards.write(tmp_path_factory.mktemp("card"))
+
+
+def points(model, number=100):
+    """Return random points: two standard deviations around what is constrained, half the value around the rest."""
+    rng, rows = np.random.default_rng(3), model.parameters
+    low = [row.init - 2.0 * (row.width if row.constraint == "normal" else 0.25 * max(row.init, 1e-3)) for row in rows]
+    at = rng.uniform(low, 2.0 * model.inits - low, (number, len(rows)))
+    return np.where(model.fixed, model.inits, np.clip(at, model.lower, model.upper))
+
+
+@pytest.mark.parametrize("threshold", [10, 0, 1000])
+def test_the_likelihood_is_combines_at_100_points(tmp_path, threshold):
+    pytest.importorskip("uproot")
+    path = datacards.write(tmp_path, datacards.CARD.replace("autoMCStats 10", f"autoMCStats {threshold}"))
+    model, found = Model(combine.read(path, path.read_text())), datacards.histograms()
+    at = points(model)
+    free = [name for name, fixed in zip(model.names, model.fixed, strict=True) if not fixed]
+    assert {"r", "side", "wscale", "tscale", "theta1named", "range", "free"} <= set(free)
+    assert ("prop_binlow[0]" in free) == (threshold < 1000)
+    assert ("prop_binlow_wjet[5]" in free) == (threshold > 0)
+    values = [{name: x for name, x in zip(model.names, point, strict=True) if name in free} for point in at]
+    theirs = np.array([datacards.twice_nll(found, row, threshold) for row in values])
+    ours = model.twice_nll(at)
+    assert ours - ours[0] == pytest.approx(theirs - theirs[0], rel=1e-9, abs=1e-8)
+
+
+def test_parameters_have_combines_ranges_and_constraints(path):
+    model = Model(combine.read(path, path.read_text()))
+    rows = {row.name: row for row in model.parameters}
+    assert model.poi == "r"
+    assert (rows["free"].constraint, rows["free"].lower, rows["free"].upper) == ("none", -1.0, 1.0)
+    assert (rows["side"].constraint, rows["side"].auxiliary, rows["side"].width) == ("poisson", 5.0, 1.0)
+    assert (rows["wscale"].constraint, rows["wscale"].auxiliary, rows["wscale"].width) == ("normal", 1.1, 0.2)
+    assert (rows["wscale"].lower, rows["wscale"].upper, rows["wscale"].init) == (0.1, 5.0, 1.1)
+    assert model.structure.extended.groups == (("energy", ("jes", "tilt", "scale")),)
+
+
+def test_a_bin_that_a_shape_can_make_negative_is_told(path, tmp_path, caplog):
+    found = datacards.histograms()
+    found["high/wjet_jesUp"] = (found["high/wjet"][0] * np.array([0.5, 1.5, 1, 1]), found["high/wjet"][1])
+    other = datacards.write(tmp_path, found=found)
+    combine.read(other, other.read_text())
+    assert "jes makes bin 0 of wjet in high negative" in caplog.text
+
+
+def test_mass_stands_in_names(tmp_path):
+    card = datacards.CARD.replace("$CHANNEL/$PROCESS ", "$CHANNEL/$PROCESS$MASS ")
+    found = datacards.histograms()
+    found |= {f"{name}125": found[name] for name in ("low/sig", "low/ttH", "low/wjet", "high/sig", "high/wjet")}
+    found["low/data_obs125"] = found["low/data_obs"]
+    path = datacards.write(tmp_path, card, found)
+    assert combine.read(path, card, "125")["channels"]
+    with pytest.raises(ValueError, match=r"line 7: \$MASS: convert the card first, with --mass"):
+        combine.read(path, card)
+
+
+REFUSED = [
+    ("lumi   lnN", "lumi   trG", "line 18: lumi: trG is not supported"),
+    ("lumi   lnN", "lumi   lnM", "line 18: lumi: no kind 'lnM'; did you mean"),
+    ("jes    shape  ", "jes    shapeN ", "line 21: jes: shapeN is not supported .*logarithm"),
+    ("energy group +=", "nuisance edit add", "line 30: nuisance: edit is not supported .*nuisance edits"),
+    ("energy group += scale", "energy group += scael", "group energy: no nuisance 'scael'; did you mean 'scale'"),
+    ("low    autoMCStats 10", "low    autoMCStats 10 0 2", "line 31: low: autoMCStats with hist-mode 2"),
+    ("low    autoMCStats 10", "lwo    autoMCStats 10", "line 31: lwo: write 'BIN autoMCStats"),
+    ("1.1 [0.1,5]", "(@0*2) r", "line 27: wscale: only 'rateParam BIN PROCESS VALUE"),
+    ("rateParam low  ttH", "rateParam low  tth", "line 28: tscale: no process 'tth' in a bin 'low'"),
+    ("param   1.1  0.2", "param   1.1  -0.2/+0.1", "line 25: wscale: param needs a mean and one width"),
+    ("kmax 9", "kmax 8", "line 5: kmax 8, but there are 9"),
+    ("imax 3", "imax 2", "line 3: imax 2, but there are 3"),
+    ("gmN 5", "gmN 7", "line 24: side: 7 times 2 is not the rate 10"),
+    ("shapes.root high/data", "shapes.root w:data", "line 8: shapes: w:data is in a RooWorkspace"),
+    ("shapes.root high/data", "shapes.root high/date", "line 8: no histogram 'high/date'"),
+    ("shapes.root high/data", "other.root high/data", "line 8: no file .*other.root"),
+    ("rate     -1 ", "rate     17 ", "process sig in low: rate 17, but its histogram has"),
+    (
+        "scale  lnN     -    0.93/1.14",
+        "scale  lnN     -    -0.9/1.14",
+        "line 19: scale: '-0.9/1.14' is no effect of a lnN",
+    ),
+    (
+        "jes    shape   1    1 ",
+        "jes    shape   1    0.5 ",
+        "line 21: jes: shapes of ttH in low with different",
+    ),
+    ("count FAKE", "count shapes.root $PROCESS", "line 9: no histogram 'sig'"),
+    ("1named lnN", "lumi   lnN", "line 26: lumi stands in line 18 already"),
+    ("side   gmN 5", "side   gmN x", "line 24: side: gmN needs the number of events"),
+    ("1.02 -     # symmetric", "1.02       # symmetric", "line 18: lumi: 6 entries for 7 columns"),
+    ("process  0    1    2    0    2", "process  0    1    2    1    2", "line 15: process sig is a signal in one bin"),
+    ("rate     -1   -1", "Rate     -1   -1", "no line 'rate'"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "words"), REFUSED)
+def test_what_is_not_supported_is_refused_by_line_and_name(path, before, after, words):
+    assert datacards.CARD.count(before) == 1
+    with pytest.raises(ValueError, match=words):
+        combine.read(path, datacards.CARD.replace(before, after))

@@ -1,0 +1,237 @@
+"""What no pyhf workspace can say: the compiled likelihood against formulas written out, and what is refused."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from plain_likelihood import twice_nll
+from scipy import optimize
+
+from nuisflow.likelihood import fits, toys
+from nuisflow.likelihood.commands import reading
+from nuisflow.likelihood.model import FEW, Model
+
+CORRELATION = [[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]]
+NAMES = ["rate_a", "rate_b", "tilt"]
+
+
+def workspace(*, spread=True, histosys="code4p", rates=2, **extensions):
+    """Return two channels with every extended modifier; a signal that interferes, two rates, a shape."""
+    rng, channels, observations = np.random.default_rng(5), [], []
+    for channel, size in (("low", 4), ("high", 3)):
+        samples = []
+        for number, sample in enumerate(("signal", "one", "two")):
+            nominal = rng.uniform(5.0, 15.0, size) * (1 + 4 * (number > 0))
+            up, down = nominal * rng.uniform(0.9, 1.2, size), nominal * rng.uniform(0.85, 1.1, size)
+            rows = [
+                {"name": "rate_a", "type": "normsys", "data": {"hi": 1.12, "lo": 0.93}},
+                {"name": "tilt", "type": "histosys", "data": {"hi_data": up.tolist(), "lo_data": down.tolist()}},
+            ]
+            if number == 0:
+                rows.append({"name": "mu", "type": "polynomial", "data": [0.2, 0.5, 0.3]})
+            if number == 1:
+                rows.append({"name": "rate_b", "type": "normsys", "data": {"hi": 0.85, "lo": 1.3}})
+            rows += [
+                {"name": f"more{k}", "type": "normsys", "data": {"hi": 1.02, "lo": 0.99}} for k in range(rates - 2)
+            ]
+            if spread:
+                error = (0.1 * nominal).tolist()
+                rows.append({"name": f"mc_{channel}", "type": "mcstat", "data": error})
+            samples.append({"name": sample, "data": nominal.tolist(), "modifiers": rows})
+        channels.append({"name": channel, "samples": samples})
+        observations.append({"name": channel, "data": rng.poisson(90.0, size).astype(float).tolist()})
+    extensions.setdefault("interpolation", {"normsys": "combine", "histosys": histosys})
+    config = {"poi": "mu", "parameters": [{"name": "mu", "bounds": [[-5.0, 10.0]]}]}
+    return {"channels": channels, "observations": observations, "version": "1.0.0", "extensions": extensions,
+            "measurements": [{"name": "m", "config": config}]}  # fmt: skip
+
+
+def correlated(**options):
+    return workspace(correlations=[{"parameters": NAMES, "correlation": CORRELATION}], **options)
+
+
+def points(model, number=100, seed=1):
+    """Return random points within two prefit standard deviations."""
+    rng = np.random.default_rng(seed)
+    return model.inits + rng.uniform(-2.0, 2.0, (number, len(model.names))) * np.where(model.inits == 1, 0.4, 1.0)
+
+
+@pytest.mark.parametrize("histosys", ["code0", "code2", "code4p"])
+@pytest.mark.parametrize("made", [workspace, correlated])
+def test_twice_nll_equals_the_formulas_at_100_points(made, histosys):
+    book = made(histosys=histosys)
+    model = Model(book)
+    at = points(model)
+    assert model.twice_nll(at) == pytest.approx([twice_nll(book, model, point) for point in at], rel=1e-11)
+
+
+@pytest.mark.parametrize("made", [workspace, correlated])
+def test_derivatives_are_exact(made):
+    model, step = Model(made()), 1e-6
+    for point in points(model, 3, 2):
+        found = model.derivatives(point)
+        rates, slopes = model.cells(point)
+        for i in range(len(point)):
+            shift = step * (np.arange(len(point)) == i)
+            up, down = model.derivatives(point + shift), model.derivatives(point - shift)
+            assert found.gradient[0, i] == pytest.approx((up.twice_nll - down.twice_nll)[0] / (2 * step), abs=2e-4)
+            change = (up.gradient - down.gradient)[0] / (2 * step)
+            assert found.hessian[0, i] == pytest.approx(change, rel=1e-5, abs=1e-3)
+            ends = (model.cells(point + shift)[0] - model.cells(point - shift)[0]) / (2 * step)
+            assert slopes[:, i] == pytest.approx(ends, rel=1e-5, abs=1e-6)
+        assert rates.sum() == pytest.approx(model.expected(point).sum(), rel=1e-12)
+
+
+def test_a_fit_finds_the_minimum_of_the_formulas():
+    book = correlated()
+    model = Model(book)
+    best = fits.fit(model)
+    found = optimize.minimize(lambda x: twice_nll(book, model, x), best.values, method="Powell",
+                              options={"xtol": 1e-7, "ftol": 1e-12, "maxfev": 40000})  # fmt: skip
+    assert best.converged
+    assert found.fun == pytest.approx(best.twice_nll, abs=2e-6)
+    assert found.fun > best.twice_nll - 1e-8
+
+
+@pytest.mark.parametrize("histosys", ["code2", "code4p"])
+def test_fits_side_by_side_and_one_by_one_are_the_same(histosys):
+    model = Model(correlated(spread=False, histosys=histosys))
+    data = np.concatenate(list(toys.throw(model, None, FEW, 3)))
+    together = model.minimise(data)
+    alone = [model.minimise(row) for row in data]
+    assert (together.status == 0).all()
+    assert together.twice_nll == pytest.approx([row.twice_nll[0] for row in alone], abs=1e-6)
+
+
+@pytest.mark.parametrize("histosys", ["code2", "code4p"])
+def test_a_large_model_is_the_same_in_blocks(histosys):
+    model = Model(correlated(spread=False, histosys=histosys, rates=120))
+    assert model.large
+    best = fits.fit(model)
+    gradient = model.derivatives(best.values).gradient[0]
+    assert best.converged
+    assert np.abs(gradient * best.errors).max() < 1e-3
+    inverse = np.linalg.inv(0.5 * model.derivatives(best.values).hessian[0])
+    assert best.errors == pytest.approx(np.sqrt(np.diagonal(inverse)), rel=1e-6)
+
+
+def test_without_correlation_the_matrix_changes_nothing():
+    plain, book = Model(workspace()), workspace(correlations=[{"parameters": NAMES, "correlation": np.eye(3).tolist()}])
+    at = points(plain, 5)
+    assert Model(book).twice_nll(at) == pytest.approx(plain.twice_nll(at), rel=1e-13)
+
+
+def test_a_covariance_gives_the_widths_too():
+    widths = np.array([0.5, 2.0, 1.5])
+    covariance = (np.array(CORRELATION) * np.outer(widths, widths)).tolist()
+    book = workspace(correlations=[{"parameters": NAMES, "covariance": covariance}])
+    model = Model(book)
+    assert [model.parameters[model.index(name)].width for name in NAMES] == pytest.approx(widths)
+    at = points(model, 10)
+    assert model.twice_nll(at) == pytest.approx([twice_nll(book, model, point) for point in at], rel=1e-11)
+
+
+def test_two_rates_that_are_fully_alike_are_nearly_one():
+    """With a correlation of nearly 1, two log-normals on one sample are one with the summed logarithm."""
+
+    def counting(names, **extensions):
+        rows = [{"name": name, "type": "normsys", "data": {"hi": k, "lo": 1 / k}} for name, k in names]
+        samples = [{"name": "s", "data": [10.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+                   {"name": "b", "data": [100.0], "modifiers": rows}]  # fmt: skip
+        return Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [115.0]}],
+                      "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}], "version": "1.0.0",
+                      "extensions": {"interpolation": {"normsys": "code1"}, **extensions}})  # fmt: skip
+
+    matrix = [[1.0, 1 - 1e-7], [1 - 1e-7, 1.0]]
+    both = counting([("a", 1.1), ("b", 1.2)], correlations=[{"parameters": ["a", "b"], "correlation": matrix}])
+    one = counting([("a", 1.32)])
+    assert fits.fit(both).errors[both.index("mu")] == pytest.approx(fits.fit(one).errors[one.index("mu")], rel=1e-5)
+
+
+def test_toys_fluctuate_with_the_correlations():
+    model = Model(correlated())
+    data = np.concatenate(list(toys.throw(model, None, 20_000, 4)))
+    at = [model.bins + list(model.constrained).index(model.index(name)) for name in NAMES]
+    assert np.corrcoef(data[:, at].T) == pytest.approx(np.array(CORRELATION), abs=4 / np.sqrt(20_000))
+    assert data[:, at].std(axis=0) == pytest.approx(1.0, rel=4 / np.sqrt(40_000))
+
+
+def test_shifted_measurements_add_up_to_the_uncertainty():
+    model = Model(correlated())
+    data, mu = model.asimov(), model.index("mu")
+    best = fits.fit(model, data)
+    _, sets = model.shifted(data, 0.01)
+    shifts = [(fits.fit(model, row).values[mu] - best.values[mu]) / 0.01 for row in sets]
+    total = np.hypot(np.sqrt(np.sum(np.square(shifts))), model.main_part(data, best, "mu"))
+    assert total == pytest.approx(best.errors[mu], rel=2e-3)
+
+
+def test_other_constraints_are_those_of_their_distributions():
+    book = workspace(constraints={
+        "rate_a": {"type": "none"}, "mu": {"type": "normal", "auxdata": 1.2, "sigma": 0.3},
+        "tilt": {"type": "poisson", "auxdata": 2, "factor": 3.0},
+    })  # fmt: skip
+    model = Model(book)
+    at = np.abs(points(model, 20)) + 0.1
+    assert model.twice_nll(at) == pytest.approx([twice_nll(book, model, point) for point in at], rel=1e-11)
+
+
+def broken(change):
+    book = correlated()
+    change(book["extensions"])
+    return book
+
+
+REFUSED = [
+    (
+        lambda e: e["correlations"][0].update(correlation=[[1, 2, 0], [2, 1, 0], [0, 0, 1]]),
+        "not positive definite .*rate_",
+    ),
+    (lambda e: e["correlations"][0].update(correlation=[[1, 0.5, 0], [0.4, 1, 0], [0, 0, 1]]), "not symmetric: rate_a"),
+    (lambda e: e["correlations"][0].update(correlation=[[2, 0, 0], [0, 1, 0], [0, 0, 1]]), "diagonal entry of rate_a"),
+    (lambda e: e["correlations"][0].update(correlation=[[1, 0], [0, 1]]), "3 rows of 3 numbers"),
+    (lambda e: e["correlations"][0].update(covariance=CORRELATION), "either 'correlation' or 'covariance'"),
+    (lambda e: e["correlations"][0].update(parameters=["rate_a", "rate_c", "tilt"]), "no parameter 'rate_c'.*rate_"),
+    (lambda e: e["correlations"][0].update(parameters=["rate_a", "mu", "tilt"]), "mu must have a normal constraint"),
+    (lambda e: e["correlations"][0].update(parameters=["rate_a", "mc_low[0]", "tilt"]), "not belong to a single bin"),
+    (lambda e: e["correlations"].append({"parameters": ["tilt"], "correlation": [[1.0]]}), "tilt is named twice"),
+    (lambda e: e.update(interpolations={}), "no 'interpolations'; did you mean 'interpolation'"),
+    (lambda e: e.update(interpolation={"normsys": "code7"}), "no interpolation code 'code7'; choose one of"),
+    (lambda e: e.update(constraints={"tilt": {"type": "gauss"}}), "tilt: 'type' must be one of none, normal, poisson"),
+    (
+        lambda e: e.update(constraints={"tilt": {"type": "normal", "auxdata": 0, "sigma": 0}}),
+        "'sigma' must be positive",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED)
+def test_bad_extensions_are_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        Model(broken(change))
+
+
+def test_a_sample_with_a_polynomial_and_a_factor_of_the_same_name_is_refused():
+    book = copy.deepcopy(workspace())
+    book["channels"][0]["samples"][0]["modifiers"].append({"name": "mu", "type": "normfactor", "data": None})
+    with pytest.raises(ValueError, match="sample signal: mu is a polynomial and a normfactor"):
+        Model(book)
+
+
+def test_a_patch_puts_correlations_beside_a_workspace(tmp_path):
+    book = correlated()
+    plain = {key: value for key, value in book.items() if key != "extensions"}
+    (tmp_path / "workspace.json").write_text(json.dumps(plain))
+    (tmp_path / "patch.json").write_text(
+        json.dumps([{"op": "add", "path": "/extensions", "value": book["extensions"]}])
+    )
+    found = reading.load(tmp_path / "workspace.json", patches=[str(tmp_path / "patch.json")])
+    at = points(found, 3)
+    assert found.twice_nll(at).tolist() == Model(book).twice_nll(at).tolist()
+
+
+def test_pyhf_refuses_a_workspace_with_extensions():
+    pyhf = pytest.importorskip("pyhf")
+    with pytest.raises(pyhf.exceptions.InvalidSpecification):
+        pyhf.Workspace(workspace())
