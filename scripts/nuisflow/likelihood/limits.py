@@ -16,6 +16,7 @@ from nuisflow.progress import Reporter
 BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 NAMES = ("observed", *(f"expected {name}" for name in ("-2 sigma", "-1 sigma", "median", "+1 sigma", "+2 sigma")))
 _PRECISION = 1e-8  # of a limit (relative), and of the CLs there
+_LEAST = 1e-300  # CLs, below which it counts as this, so that its logarithm exists
 _CLOSE = 1e-6  # CLs at a limit is this close to its level, else there is none
 _WIDER = (4.0, 64.0, 1024.0)  # upper bounds that are tried where a limit lies beyond that of the workspace, relative
 _BEYOND = "beyond"
@@ -307,13 +308,19 @@ def upper_limits(likelihood: Likelihood, data: Data, background: Data, level: fl
 
 def _within(calculator: _Calculator, upper: float, level: float) -> list[tuple[float, str]]:
     """Return every limit (or NaN) and why there is none (or "") within the bounds."""
+    from scipy import special
+
     if calculator.problem:
         return [(math.nan, calculator.problem)] * len(NAMES)
+    # In units of half-normal tails CLs is about linear in the signal strength; scaled to be CLs - target next to it.
+    wanted = float(special.ndtri(0.5 * (1.0 - level)))
+    scale = math.sqrt(2.0 / math.pi) * math.exp(-0.5 * wanted**2)
 
     def excess(i: int) -> Callable[[float], float]:
         def function(value: float) -> float:
             found = calculator(value)
-            return (found.observed, *found.expected)[i] - (1.0 - level)
+            cls_ = (found.observed, *found.expected)[i]
+            return scale * (float(special.ndtri(0.5 * max(cls_, _LEAST))) - wanted)
 
         return function
 
