@@ -6,7 +6,7 @@ from typing import Any
 from nuisflow.likelihood.coverage import maps
 from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.likelihood.model import Model
-from nuisflow.slices.coverage_map import MapSettings
+from nuisflow.slices.inference import MapSettings
 from nuisflow.storage import files, logs
 
 

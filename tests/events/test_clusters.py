@@ -136,7 +136,7 @@ def killed_once(chunk, marker):
     if chunk.start == 2 * CHUNK and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return selection._process_chunk(chunk, JOB)
+    return selection._process_chunk(chunk, JOB, None)
 
 
 def with_a_killed_worker(raw, folder, **options):

@@ -8,7 +8,6 @@ from snakemake.exceptions import WorkflowError
 
 import nuisflow.slices.bootstrap
 import nuisflow.slices.conditional
-import nuisflow.slices.coverage_map
 import nuisflow.slices.events
 import nuisflow.slices.inference
 import nuisflow.slices.inputs

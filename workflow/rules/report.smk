@@ -138,7 +138,7 @@ rule write_report:
                 *slices.report.COMPARISON_FIGURES,
                 *slices.bootstrap.figures(settings),
                 *slices.studies.figures(settings),
-                *slices.coverage_map.figures(settings),
+                *slices.inference.map_figures(settings),
             ],
         )
         + collect(
@@ -167,7 +167,7 @@ rule write_report:
         answers=slices.scenarios.answers(settings)
         + slices.bootstrap.tables(settings)
         + slices.studies.tables(settings)
-        + slices.coverage_map.tables(settings)
+        + slices.inference.map_tables(settings)
         + [
             "<results>/comparison/what_if.csv",
             "<results>/comparison/classifiers.csv",

@@ -7,6 +7,7 @@ from pathlib import Path
 from nuisflow.settings import expansions
 from nuisflow.storage import logs, memory, runs
 from snakemake.io import _IOFile
+from snakemake.sourcecache import infer_source_file
 
 results_folder = Path(workflow.pathvars.apply("<results>"))
 logs_folder = Path(workflow.pathvars.apply("<logs>"))
@@ -56,7 +57,10 @@ STAGES = {
 
 def stages() -> dict[str, str]:
     """Return what the jobs of every rule belong to, in words: its file."""
-    files = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
+    files = {
+        rule.name: infer_source_file(rule.snakefile).get_filename().partition(".")[0]
+        for rule in workflow.rules
+    }
     names = {
         name: STAGES.get(stem, stem.replace("_", " ")) for name, stem in files.items()
     }

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from nuisflow.settings import configuration, points, systematics
+from nuisflow.settings import conditional, configuration, points, systematics, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
-from nuisflow.settings.toys import Toys
+from nuisflow.settings.toys import Map, Toys
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.training import resolved
 from nuisflow.strategies.binning import Binning
@@ -197,3 +197,38 @@ def toys(settings: Configuration, name: str, repetition: int) -> ToySettings:
         repetition=repetition,
         seed=settings.seed,
     )
+
+
+class MapSettings(Section):
+    """Slice of map_coverage."""
+
+    poi: str
+    map: Map
+    name: str
+    repetition: int
+    seed: int
+
+
+def mapped(settings: Configuration) -> list[str]:
+    """Return the trainings that are mapped: those whose likelihood is one workspace."""
+    others = {*conditional.trainings(settings), *unbinned.trainings(settings)}
+    return [name for name in settings.trainings if name not in others]
+
+
+def coverage_map(settings: Configuration, name: str, repetition: int) -> MapSettings:
+    """Return what map_coverage of training *name*, repetition (seed) *repetition*, depends on."""
+    if settings.toys.map is None:
+        raise ValueError("toys.map: there is no such section; add it (all its keys have defaults)")
+    return MapSettings(
+        poi=settings.fit.poi, map=settings.toys.map, name=name, repetition=repetition, seed=settings.seed
+    )
+
+
+def map_tables(settings: Configuration) -> list[str]:
+    """Return the tables that the report shows."""
+    return [] if settings.toys.map is None else ["<results>/comparison/coverage_map.csv"]
+
+
+def map_figures(settings: Configuration) -> list[str]:
+    """Return the names of the figures that the report shows."""
+    return [] if settings.toys.map is None else ["coverage_map"]
