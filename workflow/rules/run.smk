@@ -58,11 +58,12 @@ STAGES = {
 def stages() -> dict[str, str]:
     """Return what the jobs of every rule belong to, in words: its file."""
     files = {
-        rule.name: infer_source_file(rule.snakefile).get_filename().partition(".")[0]
-        for rule in workflow.rules
+        known.name: infer_source_file(known.snakefile).get_filename()
+        for known in workflow.rules
     }
+    stems = {name: file.removesuffix(".smk") for name, file in files.items()}
     names = {
-        name: STAGES.get(stem, stem.replace("_", " ")) for name, stem in files.items()
+        name: STAGES.get(stem, stem.replace("_", " ")) for name, stem in stems.items()
     }
     return {name: words for name, words in names.items() if words and name != "all"}
 
