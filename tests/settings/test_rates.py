@@ -26,7 +26,11 @@ def test_displaced_points_of_an_asymmetric_rate_are_where_a_workspace_has_them()
     interpolation = pyhf.interpolators.code4([[[[0.93], [1.0], [1.05]]]])
     found = points.displaced(check([0.05, -0.07], ("toys", {"displacements": {"up2": 2, "down": -1, "half": -0.5}})))
     assert {name: point.factor for name, point in found.items()} == pytest.approx(
-        {"norm_up2": 1.05**2, "norm_down": 0.93, "norm_half": float(interpolation([[-0.5]]).item())}
+        {
+            "norm_up2": 1.05**2,
+            "norm_down": 0.93,
+            "norm_half": float(interpolation(pyhf.tensorlib.astensor([[-0.5]])).item()),
+        }
     )
 
 
