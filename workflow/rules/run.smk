@@ -56,7 +56,7 @@ STAGES = {
 
 
 def stages() -> dict[str, str]:
-    """Return what the jobs of every rule belong to, in words: its file."""
+    """Return for all rules what their jobs belong to, in words (the file of the rules)."""
     files = {
         known.name: infer_source_file(known.snakefile).get_filename()
         for known in workflow.rules
