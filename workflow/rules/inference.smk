@@ -204,7 +204,7 @@ rule compare_coverage_maps:
     input:
         maps=collect(
             "<results>/trainings/{training}/seed1/coverage_map.json",
-            training=slices.inference.mapped(settings),
+            training=slices.inference.of_one_workspace(settings),
         ),
     output:
         table="<results>/comparison/coverage_map.csv",
@@ -213,6 +213,7 @@ rule compare_coverage_maps:
                 "<results>/comparison/coverage_map.{format}",
                 format=["svg", "pdf"],
             ),
+            caption="../report/coverage_map.rst",
             category="Comparison",
         ),
     log:

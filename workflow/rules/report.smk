@@ -248,7 +248,7 @@ rule write_publication:
         ),
         workspaces=collect(
             "<results>/trainings/{training}/seed1/workspace.json",
-            training=slices.report.of_one_workspace(settings),
+            training=slices.inference.of_one_workspace(settings),
         ),
     output:
         submission="<results>/hepdata/submission.yaml",

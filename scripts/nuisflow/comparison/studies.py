@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from nuisflow.comparison.trainings import TOYS, Run, _nearest_coverage, _number, _ordered
+from nuisflow.comparison.trainings import TOYS, Run, nearest_coverage, number, ordered
 from nuisflow.settings.studies import WHOLE
 from nuisflow.slices.report import ComparisonSettings
 
@@ -37,15 +37,15 @@ def table(results: Results, settings: ComparisonSettings) -> pd.DataFrame:
     rows = [
         {"study": study, "size": float(size), **run._asdict(), **_row(found[run])}
         for (study, size), found in results.items()
-        for run in _ordered(found, settings)
+        for run in ordered(found, settings)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _row(measured: Measured) -> dict[str, Any]:
-    fit, covered = measured["asimov"], _nearest_coverage(measured["coverage"])
-    sigmas = {name: _number(fit[name]) for name in SIGMAS}
-    found = _number(measured["whole"]["asimov_mu"])
+    fit, covered = measured["asimov"], nearest_coverage(measured["coverage"])
+    sigmas = {name: number(fit[name]) for name in SIGMAS}
+    found = number(measured["whole"]["asimov_mu"])
     whole = {"mu_whole": found, "shift": (found - 1) / sigmas["sigma"]}
     return {"converged": bool(fit["converged"]), **sigmas, **{name: covered.get(name) for name in TOYS[:2]}, **whole}
 

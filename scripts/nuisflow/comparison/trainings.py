@@ -87,14 +87,14 @@ def summarise(
     Coverage is a property of the training and its model: it is the same for Asimov and observed data.
     """
     rows = []
-    for run in _ordered(fits, settings):
+    for run in ordered(fits, settings):
         common = {
             "training": run.training,
             "strategy": settings.trainings[run.training][1],
             "seed": run.seed,
             "auc": aucs.get(run, np.nan),
             **budgets[run]._asdict(),
-            **_nearest_coverage(coverages.get(run, ())),
+            **nearest_coverage(coverages.get(run, ())),
         }
         common["simulated_events"] = fewest_events(fits[run])
         rows += [common | {"data": data} | fit_row(result) for data, result in _results(fits[run])]
@@ -104,10 +104,10 @@ def summarise(
 def fit_row(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of one fit that are compared."""
     quality = result.get("goodness_of_fit") or {}
-    numbers = {name: _number(result.get(name)) for name in ("mu", *UNCERTAINTIES)}
+    numbers = {name: number(result.get(name)) for name in ("mu", *UNCERTAINTIES)}
     # Distances from the best fit, whichever sign the fit gives them.
     numbers |= {name: abs(numbers[name]) for name in ("sigma_up", "sigma_down")}
-    numbers["p_value"] = _number(quality.get("p_value"))
+    numbers["p_value"] = number(quality.get("p_value"))
     return {"converged": bool(result["converged"]), **numbers, **tests(result)}
 
 
@@ -116,10 +116,10 @@ def tests(result: Mapping[str, Any]) -> dict[str, float]:
     limits = result.get("limits") or {}
     thrown = (result.get("goodness_of_fit") or {}).get("toys") or {}
     return {
-        "p_value_toys": _number(thrown.get("p_value")),
-        "significance": _number((result.get("significance") or {}).get("sigmas")),
-        "limit_observed": _number(limits.get("observed")),
-        "limit_expected": _number(limits["expected"][BANDS.index(0)]) if limits else np.nan,
+        "p_value_toys": number(thrown.get("p_value")),
+        "significance": number((result.get("significance") or {}).get("sigmas")),
+        "limit_observed": number(limits.get("observed")),
+        "limit_expected": number(limits["expected"][BANDS.index(0)]) if limits else np.nan,
         "interval_remarks": float(len(result["intervals"]["remarks"])) if result.get("intervals") else np.nan,
     }
 
@@ -140,13 +140,13 @@ def breakdown(
     *members* have a row more, of the group `EPISTEMIC`, which is not part of the total.
     """
     rows = [
-        (*run, data, group, _number(sigma), _number((result.get("breakdown_observable") or {}).get(group)))
-        for run in _ordered(fits, settings)
+        (*run, data, group, number(sigma), number((result.get("breakdown_observable") or {}).get(group)))
+        for run in ordered(fits, settings)
         for data, result in _results(fits[run])
         for group, sigma in (result.get("breakdown") or {}).items()
     ]
     answers = members or {}
-    rows += [(*run, DATA[0], EPISTEMIC, spread(answers[run]), np.nan) for run in _ordered(answers, settings)]
+    rows += [(*run, DATA[0], EPISTEMIC, spread(answers[run]), np.nan) for run in ordered(answers, settings)]
     return pd.DataFrame(rows, columns=list(BREAKDOWN))
 
 
@@ -158,20 +158,20 @@ def spread(members: pd.DataFrame) -> float:
 def limits(fits: Mapping[Run, Any], settings: ComparisonSettings) -> pd.DataFrame:
     """Return the upper limits: one row per training, seed, data and limit (observed, or expected in a band)."""
     rows = []
-    for run in _ordered(fits, settings):
+    for run in ordered(fits, settings):
         for data, result in _results(fits[run]):
             if found := result.get("limits"):
                 common = (*run, data, found["level"])
                 if data == "observed":
-                    rows.append((*common, "observed", np.nan, _number(found["observed"])))
+                    rows.append((*common, "observed", np.nan, number(found["observed"])))
                 pairs = zip(BANDS, found["expected"], strict=True)
-                rows += [(*common, "expected", band, _number(value)) for band, value in pairs]
+                rows += [(*common, "expected", band, number(value)) for band, value in pairs]
     return pd.DataFrame(rows, columns=list(LIMITS))
 
 
 def impacts(tables: Mapping[Run, pd.DataFrame], settings: ComparisonSettings) -> pd.DataFrame:
     """Return the impacts of all trainings in one table, training and seed in front."""
-    rows = [tables[run].assign(training=run.training, seed=run.seed) for run in _ordered(tables, settings)]
+    rows = [tables[run].assign(training=run.training, seed=run.seed) for run in ordered(tables, settings)]
     columns = ["training", "seed", *(name for name in rows[0].columns if name not in Run._fields)] if rows else []
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=list(Run._fields))
 
@@ -181,7 +181,7 @@ def coverage(coverages: Mapping[Run, Sequence[Mapping[str, Any]]], settings: Com
 
     ``asimov_…`` is the fit to the expectation there; what pseudo-experiments tell is nan where none were thrown.
     """
-    rows = [{**run._asdict(), **entry} for run in _ordered(coverages, settings) for entry in coverages[run]]
+    rows = [{**run._asdict(), **entry} for run in ordered(coverages, settings) for entry in coverages[run]]
     return pd.DataFrame(rows, columns=list(COVERAGE))
 
 
@@ -191,7 +191,8 @@ def budget(history: pd.DataFrame) -> Budget:
     return Budget(int(last["events_seen"]), float(last["seconds"]))
 
 
-def _ordered(runs: Iterable[Run], settings: ComparisonSettings) -> list[Run]:
+def ordered(runs: Iterable[Run], settings: ComparisonSettings) -> list[Run]:
+    """Return *runs* in the order of the configuration, seeds ascending; `ComparisonError` for an unknown training."""
     order = {name: index for index, name in enumerate(settings.trainings)}
     if unknown := sorted({run.training for run in runs} - order.keys()):
         raise ComparisonError(f"results of {unknown[0]!r}, which is not in trainings: {', '.join(order)}")
@@ -202,7 +203,8 @@ def _results(fit: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(data, fit[data]) for data in DATA if fit.get(data)]
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """Return a number of a JSON file; nan for null."""
     return np.nan if value is None else float(value)
 
 
@@ -211,12 +213,13 @@ def undisplaced(coverage: pd.DataFrame) -> pd.DataFrame:
     return coverage[coverage["point"].isna()]
 
 
-def _nearest_coverage(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def nearest_coverage(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the coverage at nominal of the true value nearest to 1; nothing without *entries* there."""
     entries = [entry for entry in entries if entry.get("point") is None]
     if not entries:
         return {}
     entry = min(entries, key=lambda candidate: abs(candidate["mu_true"] - TRUTH))
-    return {name: _number(entry.get(name)) for name in TOYS}
+    return {name: number(entry.get(name)) for name in TOYS}
 
 
 # --- which training is best -----------------------------------------------------------------------------------------

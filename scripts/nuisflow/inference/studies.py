@@ -36,6 +36,6 @@ def expected_uncertainty(model: Model) -> dict[str, Any]:
         "converged": best.converged,
         "sigma": parts.sigma_total,
         "sigma_stat": parts.sigma_stat,
-        "sigma_syst": float(np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0))),
+        "sigma_syst": parts.sigma_variations,
         "sigma_mcstat": parts.sigma_mcstat,
     }

@@ -86,7 +86,7 @@ def measured(
         "sigma_down": finite(interval.value - interval.low),
         "sigma_hessian": finite(best.errors[poi]),
         "sigma_stat": parts.sigma_stat,
-        "sigma_syst": np.sqrt(max(parts.sigma_syst**2 - parts.sigma_mcstat**2, 0.0)),
+        "sigma_syst": parts.sigma_variations,
         "sigma_mcstat": parts.sigma_mcstat,
         "breakdown": {source.group: source.frozen for source in parts.sources},
         "breakdown_observable": {source.group: finite(source.observable) for source in parts.sources},

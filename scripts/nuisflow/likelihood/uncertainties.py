@@ -1,5 +1,6 @@
 """Where an uncertainty comes from: impacts of nuisance parameters, and the breakdown by source in two ways."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -53,6 +54,11 @@ class Breakdown(NamedTuple):
     sigma_syst: float
     sigma_mcstat: float
     sources: list[Source]
+
+    @property
+    def sigma_variations(self) -> float:
+        """*sigma_syst* without MC statistics, in quadrature: what all variations contribute."""
+        return math.sqrt(max(self.sigma_syst**2 - self.sigma_mcstat**2, 0.0))
 
 
 def _moved(likelihood: Likelihood, data: Data, best: FitResult, *, index: Integers, sizes: Floats, poi: int) -> Floats:

@@ -209,8 +209,8 @@ class MapSettings(Section):
     seed: int
 
 
-def mapped(settings: Configuration) -> list[str]:
-    """Return the trainings that are mapped: those whose likelihood is one workspace."""
+def of_one_workspace(settings: Configuration) -> list[str]:
+    """Return the trainings whose likelihood is one workspace."""
     others = {*conditional.trainings(settings), *unbinned.trainings(settings)}
     return [name for name in settings.trainings if name not in others]
 

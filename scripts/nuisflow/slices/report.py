@@ -4,9 +4,10 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from nuisflow.settings import conditional, configuration, points, unbinned
+from nuisflow.settings import conditional, configuration, points
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.slices import inference
 from nuisflow.strategies.observable import Observable
 
 PARTS = (
@@ -162,14 +163,8 @@ def yields_table(region: str) -> str:
 
 def published_files(settings: Configuration) -> list[str]:
     """Return the names of the further files of the submission: figures, and workspaces as they are."""
-    models = [f"workspace_{name}.json" for name in of_one_workspace(settings)]
+    models = [f"workspace_{name}.json" for name in inference.of_one_workspace(settings)]
     return [*(f"{name}.pdf" for name in COMPARISON_FIGURES), *models]
-
-
-def of_one_workspace(settings: Configuration) -> list[str]:
-    """Return the trainings whose likelihood is one workspace."""
-    others = (*conditional.trainings(settings), *unbinned.trainings(settings))
-    return [name for name in settings.trainings if name not in others]
 
 
 def latex_documents(settings: Configuration) -> list[str]:

@@ -7,7 +7,7 @@ from nuisflow.slices import inference
 from nuisflow.slices import training as training_slices
 from nuisflow.slices.events import EventSelection
 from nuisflow.slices.inference import Filling, ToySettings, WorkspaceSettings
-from nuisflow.slices.report import ComparisonSettings, PlotSettings, comparison, of_one_workspace, plots
+from nuisflow.slices.report import ComparisonSettings, PlotSettings, comparison, plots
 from nuisflow.slices.training import TrainingSamples
 
 SIMULATED = "simulated_events"
@@ -31,7 +31,7 @@ class StudySettings(PlotSettings):
 
 def trainings(settings: Configuration) -> list[str]:
     """Return the trainings that take part: those whose likelihood is one workspace."""
-    return of_one_workspace(settings)
+    return inference.of_one_workspace(settings)
 
 
 def runs(settings: Configuration) -> list[tuple[str, str]]:

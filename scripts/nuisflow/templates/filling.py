@@ -65,9 +65,8 @@ def expected(
 ) -> dict[str, np.ndarray]:
     """Return what all simulated events expect at nominal in the bins of *histograms*, whatever part filled these."""
     found = {region: np.zeros(len(histogram.axes["score"])) for region, histogram in histograms.items()}
-    for part in _parts(events, scores, settings.model_copy(update={"used": {}})):
-        if part.variation != NOMINAL or settings.samples[part.sample] == DATA or part.sample in settings.alternatives:
-            continue
+    whole = settings.model_copy(update={"used": {}})
+    for part in _simulated(_parts(events, scores, whole), settings):
         for region, rows in scored_events.rows(part, _regions(settings)):
             edges = histograms[region].axes["score"].edges
             inside = scored_events.clipped(rows["value"], edges)
@@ -134,6 +133,17 @@ def _parts(events: Sequence[Path], scores: Path, settings: Filling) -> list[Part
     ]
 
 
+def _simulated(parts: Sequence[Part], settings: Filling) -> list[Part]:
+    """Return the *parts* of which the simulation at nominal is."""
+    return [
+        part
+        for part in parts
+        if part.variation == NOMINAL
+        and settings.samples[part.sample] != DATA
+        and part.sample not in settings.alternatives
+    ]
+
+
 def _regions(settings: Filling) -> Regions:
     return Regions(list(settings.regions), settings.scored)
 
@@ -151,13 +161,7 @@ def factors(variation: str, sample: str, settings: Filling) -> list[str]:
 
 def _bins(parts: Sequence[Part], settings: Filling) -> dict[str, binning.Bins]:
     """Return the bins of every region, from the nominal signal and background."""
-    simulated = [
-        part
-        for part in parts
-        if part.variation == NOMINAL
-        and settings.samples[part.sample] != DATA
-        and part.sample not in settings.alternatives
-    ]
+    simulated = _simulated(parts, settings)
     ranges = _ranges(simulated, settings)
     contents = {}
     for region, chosen in settings.regions.items():

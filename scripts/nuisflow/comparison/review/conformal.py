@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow import seeds
-from nuisflow.comparison.review import conditions
+from nuisflow.comparison.review import LEVEL, conditions
 from nuisflow.comparison.review.conditions import Key, Taken
 from nuisflow.comparison.trainings import Run
 from nuisflow.events import scored_events
 from nuisflow.slices.review import NOMINAL, ConformalSettings, Source
 from nuisflow.storage import event_files
 
-LEVEL = 0.9
-"""The confidence of the sets."""
 BINS = 1000
 """Bins of the score, from 0 to 1: a set is the same for all events in one."""
 MOST, ALL = 50_000, 10_000_000

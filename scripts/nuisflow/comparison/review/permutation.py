@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow import seeds
+from nuisflow.comparison.review.conditions import Key
 from nuisflow.likelihood import fits
 from nuisflow.likelihood.model import Model
 from nuisflow.likelihood.uncertainties import breakdown
@@ -23,8 +24,6 @@ from nuisflow.templates import filling, workspaces
 from nuisflow.templates.histograms import NOMINAL, Histogram
 
 Score = Callable[[Mapping[str, np.ndarray]], np.ndarray]
-Key = tuple[str, str]
-"""Folder and sample of a file of events."""
 CHOSEN = 1 << 43
 """Key of the hashes that choose events: the same at nominal and in every variation."""
 
@@ -169,7 +168,7 @@ def measured(scores: np.ndarray, events: Drawn, asked: Asked) -> Uncertainty:
     if not best.converged:
         return Uncertainty(np.nan, np.nan)
     found = breakdown(model, data, best=best)
-    return Uncertainty(found.sigma_total, float(np.sqrt(max(found.sigma_syst**2 - found.sigma_mcstat**2, 0))))
+    return Uncertainty(found.sigma_total, found.sigma_variations)
 
 
 def filled(

@@ -36,6 +36,11 @@ class Map(NamedTuple):
     bounded: Booleans
     impossible: int
 
+    @property
+    def choosing(self) -> Booleans:
+        """The half of the points that chooses where to look; what is found there is counted with the others."""
+        return np.asarray(np.arange(len(self.points)) % 2 == 0)
+
 
 def run(model: Model, number: int, seed: int, *names: object, reach: tuple[float, float] | None = None,
         workers: int | None = None) -> Map:  # fmt: skip

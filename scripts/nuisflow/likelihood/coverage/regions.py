@@ -69,9 +69,11 @@ def single(found: Map) -> list[Region]:
 
 def worst(found: Map) -> Worst | None:
     """Return the worst region among the cells of one and of two parameters; None where there are too few points."""
-    first = np.arange(len(found.points)) % 2 == 0
+    first = found.choosing
     cells = _indices(found)
-    all_, good = (_counts(cells[first], weight) for weight in (np.ones(int(first.sum())), found.covered[first]))
+    all_, good = (
+        _counts(cells[first], weight) for weight in (np.ones(int(first.sum())), found.covered[first].astype(np.float64))
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (good + 1.0) / (all_ + 2.0)
         bound = share + _CAUTION * np.sqrt(share * (1.0 - share) / all_)

@@ -125,7 +125,7 @@ def curves(found: Map, fitted: Regression, number: int = 41) -> list[Curve]:
 
 def lowest(found: Map) -> Lowest | None:
     """Return where the regression to every second point predicts the lowest coverage, counted with the others."""
-    first = np.arange(len(found.points)) % 2 == 0
+    first = found.choosing
     number = int(_SHARE * (~first).sum())
     if number < _FEWEST:
         return None

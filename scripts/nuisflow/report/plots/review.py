@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nuisflow.comparison.review import LEVEL
 from nuisflow.report import colours
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
 MOST = 4
 """Variations with a panel of their own: those that cost most coverage."""
-_LEVEL = 0.9
 _ROWS = (("coverage", "all"), ("coverage_signal", "signal"))
 _PANELS = (("score", "score"), ("distance", "distance from\nthe training events"))
 
@@ -38,7 +38,7 @@ def conformal(table: pd.DataFrame, settings: PlotSettings) -> Figure:
         own = table[table["variation"].isin([variation, ""])]
         for row, (name, _) in enumerate(_ROWS):
             axes = panels[row, column]
-            axes.axhline(_LEVEL, color=style.FAINT, lw=1, ls=":")
+            axes.axhline(LEVEL, color=style.FAINT, lw=1, ls=":")
             for training in settings.trainings:
                 mean = own[own["training"] == training].groupby("z")[[name, "coverage_error"]].mean()
                 if not len(mean):
@@ -53,7 +53,7 @@ def conformal(table: pd.DataFrame, settings: PlotSettings) -> Figure:
         panels[1, column].set_xlabel(f"{label}\n(standard deviations)", fontsize=9)
     for row, (_, label) in enumerate(_ROWS):
         panels[row, 0].set_ylabel(f"coverage, {label}", fontsize=9)
-    style.heading(panels[0, 0], settings, f"sets of {_LEVEL:.0%} confidence")
+    style.heading(panels[0, 0], settings, f"sets of {LEVEL:.0%} confidence")
     figure.legend(handles=list(handles.values()), loc="outside right upper")
     return figure
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nuisflow.comparison.review import LEVEL
 from nuisflow.report.findings import number
 from nuisflow.slices.report import PlotSettings
 
-_LEVEL = 0.9
 _SURE = 3.0
 """Standard errors from which a loss of coverage is more than chance."""
 
@@ -67,7 +67,7 @@ def _percent(value: float) -> str:
 
 def _is_off(mean: pd.DataFrame) -> bool:
     """Return whether coverage away from nominal is lower than stated by more than chance."""
-    return bool(np.any(mean["coverage"] < _LEVEL - _SURE * mean["coverage_error"]))
+    return bool(np.any(mean["coverage"] < LEVEL - _SURE * mean["coverage_error"]))
 
 
 def _text(means: dict[str, pd.DataFrame], settings: PlotSettings) -> str:
