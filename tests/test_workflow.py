@@ -219,6 +219,16 @@ def test_snakemakes_own_report_is_made_without_a_network(project):
     assert sum(name.endswith((".svg", ".pdf")) for name in names) >= 6
 
 
+@pytest.mark.slow
+def test_a_publication_is_made_of_the_results(project):
+    command = [sys.executable, "-m", "snakemake", "write_publication", "--configfile", "config.yaml", "--cores", "2"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    names = {path.name for path in (project / "results/toy/hepdata").iterdir()}
+    assert {"submission.yaml", "comparison.yaml", "uncertainties.pdf", "workspace_augmentation.json"} <= names
+    assert "Augmentation" in (project / "results/toy/latex/comparison.tex").read_text().title()
+
+
 def test_nothing_reruns_without_a_change(project):
     assert listed(project) == set()
 

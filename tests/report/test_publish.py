@@ -1,7 +1,9 @@
 """What others need: a submission that HEPData accepts, and tables that LaTeX sets."""
 
+import contextlib
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import synthetic_results
@@ -41,19 +43,19 @@ def published(tmp_path_factory):
         if path.parent.name == "seed1":
             workspaces.append(path.with_name("workspace.json"))
             files.write_json(workspaces[-1], {"version": "1.0.0"})
+    documents = ("comparison", "uncertainties", "yields_signal", "tables")
     figure = folder / "uncertainties.pdf"
     figure.write_bytes(b"%PDF-1.4")
-    write_publication(
-        tables,
-        analysis.each("fit.json"),
-        [figure],
-        workspaces,
-        submission=folder / "hepdata",
-        documents=[
-            folder / "latex" / f"{name}.tex" for name in ("comparison", "uncertainties", "yields_signal", "tables")
-        ],
-        settings=sections.plain(report(analysis.settings)),
-    )
+    with contextlib.chdir(folder):  # paths of a job are relative
+        write_publication(
+            tables,
+            analysis.each("fit.json"),
+            [figure.relative_to(folder)],
+            [path.relative_to(folder) for path in workspaces],
+            submission=Path("hepdata"),
+            documents=[Path("latex") / f"{name}.tex" for name in documents],
+            settings=sections.plain(report(analysis.settings)),
+        )
     return folder, analysis, tables
 
 

@@ -35,7 +35,7 @@ def write(
     from hepdata_lib import Submission
     from hepdata_validator.full_submission_validator import FullSubmissionValidator
 
-    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):  # hepdata_lib leaves an archive there
+    with tempfile.TemporaryDirectory() as place:
         made, sources = Path(place) / "submission", Path(place) / "resources"
         sources.mkdir()
         submission = Submission()
@@ -46,7 +46,8 @@ def write(
             shutil.copyfile(path, sources / name)
             kind = "HistFactory" if path.suffix == ".json" else None
             submission.add_additional_resource(words, str(sources / name), copy_file=True, file_type=kind)
-        submission.create_files(str(made), validate=False)
+        with contextlib.chdir(place):  # hepdata_lib leaves an archive there
+            submission.create_files(str(made), validate=False)
         judge = FullSubmissionValidator()
         if not judge.validate(directory=str(made)):
             raise SubmissionError(_complaints(judge.get_messages()))
