@@ -8,7 +8,7 @@ import pytest
 from plain_likelihood import twice_nll
 from scipy import optimize
 
-from nuisflow.likelihood import fits, toys
+from nuisflow.likelihood import fits, sums, toys
 from nuisflow.likelihood.commands import reading
 from nuisflow.likelihood.model import FEW, Model
 
@@ -157,6 +157,23 @@ def test_toys_fluctuate_with_the_correlations():
     assert data[:, at].std(axis=0) == pytest.approx(1.0, rel=4 / np.sqrt(40_000))
 
 
+def test_yields_before_the_fit_know_the_correlations():
+    shifts = {"rate_a": (30.0, 1.1), "rate_b": (70.0, 1.2)}  # one sample each, which its rate moves by 3 and by 14
+    samples = [{"name": name, "data": [size], "modifiers": [
+        {"name": name, "type": "normsys", "data": {"hi": up, "lo": 1.0 / up}},
+        {"name": "mu", "type": "normfactor", "data": None}]} for name, (size, up) in shifts.items()]  # fmt: skip
+    matrix = {"parameters": [*shifts], "correlation": [[1.0, -0.5], [-0.5, 1.0]]}
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [99.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+                   "version": "1.0.0", "extensions": {"correlations": [matrix]}})  # fmt: skip
+    # Derivatives at 0: those of interpolation code 4 between 1 / 1.1 and 1.1, which is exponential there.
+    one, other = 30.0 * np.log(1.1), 70.0 * np.log(1.2)
+    both = np.sqrt(one**2 + other**2 - one * other)
+    errors = {name: error for name, (_, error) in sums.sums(model)["c"].items()}
+    assert errors == pytest.approx({"rate_a": one, "rate_b": other, "total": both}, rel=1e-3)
+    assert [row.error for row in fits.yields(model)] == pytest.approx([one, other, both], rel=1e-3)
+
+
 def test_shifted_measurements_add_up_to_the_uncertainty():
     model = Model(correlated())
     data, mu = model.asimov(), model.index("mu")
@@ -175,6 +192,30 @@ def test_other_constraints_are_those_of_their_distributions():
     model = Model(book)
     at = np.abs(points(model, 20)) + 0.1
     assert model.twice_nll(at) == pytest.approx([twice_nll(book, model, point) for point in at], rel=1e-11)
+
+
+def test_a_poisson_constraint_of_a_normalisation_holds_side_by_side():
+    factors = [{"name": name, "type": "normfactor", "data": None} for name in ("mu", "side")]
+    samples = [{"name": name, "data": [size], "modifiers": [factor]}
+               for name, size, factor in zip("sb", (5.0, 2.0), factors, strict=True)]  # fmt: skip
+    parameters = [{"name": "mu", "bounds": [[0.0, 50.0]]}, {"name": "side", "inits": [4.0], "bounds": [[0.0, 60.0]]}]
+    constraint = {"constraints": {"side": {"type": "poisson", "auxdata": 6.0, "factor": 1.5}}}
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [17.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+                   "version": "1.0.0", "extensions": constraint})  # fmt: skip
+    main, control = (row.ravel() for row in np.meshgrid(np.arange(12.0), np.arange(0.0, 9.0)))
+    fitted = model.minimise(np.stack([main, control], axis=1), tolerance=1e-12)
+    assert len(main) >= FEW
+    assert (fitted.status == 0).all()
+    excess = main >= 2.0 * control / 1.5
+    side = np.where(excess, control / 1.5, (main + control) / 3.5)  # with mu = 0: the maximum of both counts
+    assert model.names == ("side", "mu")
+    wanted = np.stack([side, np.maximum(main - 2.0 * side, 0.0) / 5.0], axis=1)
+    assert fitted.values == pytest.approx(wanted, abs=1e-5)
+    inside = (main > 2.0 * control / 1.5 + 1.0) & (control > 0)
+    by_hand = np.stack([np.sqrt(control) / 1.5, np.sqrt(main + (2.0 / 1.5) ** 2 * control) / 5.0], axis=1)
+    errors = model.errors(fitted, np.stack([main, control], axis=1))
+    assert errors[inside] == pytest.approx(by_hand[inside], rel=1e-6)
 
 
 def broken(change):
