@@ -237,6 +237,7 @@ REFUSED = [
     (lambda e: e["correlations"][0].update(parameters=["rate_a", "mu", "tilt"]), "mu must have a normal constraint"),
     (lambda e: e["correlations"][0].update(parameters=["rate_a", "mc_low[0]", "tilt"]), "not belong to a single bin"),
     (lambda e: e["correlations"].append({"parameters": ["tilt"], "correlation": [[1.0]]}), "tilt is named twice"),
+    (lambda e: e.update(groups=["tilt"]), "groups: expected an object, not"),
     (lambda e: e.update(interpolations={}), "no 'interpolations'; did you mean 'interpolation'"),
     (lambda e: e.update(interpolation={"normsys": "code7"}), "no interpolation code 'code7'; choose one of"),
     (lambda e: e.update(constraints={"tilt": {"type": "gauss"}}), "tilt: 'type' must be one of none, normal, poisson"),
