@@ -63,6 +63,20 @@ def test_constraints_of_which_nothing_is_written_are_roots_defaults(tmp_path):
     assert closure.width == pytest.approx(0.2, rel=1e-6)
 
 
+def test_settings_of_parameters_may_stand_in_several_lines(tmp_path, caplog):
+    before = '<ParamSetting Const="True">Lumi</ParamSetting>'
+    after = '<ParamSetting Const="True">Lumi\n   alpha_eff  alpha_rat</ParamSetting><ParamSetting Val="1.5">mu</ParamSetting>'
+    rows = {
+        row.name: row
+        for row in Model(
+            xml.read(histfactory_xml.write(tmp_path, histfactory_xml.TOP.replace(before, after)))
+        ).parameters
+    }
+    assert {name for name, row in rows.items() if row.fixed} == {"lumi", "eff", "staterror_region[0]"}
+    assert (rows["mu"].init, rows["eff"].init, rows["rate"].fixed) == (1.5, 0.0, False)
+    assert "line 7: ParamSetting: no parameter alpha_rat; did you mean 'rate'" in caplog.text
+
+
 XML_REFUSED = [
     (
         "TOP",
