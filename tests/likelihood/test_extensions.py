@@ -10,7 +10,7 @@ from scipy import optimize
 
 from nuisflow.likelihood import fits, sums, toys
 from nuisflow.likelihood.commands import reading
-from nuisflow.likelihood.model import FEW, Model
+from nuisflow.likelihood.model import FEW, LARGE, Model
 
 CORRELATION = [[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]]
 NAMES = ["rate_a", "rate_b", "tilt"]
@@ -277,3 +277,23 @@ def test_pyhf_refuses_a_workspace_with_extensions():
     pyhf = pytest.importorskip("pyhf")
     with pytest.raises(pyhf.exceptions.InvalidSpecification):
         pyhf.Workspace(workspace())
+
+
+def test_a_large_model_with_counted_factors_is_the_same_in_blocks(monkeypatch):
+    """Also where nothing was counted, and the factor is at its bound 0."""
+    book = workspace(spread=False, rates=LARGE)
+    counts = {"side": (6.0, [6.0], [0.0, 50.0]), "empty": (0.0, [1e-6], [0.0, 28.0])}
+    for name, (count, inits, bounds) in counts.items():
+        row = {"name": name, "type": "normfactor", "data": None}
+        book["channels"][0]["samples"].append({"name": name, "data": [0.5, 0.4, 0.3, 0.2], "modifiers": [row]})
+        book["measurements"][0]["config"]["parameters"].append({"name": name, "inits": inits, "bounds": [bounds]})
+        constraint = {"type": "poisson", "auxdata": count, "factor": 1.0}
+        book["extensions"].setdefault("constraints", {})[name] = constraint
+    large = Model(book)
+    assert large.large
+    best = fits.fit(large)
+    monkeypatch.setattr("nuisflow.likelihood.model.LARGE", 10**6)
+    small = fits.fit(Model(book))
+    assert "empty is at its lower bound 0" in best.message
+    assert best.twice_nll == pytest.approx(small.twice_nll, abs=1e-7)
+    assert best.errors == pytest.approx(small.errors, abs=1e-5, nan_ok=True)
