@@ -13,6 +13,7 @@ from compare_trainings import compare_trainings
 from nuisflow.comparison import robustness
 from nuisflow.comparison.trainings import undisplaced
 from nuisflow.report import colours
+from nuisflow.report.drawings import TIPS
 from nuisflow.report.page import TABLES
 from nuisflow.report.plots import fits, style, templates, trainings
 from nuisflow.report.plots import robustness as plots_robustness
@@ -310,6 +311,48 @@ def test_the_stack_adds_up_to_the_total(fit, settings):
     assert stack[-1].values - stack[-1].baseline == pytest.approx(yields["samples"]["htautau"])
 
 
+def told(axes):
+    """Return the words for areas of *axes* with their left and right ends."""
+    (areas,) = [one for one in axes.collections if str(one.get_gid()).startswith(TIPS)]
+    texts = areas.get_gid().removeprefix(TIPS).split("|")
+    return [(path.vertices[:, 0].min(), path.vertices[:, 0].max(), text) for path, text in zip(areas.get_paths(), texts, strict=True)]  # fmt: skip
+
+
+def test_every_bin_of_a_stack_tells_its_edges_and_contents_whatever_its_width_in_the_figure(fit, settings):
+    figure = templates.stacked(fit, "signal", settings)
+    yields = fit["observed"]["yields"]["prefit"]["signal"]
+    place, edges = 3, yields["edges"]
+    upper, lower = told(figure.axes[0]), told(figure.axes[2])
+    assert len(upper) == len(edges) - 1
+    assert upper == lower
+    left, right, text = upper[place]
+    assert (left, right) == (place, place + 1)  # bins not to scale: one step each
+    first, data, total, *processes = text.split("; ")
+    assert first == f"score {edges[place]:.4g} to {edges[place + 1]:.4g}"
+    assert data == f"data: {yields['data'][place]:g}"
+    assert total == f"total: {yields['total'][place]:.0f} ± {yields['error'][place]:.0f}"
+    assert f"H→ττ: {yields['samples']['htautau'][place]:.4g}" in processes
+    assert len(processes) == len(yields["samples"])
+
+
+def test_the_rows_of_the_ranking_tell_their_impacts(impacts, settings):
+    _, right = fits.ranking(impacts, settings).axes
+    left, end, text = told(right)[0]
+    table = impacts[impacts["data"] == "asimov"]
+    row = table.loc[table[["impact_up", "impact_down"]].abs().max(axis=1).idxmax()]
+    assert f"postfit +1σ {row['impact_up']:+.3g}, −1σ {row['impact_down']:+.3g}".replace("-", "−") in text
+    assert (left, end) == right.get_xlim()
+
+
+def test_cells_of_correlations_too_small_for_numbers_tell_theirs(settings):
+    names = ["mu", *(f"parameter_{i}" for i in range(20))]
+    matrix = np.eye(len(names)) + 0.5 * (np.ones((len(names),) * 2) - np.eye(len(names)))
+    figure = fits.correlations({"asimov": {"correlation": {"names": names, "matrix": matrix}}}, settings)
+    texts = [text for *_, text in told(figure.axes[0])]
+    assert len(texts) == len(names) ** 2
+    assert texts[:2] == ["μ, μ: 100 %", "μ, parameter_0: 50 %"]
+
+
 def test_observed_data_are_points_with_poisson_errors(fit, settings):
     figure = templates.stacked(fit, "signal", settings)
     points = figure.axes[0].containers[0]
@@ -416,7 +459,8 @@ def test_variations_are_drawn_relative_to_nominal(tmp_path):
     (limit,) = [float(text.split()[1]) for text in words(axes) if text.startswith("±")]
     assert 10 <= limit <= 12
     first = [collection.get_segments()[0] for collection in axes.collections[2:4]]
-    offsets = [0.5 - segment[:, 1] for segment in first]
+    zero = axes.collections[1].get_segments()[0][0, 1]
+    offsets = [zero - segment[:, 1] for segment in first]
     assert offsets[0] == pytest.approx(-2 * offsets[1])
     assert len(axes.collections[2].get_segments()) == 3
 
