@@ -270,6 +270,17 @@ def test_without_a_converged_fit_the_figures_say_so(tables, settings):
     assert "converged" in trainings.signal_strength(failed, tables["trainings"], settings).texts[0].get_text()
 
 
+def test_a_training_without_a_converged_fit_is_said_to_have_none(tables, settings):
+    failed = list(settings.trainings)[1]
+    summary = tables["summary"].assign(converged=tables["summary"]["training"] != failed)
+    ranked = tables["trainings"].copy()
+    ranked.loc[ranked["training"] == failed, ["sigma", "relative"]] = np.nan
+    for figure in (trainings.uncertainties(summary, ranked, settings), trainings.signal_strength(summary, ranked, settings)):  # fmt: skip
+        found = [text for axes in figure.axes for text in words(axes)]
+        assert "no fit converged" in found
+        assert not any("nan" in text for text in found)
+
+
 def test_a_history_has_a_panel_per_term_and_marks_what_is_kept(tmp_path):
     table = synthetic_results._history("adversarial", np.random.default_rng(1))
     figure = trainings.history({1: table, 2: table})
@@ -549,6 +560,11 @@ def test_correlations_begin_with_the_parameter_of_interest_and_leave_bins_out(fi
     assert not any(name.startswith("γ") for name in names)
     assert figure.axes[0].get_xlabel().startswith("16 less correlated")
     check_labels(figure)
+
+
+def test_one_parameter_alone_has_no_correlations(settings):
+    figure = fits.correlations({"asimov": {"correlation": {"names": ["mu", "gamma[0]"], "matrix": np.eye(2)}}}, settings)  # fmt: skip
+    assert figure.texts[0].get_text() == "μ is the only parameter beside the bins: no correlations."
 
 
 def test_few_correlations_are_written_into_their_cells(settings):

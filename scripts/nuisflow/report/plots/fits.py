@@ -224,6 +224,8 @@ def correlations(fit: Mapping[str, Any], settings: PlotSettings) -> Figure:
     matrix = np.asarray(fit[kind]["correlation"]["matrix"], dtype=float)
     chosen, left = _most_correlated(names, matrix, settings.poi)
     labels = [style.parameter_name(names[index], settings) for index in chosen]
+    if len(chosen) < 2:
+        return style.empty(f"{', '.join(labels)} is the only parameter beside the bins: no correlations.")
     values = matrix[np.ix_(chosen, chosen)]
     size = max(0.27 * len(chosen), 1.4)
     figure = Figure(figsize=(size + 2.9, size + 1.9), layout="constrained")
