@@ -24,7 +24,7 @@ const show = event => {
   }).reduce((a, b) => b[0] < a[0] ? b : a, [16]);
   tip.textContent = ((near[1] ?? event.target).dataset?.value ?? "").replaceAll("; ", "\n");
   tip.style.left = `${Math.max(0, Math.min(x + 12, innerWidth - tip.offsetWidth - 4))}px`;
-  tip.style.top = `${y > 60 ? y - tip.offsetHeight - 10 : y + 18}px`;
+  tip.style.top = `${y > tip.offsetHeight + 10 ? y - tip.offsetHeight - 10 : y + 18}px`;
 };
 addEventListener("pointermove", show);
 addEventListener("pointerdown", show);
