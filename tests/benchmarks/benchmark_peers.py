@@ -127,7 +127,9 @@ class Peer:
         said = self.log.read().strip().splitlines()
         self.log.close()
         if status < 0:
-            return f"not within {self.patience} CPU seconds" if -status == signal.SIGXCPU else f"ended by signal {-status}"
+            return (
+                f"not within {self.patience} CPU seconds" if -status == signal.SIGXCPU else f"ended by signal {-status}"
+            )
         return (said or ["no reason given"])[-1] if status else ""
 
 
