@@ -2,9 +2,8 @@
 
 import math
 
-import numpy as np
-
-from nuisflow.likelihood.fits import FitResult, prefit_widths
+from nuisflow.likelihood import covariances
+from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.model import Model
 
@@ -20,8 +19,7 @@ def sums(model: Model, result: FitResult | None = None) -> Sums:
     without a prior adds nothing.
     """
     values = model.inits if result is None else result.values
-    prefit = np.where(model.fixed, 0.0, np.nan_to_num(prefit_widths(model)))
-    covariance = np.diag(prefit**2) if result is None else result.covariance
+    covariance = covariances.prefit(model) if result is None else result.covariance
     rates, slopes = model.cells(values)
     pieces: dict[str, dict[str, tuple[float, Floats]]] = {name: {} for name, _, _ in model.channels}
     for cell, (first, last, start) in zip(model.structure.cells, model.plan.cells[:-1, :3], strict=True):
