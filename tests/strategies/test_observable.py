@@ -112,6 +112,18 @@ def test_it_costs_nothing_and_its_auc_is_that_of_the_better_direction(expression
     assert np.array_equal(Classifier.load(tmp_path / "model.pt").score(signal), classifier.score(signal))
 
 
+def test_events_with_negative_weights_are_taken_and_its_auc_counts_them_as_they_are():
+    options = {"strategy": "observable", "expression": "x", "binning": UNIFORM, "inputs": ("x", "y")}
+    pool = gaussians.pool(options, number=2000)
+    pool.samples["background"]["w"][::5] = -1
+    _, history = loop.train(pool, pool.settings.training, "cpu")
+    rows = [pool.samples[name].take(rows) for name, rows in pool.rows(0, validation=True).items()]
+    above = rows[0]["x"][:, None] > rows[1]["x"]  # every pair of signal and background
+    weights = rows[0]["w"][:, None].astype(float) * rows[1]["w"]
+    expected = np.sum(weights * above) / weights.sum()
+    assert history[0]["auc"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_its_bins_are_its_own_and_regions_with_other_observables_keep_theirs(small):
     found = inference.filling(small.settings, "mass").regions
     assert found["signal"].edges == pytest.approx(np.array(EDGES) / 200)

@@ -82,7 +82,7 @@ class Maker:
         """Return the selected events among *columns* of the sample *name* at *z*, and what they are at *points*."""
         sample = self.settings.samples[name]
         if name in self.settings.alternatives:
-            _check_weights(selection.select(columns, self.settings.events, sample, {}, {}), name)
+            self._check_weights(selection.select(columns, self.settings.events, sample, {}, {}), name)
         apart = isinstance(self.settings.training, Unbinned)
         if not nominal:
             z = self._apart(name, z) if apart else self._settled(name, columns["entry"], z)
@@ -164,7 +164,7 @@ class Maker:
         selection.check_finite(selected, settings.events.features, name)
         if z.any():  # ASSUME: an event whose weight a variation would make negative does not count at this z
             selected["weight"] = np.maximum(selected["weight"], 0)
-        _check_weights(selected, name)
+        self._check_weights(selected, name)
         features = np.stack([selected[feature] for feature in settings.events.features], axis=1)
         return Selected(selected["row"], features, selected["weight"])
 
@@ -179,6 +179,14 @@ class Maker:
         for variation, z in zip(chosen, changed.values(), strict=True):
             weights *= variations.factor(variation, {"weight": weights}, z)
         return nominal._replace(weights=weights)
+
+    def _check_weights(self, columns: Columns, sample: str) -> None:
+        if self.settings.training.learns and len(bad := np.flatnonzero(columns["weight"] < 0)):
+            raise BatchError(
+                f"sample {sample!r}: {len(bad)} events have a negative weight "
+                f"(first: entry {columns['entry'][bad[0]]}); classifiers cannot learn from them: "
+                f"set samples.{sample}.train to false, or select positive weights"
+            )
 
     def _acting(self, process: str) -> dict[int, str]:
         """Return the variations that act on events of *process*, by their position in the strategy."""
@@ -204,12 +212,3 @@ def _counts_for(settings: TrainingSamples) -> dict[str, float]:
     for sample, place in settings.alternatives.items():
         sides.setdefault(settings.samples[sample].process, set()).add(place)
     return {process: 1 / (1 + len(places)) for process, places in sides.items()}
-
-
-def _check_weights(columns: Columns, sample: str) -> None:
-    if np.any(negative := columns["weight"] < 0):
-        bad = np.flatnonzero(negative)
-        raise BatchError(
-            f"sample {sample!r}: {len(bad)} events have a negative weight (first: entry {columns['entry'][bad[0]]}); "
-            f"classifiers cannot learn from them: set samples.{sample}.train to false, or select positive weights"
-        )

@@ -9,8 +9,6 @@ from nuisflow.slices import inference, inputs
 from nuisflow.slices.events import shifted_names
 from nuisflow.slices.inference import Filling, WorkspaceSettings
 from nuisflow.slices.report import PlotSettings, plots
-from nuisflow.strategies.observable import Observable
-from nuisflow.strategies.optimal import Optimal
 
 NOMINAL = "nominal"
 _KINDS = ("shift", "weight", "rate", "two_point")
@@ -166,7 +164,7 @@ def judgement(settings: Configuration) -> JudgementSettings:
         validation_fraction=settings.learning.validation_fraction,
         seed=settings.seed,
         features=settings.features,
-        learns={name: not isinstance(one, Observable | Optimal) for name, one in settings.trainings.items()},
+        learns={name: one.learns for name, one in settings.trainings.items()},
     )
 
 

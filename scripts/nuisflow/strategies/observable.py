@@ -26,6 +26,7 @@ class Observable(Strategy):
     """
 
     scales: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     strategy: Literal["observable"] = "observable"
     expression: Annotated[str, Field(min_length=1)] = Field(description="the observable, over the features")

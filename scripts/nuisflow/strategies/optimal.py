@@ -23,6 +23,7 @@ class Optimal(Strategy):
     """
 
     scales: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
 
     strategy: Literal["optimal"] = "optimal"
     density: Name = Field(description="data set whose densities are used: that of the analysis")

@@ -110,6 +110,9 @@ class Strategy(BaseModel):
     scales: ClassVar[bool] = True
     """Whether features are scaled and undefined values replaced by the mean; if not, they are left as they are."""
 
+    learns: ClassVar[bool] = True
+    """Whether anything is trained; if not, events may have negative weights."""
+
     additive: ClassVar[bool] = True
     """Whether the loss of many events is a mean over batches; if not, validation events make one batch."""
 
