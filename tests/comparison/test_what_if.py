@@ -51,6 +51,11 @@ def test_a_single_training_has_no_rival():
     assert what_if.changes({Run("plain", 1): RUNS[Run("plain", 1)]}, SOURCES) == []
 
 
+def test_without_a_fit_that_converged_there_are_no_answers():
+    assert what_if.content({}, {}) == {"sources": {}, "runs": [], "changes": []}
+    assert what_if.table({}, {}).empty
+
+
 def test_trainings_in_another_order_than_refits_have_them_are_found_if_they_differ_clearly():
     rows = [("a", 1, "jes", 2.0, 0.20, 0.22), ("b", 1, "jes", 2.0, 0.21, 0.21), ("c", 1, "jes", 2.0, 0.22, 0.215)]
     found = what_if.swapped(pd.DataFrame(rows, columns=list(what_if.COLUMNS)))

@@ -55,6 +55,7 @@ def test_kept_eigenvectors_are_weights_and_alternatives_are_learned():
             "'tes' has a parameter in each of signal, between",
         ),
         (TRAINING, (("variations.tes.acceptance", "renormalised"),), "'tes' is renormalised"),
+        (TRAINING, (("toys.truths", [0.0, -0.5]),), "toys.truths: -0.5: trainings.*event by event"),
         (TRAINING | {"variations": []}, (), "variations"),
         (
             TRAINING | {"variations": []},

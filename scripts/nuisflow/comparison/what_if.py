@@ -149,10 +149,12 @@ def changes(runs: Mapping[Run, Fitted], sources: Sources) -> list[dict[str, Any]
     """Return where another training becomes the best if one source alone changes: the next place to each side of today.
 
     ``scale``: of today's; ``side``: "below" or "above" it ``training`` is better than ``best``, that of today; ``end``:
-    the uncertainties of both at the end of the slider.
+    the uncertainties of both at the end of the slider. Nothing without runs.
     """
+    if not runs:
+        return []
     today = medians(runs, Place(LUMINOSITY, 1.0), sources)
-    best = min(today, key=lambda name: today[name]) if today else ""
+    best = min(today, key=lambda name: today[name])
     found: list[dict[str, Any]] = []
     for source in [*sources, LUMINOSITY]:
         ends = (LUMINOSITIES if source == LUMINOSITY else SCALES)[0::3]

@@ -78,6 +78,11 @@ def _training(settings: Configuration, place: str, training: Unbinned) -> Iterat
 
 def _analysis(settings: Configuration, place: str) -> Iterator[str]:
     """Yield what a likelihood of single events cannot have (yet)."""
+    if negative := [value for value in settings.toys.truths if value < 0]:
+        yield (
+            f"toys.truths: {negative[0]:g}: {place} draws pseudo-experiments event by event, and no event of a "
+            "negative signal can be drawn; remove it, or the training"
+        )
     for name, variation in settings.variations.items():
         yield from _regions(settings, place, name)
         if isinstance(variation, WeightSet):

@@ -293,3 +293,20 @@ def test_no_fit_stops_where_a_rate_is_at_nominal():
     for centre in np.linspace(-1, 1, 41):
         best = model.best(data_of(model, sample(8)[0], [0.0, 0.0, centre]))
         assert best.converged, centre
+
+
+def test_pseudo_experiments_have_as_many_events_of_every_process_as_weights_of_both_signs_expect():
+    model, events = UnbinnedModel(described()), simulated()
+    weight = events.weight * np.where((events.process == 0) & (np.arange(len(events.weight)) % 5 == 0), -1, 1)
+    weight[events.process == 0] /= 0.6  # four fifths minus one fifth
+    signed = events._replace(weight=weight)
+    assert signed.weight.sum() == pytest.approx(SIGNAL + BACKGROUND)
+    thrown = [experiments.throw(model, pool, model.inits, 300, "signs", seed=7) for pool in (signed, events)]
+    sizes, fitted = [], []
+    for data, usual in zip(*thrown, strict=True):
+        sizes.append(len(data.weight))
+        fitted.append([model.fit(one).values[0] for one in (data, usual)])
+    expected = SIGNAL + BACKGROUND
+    assert np.mean(sizes) == pytest.approx(expected, abs=4 * math.sqrt(expected / 300))
+    signed_mu, usual_mu = np.mean(fitted, axis=0)
+    assert signed_mu == pytest.approx(usual_mu, abs=4 * math.sqrt(2 / 300) * np.std(fitted))

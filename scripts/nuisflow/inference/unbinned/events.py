@@ -229,7 +229,8 @@ def throw(
     """Yield pseudo-experiments: every event is there a Poisson number of times, with its weight as the mean.
 
     Their sum is drawn first, then that many events, with replacement. Auxiliary measurements fluctuate around *values*.
-    Negative weights count as 0.
+    Negative weights count as 0, and the others of their process less, so that its expected events stay. ASSUME: those
+    of negative weights lie where the others do.
     """
     until = _cumulated(events)
     for block, first in enumerate(range(0, number, BLOCK)):
@@ -250,15 +251,25 @@ def throw(
 
 
 def _cumulated(events: Events) -> Floats:
-    """Return the sums of the weights of all events up to each, (events,)."""
+    """Return the sums of the weights of all events up to each, (events,), without negative ones."""
     found = np.empty(len(events.weight)) if events.scratch is None else events.scratch.empty(len(events.weight))
-    last = 0.0
+    last, factors = 0.0, _left(events)
     for rows in events.blocks():
-        weight = np.maximum(events.weight[rows], 0.0)
+        weight = np.maximum(events.weight[rows], 0.0) * factors[events.process[rows]]
         weight[0] += last
         found[rows] = np.cumsum(weight)
         last = found[rows.stop - 1]
     return found
+
+
+def _left(events: Events) -> Floats:
+    """Return which part negative weights leave of the positive ones of every process, (processes,); 1 without any."""
+    sums = np.zeros((2, events.bins.shape[1]))
+    for rows in events.blocks():
+        weight, process = events.weight[rows], events.process[rows]
+        sums += [np.bincount(process, one, sums.shape[1]) for one in (weight, np.maximum(weight, 0.0))]
+    whole, positive = np.maximum(sums, 0.0)
+    return np.asarray(np.where(positive > 0, whole / np.where(positive > 0, positive, 1.0), 1.0))
 
 
 def _looked_up(events: Events, until: Floats, drawn: Floats) -> tuple[Integers, Floats]:
