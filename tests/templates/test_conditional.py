@@ -252,6 +252,20 @@ def test_pseudo_data_fluctuate_as_poisson_numbers_that_move_between_bins_with_z(
     assert (main[:, 4] - main[:, 0]).var(axis=0) == pytest.approx(entering + leaving, rel=0.15, abs=0.05)
 
 
+def test_patterns_of_negative_sums_leave_every_bin_what_it_expects(model, expected, filled):
+    pool = hypotheses.pool(filled.patterns, NOMINAL, "signal", expected.places())
+    third = np.arange(len(pool.signal)) % 3 == 0
+    signed = pool._replace(background=np.where(third, -pool.signal - 1.0, pool.background + 1.5))
+    blocks = list(hypotheses.throw(model, signed, {"mu": 1.0}, 4000, "signs", seed=1))
+    middle = list(model.z).index(0.0)
+    found = np.concatenate([block.main for block in blocks])[:, middle].mean(axis=0)
+    inside = signed.bins[:, middle] >= 0
+    rates = (signed.signal + signed.background)[inside]
+    truth = np.bincount(signed.bins[inside, middle], rates, model.bins)
+    assert np.bincount(signed.bins[inside, middle], np.maximum(rates, 0), model.bins).sum() > 1.05 * truth.sum()
+    assert found == pytest.approx(np.maximum(truth, 0), abs=5 * np.sqrt(truth.max() / 4000))
+
+
 def test_auxiliary_data_fluctuate_about_the_true_values_together_at_all_z(model, expected, filled):
     pool = hypotheses.pool(filled.patterns, NOMINAL, "signal", expected.places())
     blocks = list(hypotheses.throw(model, pool, {"mu": 1.0, "tilt": 2.0, "rotation": -1.0}, 4000, "test", seed=1))

@@ -152,13 +152,13 @@ def throw(
 ) -> Iterator[Data]:
     """Yield blocks of pseudo-data: every event is there a Poisson number of times, and moves between bins with z.
 
-    Events with the same bins at every z are drawn together. The expected number of a pattern becomes 0 where it is
-    negative. *values*: the true values of the parameter of interest, of nuisance parameters and of z; auxiliary data
-    fluctuate around them.
+    Events with the same bins at every z are drawn together. A pattern whose expected number is negative has none, and
+    the others of its bin at nominal z fewer, so that its sum stays. *values*: the true values of the parameter of
+    interest, of nuisance parameters and of z; auxiliary data fluctuate around them.
     """
     from scipy import sparse
 
-    rates = np.maximum(values[model.poi] * pool.signal + pool.background, 0.0)
+    rates = _positive(values[model.poi] * pool.signal + pool.background, pool.bins[:, np.abs(model.z).argmin()])
     points, inside = pool.bins.shape[1], pool.bins >= 0
     columns = (pool.bins + model.bins * np.arange(points))[inside]
     rows = np.repeat(np.arange(len(rates)), points).reshape(pool.bins.shape)[inside]
@@ -173,6 +173,14 @@ def throw(
             main.append(np.asarray(drawn @ lies))
         sets = np.concatenate(main).reshape(size, points, model.bins)
         yield Data(sets, auxiliary[:size], centre[:size])
+
+
+def _positive(rates: Floats, bins: Integers) -> Floats:
+    """Return *rates* (patterns,) without negative ones, with the same sum in each of their *bins* (-1: none), or 0."""
+    drawn = np.maximum(rates, 0.0)
+    whole, positive = (np.bincount(bins + 1, one) for one in (rates, drawn))
+    left = np.maximum(whole, 0.0) / np.where(positive > 0, positive, 1.0)
+    return np.asarray(drawn * left[bins + 1])
 
 
 def _auxiliary(model: GridModel, values: Mapping[str, float], random: np.random.Generator) -> tuple[Floats, Floats]:
