@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_analyses
-from analyses import changed
+from analyses import FLAT, changed
 
 import bootstrap_experiments
+import ingest_events
 from nuisflow import seeds
 from nuisflow.datasets import ditau
 from nuisflow.events import parts, selection
@@ -19,12 +20,12 @@ from nuisflow.inference.bootstrap import Block, Truth, fill, fill_block, picked,
 from nuisflow.learning.classifier import Classifier
 from nuisflow.likelihood.model import Model
 from nuisflow.settings import sections
-from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.settings.checks.reading import ConfigurationError, check
 from nuisflow.settings.configuration import Dask
 from nuisflow.slices import events as slices
 from nuisflow.slices import inference
 from nuisflow.slices.bootstrap import figures, slice_of, tables
-from nuisflow.slices.events import EventSelection, processing
+from nuisflow.slices.events import EventSelection, ingestion, processing
 from nuisflow.slices.training import training
 from nuisflow.storage import files, ingested
 
@@ -234,6 +235,24 @@ def test_negative_weights_cannot_be_drawn(small, filler):
     samples = {name: sample.model_copy(update={"weight": "-weight"}) for name, sample in settings.samples.items()}
     with pytest.raises(EventError, match="'htautau': toys.bootstrap cannot draw events with negative weights"):
         fill(small.ingested(), filler, settings.model_copy(update={"samples": samples}), Dask())
+
+
+def test_events_that_no_region_selects_may_have_negative_or_infinite_weights(tmp_path):
+    x = np.tile([1.0, 2.0, -1.0, 0.0], 300)
+    files.write_table(tmp_path / "b.csv", pd.DataFrame({"x": x, "w": 1.0}))
+    changes = ("selection", "x > 0"), ("samples.b.weight", "3 / x"), ("toys", {"bootstrap": {"share": 0.5}})
+    chosen = check(changed(FLAT, *changes, ("dataset.path", str(tmp_path))), "flat.yaml")
+    plain = sections.plain(ingestion(chosen, "b"))
+    ingest_events.ingest_events([tmp_path / "b.csv"], tmp_path / "b.arrow", settings=plain, shared={})
+    settings = slice_of(chosen)
+    (chunk,) = chunks(tmp_path / "b.arrow", 2000, settings.events.rows)
+    (_, nominal, weights), *drawn = pseudo_experiments.thrown(Block("b", chunk), truths(settings)[:100], settings)
+    # Half of 1200 rows are reserved, and half of these are selected, with weights of 6 or 3.
+    assert weights.sum() == pytest.approx(300 * 4.5, rel=0.1)
+    assert set(nominal["x"]) == {1.0, 2.0}
+    assert np.mean([number.sum() for _, _, number in drawn]) == pytest.approx(
+        weights.sum(), abs=4 * np.sqrt(weights.sum() / 100)
+    )
 
 
 @pytest.mark.parametrize(

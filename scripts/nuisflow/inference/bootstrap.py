@@ -238,10 +238,14 @@ def _is_early(raw: Columns, sample: Sample, acting: Mapping[str, Shift | Weight]
     return not used & moved and (used <= {"weight"} or not named)
 
 
-def _cumulative(raw: Columns, sample: str, settings: BootstrapSettings) -> Floats:
-    """Return the running sum of the weights of all rows, 0 for those without a weight: they are not selected."""
+def _cumulative(raw: Columns, sample: str, settings: BootstrapSettings) -> Floats | None:
+    """Return the running sum of the weights of all rows, 0 for those without a weight: they are not selected.
+
+    None where some cannot be drawn, which matters only if these are selected.
+    """
     weights = selection.weights(raw, settings.events, settings.samples[sample])
-    _check_positive(weights, raw["entry"], sample)
+    if np.any((weights < 0) | np.isinf(weights)):
+        return None
     return np.cumsum(np.nan_to_num(weights))
 
 
