@@ -138,6 +138,13 @@ def test_sigma_is_that_of_pyhf(events, asked):
     assert distance(best[index] - found.sigma) == pytest.approx(1, abs=0.15)
 
 
+def test_events_that_sum_up_to_less_than_nothing_in_a_bin_have_no_uncertainty_instead_of_an_error(events, asked):
+    scores = score(events.columns)
+    weight = np.where(scores < 1 / 6, -events.columns["weight"], events.columns["weight"])
+    signed = events._replace(columns=events.columns | {"weight": weight})
+    assert np.isnan(permutation.measured(scores, signed, asked)).all()
+
+
 def test_features_are_permuted_only_where_it_is_asked_for():
     assert review.permuted(SETTINGS) == ["nominal"]
     assert review.permuted(reading.check(changed(CONTENT, ("review", {})), "test")) == []

@@ -6,6 +6,7 @@ Asimov data fitted. What σ(mu) gains is what the feature is worth; where σ(mu)
 uncertainty than it separates.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from nuisflow.slices.review import PermutationSettings
 from nuisflow.storage import event_files
 from nuisflow.templates import filling, workspaces
 from nuisflow.templates.histograms import NOMINAL, Histogram
+
+logger = logging.getLogger(__name__)
 
 Score = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 CHOSEN = 1 << 43
@@ -159,10 +162,15 @@ def uncertainties(
 def measured(scores: np.ndarray, events: Drawn, asked: Asked) -> Uncertainty:
     """Return σ(mu) from Asimov data of templates that *scores* fill, in the bins of the training's own.
 
-    Regions whose observable is no score stay as they are. Statistics of the simulation are those of all events.
+    Regions whose observable is no score stay as they are. Statistics of the simulation are those of all events. NaN if
+    templates cannot become a workspace: some events, or permuted ones, may sum up to less than 0 where all do not.
     """
     made = filled(scores, events, asked.templates, asked.filling)
-    model = Model(workspaces.build(made, asked.workspace).workspace)
+    try:
+        model = Model(workspaces.build(made, asked.workspace).workspace)
+    except workspaces.WorkspaceError as error:
+        logger.warning("no fit with these events: %s", error)
+        return Uncertainty(np.nan, np.nan)
     data = model.asimov()
     best = fits.fit(model, data)
     if not best.converged:
