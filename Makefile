@@ -30,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run inputs publication dry-run verify test test-all test-slurm plugin benchmark check format schema docs clean
+.PHONY: help install run inputs publication dry-run verify test test-all test-checked test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -69,6 +69,10 @@ test-all: $(TESTS) ## Run all tests, on all cores
 	@$(BIN)/python scripts/compile_likelihood.py
 	@echo "==> Testing everything"
 	$(PYTEST)
+
+test-checked: $(TESTS) ## Run the tests of the likelihood with compiled code that checks every index
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python scripts/compile_likelihood.py
+	NUMBA_BOUNDSCHECK=1 $(PYTEST) tests/likelihood tests/inference/unbinned --ignore=tests/likelihood/test_compilation.py
 
 test-slurm: $(TESTS) ## Run the toy analysis on a private SLURM (root; installs SLURM where apt-get can)
 	@$(MAKE) --no-print-directory PROFILE=slurm plugin

@@ -44,7 +44,8 @@ def write_publication(
 if __name__ == "__main__":
     with logs.job(snakemake):
         write_publication(
-            {name: Path(snakemake.input[name]) for name in TABLES},
+            {name: Path(snakemake.input[name]) for name in TABLES}
+            | {Path(path).stem: Path(path) for path in snakemake.input.studies},
             *([Path(path) for path in getattr(snakemake.input, name)] for name in ("fits", "figures", "workspaces")),
             submission=Path(snakemake.output.submission).parent,
             documents=[Path(path) for path in snakemake.output.documents],

@@ -18,13 +18,23 @@ frame.onload = () => {{
   const first = inside.querySelector("svg.figure use[data-value]"), box = first?.getBoundingClientRect();
   const at = box && {{ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true }};
   first?.dispatchEvent(new view.PointerEvent("pointermove", at));
+  const tip = inside.getElementById("tip")?.textContent;
+  inside.querySelectorAll("details").forEach(part => {{ part.open = true; }});
+  const area = inside.querySelector("svg.figure path[data-value]");
+  area?.scrollIntoView({{ block: "center", inline: "center" }});
+  const bounds = area?.getBoundingClientRect();
+  const middle = area && [bounds.left + bounds.width / 2, bounds.top + bounds.height / 2];
+  const hit = area && inside.elementFromPoint(...middle);
+  hit?.dispatchEvent(new view.PointerEvent("pointermove", {{ clientX: middle[0], clientY: middle[1], bubbles: true }}));
   const heading = [...inside.querySelectorAll("th.sorts")].find(th => th.textContent.startsWith("AUC"));
   heading?.click();
   const column = heading && [...heading.parentElement.cells].indexOf(heading);
   document.getElementById("found").textContent = JSON.stringify({{
     width: root.scrollWidth,
     background: view.getComputedStyle(inside.body).backgroundColor,
-    tip: inside.getElementById("tip")?.textContent,
+    tip,
+    area: area?.dataset.value,
+    areaTip: inside.getElementById("tip")?.textContent,
     named: first?.dataset.value,
     titles: inside.querySelectorAll("svg.figure title").length,
     sorted: heading && [...heading.closest("table").tBodies[0].rows].map(row => parseFloat(row.cells[column].textContent)),

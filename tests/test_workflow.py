@@ -196,6 +196,8 @@ def test_a_browser_shows_the_page_without_an_error_in_its_width_and_with_values_
     assert found["width"] <= width
     assert found["named"].startswith("boosted_trees, total: 0.")
     assert (found["tip"], found["titles"]) == (found["named"], 0)
+    assert found["areaTip"].splitlines() == found["area"].split("; ")
+    assert len(found["areaTip"].splitlines()) > 2
     assert found["sorted"] == sorted(found["sorted"])
     assert len(found["sorted"]) == len(BOTH)
     assert (sum(map(int, re.findall(r"\d+", found["background"])[:3])) < 200) == bool(options)  # dark

@@ -1,7 +1,9 @@
 """Run all benchmarks and write one table: python tests/benchmarks/write_summary.py [summary.csv] [--quick].
 
 Each benchmark measures our side and the peer's alternately in one run. Peers that are not installed are skipped, and
-said so (coffea and ROOT: looked for in the Python that --peer-python names). Seconds are CPU seconds of one thread (of training on a GPU: seconds).
+said so (events with coffea and ROOT: looked for in the Python that --peer-python names). Other engines of fits get
+environments of their own below build/peers, 4 GB, which the first run makes (with --quick they are left out). Seconds
+are CPU seconds of one thread (of training on a GPU: seconds).
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import benchmark_events
 import benchmark_fits  # it limits numpy to one thread, as benchmark_events does
+import benchmark_peers
 import benchmark_training
 import benchmark_unbinned
 import torch
@@ -33,6 +36,15 @@ FOLDER = Path("results/benchmark")
 def fits(*, quick: bool, large_repeats: int) -> Iterator[Row]:
     """Time fits and impacts on the small model, and unless *quick* on the large one."""
     for benchmark, peer, ours, theirs in benchmark_fits.benchmark(quick=quick, large_repeats=large_repeats):
+        yield benchmark, peer, ours, theirs, theirs / ours
+
+
+def engines(*, quick: bool) -> Iterator[Row]:
+    """Time pseudo-experiments against other engines, unless *quick*."""
+    if quick:
+        print(f"skipped: toys with {', '.join(benchmark_peers.PACKAGES)} (not in a quick run)")
+        return
+    for benchmark, peer, ours, theirs in benchmark_peers.all_rows(install=True):
         yield benchmark, peer, ours, theirs, theirs / ours
 
 
@@ -108,6 +120,7 @@ def main() -> None:
     rows = []
     sources = (
         fits(quick=options.quick, large_repeats=options.large_repeats),
+        engines(quick=options.quick),
         unbinned(quick=options.quick),
         events(quick=options.quick, python=options.peer_python),
         trainings(quick=options.quick),

@@ -154,6 +154,20 @@ def test_what_learns_nothing_has_nothing_to_compare_and_one_class_has_no_curve()
     (row,), curves = classifiers.judge(Run("nominal", 1), found, None, settings)
     assert row["auc"] is row["auc_trained"] is row["p_value_signal"] is None
     assert curves["roc"] is curves["points"] is curves["trained"] is None
+    assert curves["networks"] == [{"held_out": None, "seen": None}]
+
+
+def test_every_network_has_a_curve_of_held_out_and_one_of_seen_events():
+    """The first network separates; the second keeps a quarter of the signal as low as half of the background."""
+    first = [(0, True, [0.9], [1]), (0, False, [0.1], [1])]
+    held = scores_of([*first, (1, True, [0.2, 0.9], [1, 3]), (1, False, [0.1, 0.3], [1, 1])], folds=2)
+    seen = scores_of([*first, (1, True, [0.9], [1]), (1, False, [0.1], [1])], folds=2)
+    _, curves = classifiers.judge(Run("nominal", 1), held, seen, SETTINGS.model_copy(update={"folds": 2}))
+    points = [[np.transpose(network[kind]).tolist() for kind in ("held_out", "seen")] for network in curves["networks"]]
+    assert [0.0, 1.0] in points[0][0]
+    assert [0.0, 0.75] in points[1][0]
+    assert [0.0, 1.0] not in points[1][0]
+    assert [0.0, 1.0] in points[1][1]
 
 
 def test_the_importance_of_a_feature_is_the_area_that_is_lost_without_it(tmp_path):

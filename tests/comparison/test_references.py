@@ -102,7 +102,7 @@ def test_no_binning_of_events_has_more_information_than_all_of_them(seed, monkey
         np.quantile(direction, np.sort(generator.uniform(size=generator.integers(1, 40)))), direction
     )
     bins = [np.bincount(index, weights * values) for values in (total, *slopes)]
-    names = [scenarios.POI, *known.variations]
+    names = [scenarios.POI, *known.parameters]
     binned = scenarios.information(scenarios.Expectation(bins[0], dict(zip(names, bins[1:], strict=True))))
     for scenario in settings.scenarios.values():
         bound = scenarios.uncertainty(full, names, scenario)

@@ -5,6 +5,7 @@ import math
 import hist
 import numpy as np
 import pandas as pd
+import pyhf
 import pytest
 from analyses import changed, shipped
 
@@ -75,6 +76,41 @@ def test_without_displaced_points_derivatives_come_from_the_templates():
     assert found.derivatives["r"] == pytest.approx(BACKGROUND * TILT)
 
 
+TWO_REGIONS = (
+    ("regions", {"low": {"selection": "x0 < 0"}, "high": {"selection": "x0 >= 0"}}),
+    ("variations.background_rate.regions", ["high"]),
+    ("variations.lambda.decorrelate", ["region"]),
+    ("variations.r", {"kind": "rate", "size": [0.2, -0.1], "processes": ["background"]}),
+    ("trainings", {"nominal": {"strategy": "nominal"}}),
+    ("variations.lumi", {"kind": "luminosity", "size": 0.02}),
+    ("scenarios.b4", {"constrained": ["lambda", "background_rate", "r", "lumi"]}),
+)
+"""Rates of one region and of two sizes, a shift with a parameter of every region, and the luminosity."""
+
+
+def test_derivatives_are_by_nuisance_parameters_each_in_its_own_processes_and_regions():
+    settings, none = analysis(*TWO_REGIONS), np.zeros(3)
+    sides = {
+        region: histogram(NOMINAL | {("background", f"lambda_half_{s}"): BACKGROUND * (1 + z * tilt)
+                                     for s, z in (("up", 0.5), ("down", -0.5))})
+        for region, tilt in (("low", 0.1), ("high", TILT))
+    }  # fmt: skip
+    found = scenarios.expectation(dict.fromkeys(sides, FILLED["all"]), sides, settings).derivatives
+    assert list(found) == ["", "r", "lambda_low", "lambda_high", "background_rate", "lumi"]
+    assert found["lambda_low"] == pytest.approx([*(BACKGROUND * 0.1), *none])
+    assert found["lambda_high"] == pytest.approx([*none, *(BACKGROUND * TILT)])
+    assert found["background_rate"] == pytest.approx([*none, *(0.1 * BACKGROUND)])
+    assert found["lumi"] == pytest.approx([*(0.02 * (SIGNAL + BACKGROUND))] * 2)
+    slope = pyhf.interpolators.code4([[[[0.9], [1.0], [1.2]]]])(pyhf.tensorlib.astensor([[1e-4, -1e-4]])).ravel()
+    assert found["r"] == pytest.approx([*((slope[0] - slope[1]) / 2e-4 * BACKGROUND)] * 2, rel=1e-6)
+    assert settings.scenarios["b4"].constrained == ("lambda_low", "lambda_high", "background_rate", "r", "lumi")
+
+
+def test_what_is_best_possible_is_known_only_where_one_region_has_all_events():
+    assert references.truth(analysis()) is not None
+    assert references.truth(analysis(("regions.all.selection", "x0 > 0"))) is None
+
+
 def test_one_parameter_alone_is_the_counting_formula():
     value = scenarios.uncertainty(
         scenarios.information(expectation()), ["", "r", "lambda", "background_rate"], Scenario()
@@ -136,7 +172,7 @@ def test_the_tables_have_medians_in_events_and_the_references():
 
 def test_a_likelihood_of_single_events_has_its_own_information_with_normal_rates_as_published():
     settings = analysis()
-    names, size = ["mu", "background_rate", "lambda", "r"], settings.variations["background_rate"].size
+    names, size = ["mu", "background_rate", "lambda", "r"], settings.parameters["background_rate"].size
     matrix = np.diag([4.0, 9.0, 25.0, 16.0]) + 0.5
     found = scenarios.of_events(
         {"information": {"names": names, "matrix": matrix.tolist()}}, ["", "r", "lambda", "background_rate"], settings
@@ -150,6 +186,16 @@ def test_a_likelihood_of_single_events_has_its_own_information_with_normal_rates
         filled, {run: DISPLACED}, {run: {"information": {"names": names, "matrix": matrix.tolist()}}}, settings
     )
     assert table.loc[table["scenario"] == "b0", "sigma"].item() == pytest.approx(1 / math.sqrt(4.5))
+
+
+def test_rates_of_two_sizes_and_the_luminosity_of_single_events_are_normal_ones_per_standard_deviation():
+    settings = analysis(*TWO_REGIONS)
+    parameters = ["mu", "r", "lambda_low", "lambda_high", "background_rate", "lumi"]
+    fit = {"information": {"names": parameters, "matrix": np.eye(6).tolist()}}
+    found = scenarios.of_events(fit, ["", *parameters[1:]], settings).diagonal()
+    steep = 0.1 / math.log(1.1)
+    # One with two sizes is its own slope already; the parameter of the luminosity is the factor, not its deviation.
+    assert found == pytest.approx([1, 1, 1, 1, steep**2, 0.02**2])
 
 
 def test_the_script_writes_both_tables(tmp_path, monkeypatch):

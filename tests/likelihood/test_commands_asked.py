@@ -64,9 +64,9 @@ def run(capsys, *arguments):
     return status, *capsys.readouterr()
 
 
-def result(capsys, tmp_path, *arguments):
-    status, _, messages = run(capsys, *arguments, "--output", tmp_path / "result.json")
-    assert status == 0, messages
+def result(capsys, tmp_path, *arguments, status=0):
+    found, _, messages = run(capsys, *arguments, "--output", tmp_path / "result.json")
+    assert found == status, messages
     return json.loads((tmp_path / "result.json").read_text())
 
 
@@ -308,10 +308,12 @@ def test_limits_are_looked_for_in_the_range_and_tabulated(capsys, tmp_path, mode
     found = result(capsys, tmp_path, "limit", path, "--range", 0, 8, "--table", 5)
     assert [row["mu"] for row in found["cls"]] == [2.0, 4.0, 6.0, 8.0]
     assert found["cls"][0]["observed"] == pytest.approx(limits.cls(model, None, 2.0).observed, abs=1e-6)
-    narrow = ("limit", path, "--range", 0, 0.1)
+    wide, narrow = result(capsys, tmp_path, "limit", path), ("limit", path, "--range", 0, 0.1)
+    assert [found[key] for key in ("best_fit", "q0")] == pytest.approx([wide[key] for key in ("best_fit", "q0")])
     status, _, messages = run(capsys, *narrow)
     assert status == 1
     assert "beyond the upper bound 0.1 of mu" in messages
+    assert result(capsys, tmp_path, *narrow, status=1)["sigmas"] == pytest.approx(wide["sigmas"])
     assert "a limit is looked for from 0 on" in refused(capsys, "limit", path, "--range", "-1", 3)
 
 
@@ -419,6 +421,18 @@ def test_the_order_of_what_a_workspace_lists_is_no_difference(capsys, tmp_path, 
     found = result(capsys, tmp_path, "compare", path, file)
     assert (found["differences"], found["list"]) == (0, [])
     assert "no such file" in refused(capsys, "compare", path, "nowhere.json")
+
+
+def test_differences_of_extensions_are_told_where_they_act(capsys, tmp_path, path):
+    files = [tmp_path / "one.json", tmp_path / "other.json"]
+    for file, size, code in zip(files, (0.5, -0.25), ("code1", "code4"), strict=True):
+        matrix = {"parameters": ["jes", "jer"], "correlation": [[1.0, size], [size, 1.0]]}
+        file.write_text(json.dumps(build() | {
+            "extensions": {"correlations": [matrix], "interpolation": {"normsys": code}}}))  # fmt: skip
+    told = {row["place"]: row["difference"] for row in result(capsys, tmp_path, "compare", *files)["list"]}
+    assert told == {"interpolation of normsys": "code1 -> code4", "correlation of jer and jes": "0.5 -> -0.25"}
+    told = {row["place"]: row["difference"] for row in result(capsys, tmp_path, "compare", files[1], path)["list"]}
+    assert told == {"correlation of jer and jes": "-0.25 -> 0"}
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,20 @@ from nuisflow.likelihood.coverage.summary import placed, summary
 from nuisflow.likelihood.model import Model
 
 
+def test_coordinates_of_a_factor_that_a_count_measures_are_those_of_the_count():
+    rows = [{"name": name, "type": "normfactor", "data": None} for name in ("mu", "side")]
+    samples = [{"name": name, "data": [50.0], "modifiers": [row]} for name, row in zip("sb", rows, strict=True)]
+    bounds = [{"name": "mu", "bounds": [[-5.0, 10.0]]}, {"name": "side", "inits": [1.0], "bounds": [[0.01, 5.0]]}]
+    constraint = {"constraints": {"side": {"type": "poisson", "auxdata": 400.0, "factor": 200.0}}}
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [150.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": bounds}}],
+                   "version": "1.0.0", "extensions": constraint})  # fmt: skip
+    found = maps.run(model, 2000, 3, reach=(0.5, 1.5))
+    where = found.points[:, found.names.index("side")]
+    assert where.mean() == pytest.approx(0.0, abs=0.1)
+    assert where.std() == pytest.approx(1.0, abs=0.06)
+
+
 @pytest.fixture(scope="module")
 def workspace():
     kinds = ("normsys", "histosys", "staterror", "shapesys", "lumi")

@@ -4,6 +4,7 @@ import datacards
 import numpy as np
 import pytest
 
+from nuisflow.likelihood import limits
 from nuisflow.likelihood.dialects import combine
 from nuisflow.likelihood.model import Model
 
@@ -69,7 +70,37 @@ def test_mass_stands_in_names(tmp_path):
         combine.read(path, card)
 
 
+COUNTING = """\
+imax 1
+jmax 1
+kmax 1
+bin         b
+observation 2
+bin         b    b
+process     sig  fake
+process     0    1
+rate        1.0  0
+side gmN 0  -    0.5
+"""
+
+
+def test_a_process_without_events_in_its_sideband_may_still_be_there(tmp_path):
+    path = tmp_path / "card.txt"
+    path.write_text(COUNTING)
+    model = Model(combine.read(path, COUNTING))
+    assert model.expected({"r": 1.0, "side": 3.0}) == pytest.approx([2.5])
+    # Without signal, 2 ln (side / 2) - side / 2 - side is largest at side = 4 / 3; with it, r = 2 and side = 0.
+    null, best = 2.0 * np.log(2.0 / 3.0) - 2.0, 2.0 * np.log(2.0) - 2.0
+    assert limits.significance(model).q0 == pytest.approx(2.0 * (best - null), rel=1e-6)
+    found = limits.limits(model)
+    assert found.problems == ()
+    assert found.observed > found.expected[2] > 1.0
+
+
 REFUSED = [
+    ("imax 3 number", "imax three number", "line 3: imax: write the number of bins, or \\*"),
+    ("kmax 9", "kmax", "line 5: kmax: write the number of nuisance parameters"),
+    ("rate     -1   -1", "rate     nan  -1", "rate of sig in low: 'nan' is not a finite number"),
     ("lumi   lnN", "lumi   trG", "line 18: lumi: trG is not supported"),
     ("lumi   lnN", "lumi   lnM", "line 18: lumi: no kind 'lnM'; did you mean"),
     ("jes    shape  ", "jes    shapeN ", "line 21: jes: shapeN is not supported .*logarithm"),
@@ -79,6 +110,13 @@ REFUSED = [
     ("low    autoMCStats 10", "lwo    autoMCStats 10", "line 31: lwo: write 'BIN autoMCStats"),
     ("1.1 [0.1,5]", "(@0*2) r", "line 27: wscale: only 'rateParam BIN PROCESS VALUE"),
     ("rateParam low  ttH", "rateParam low  tth", "line 28: tscale: no process 'tth' in a bin 'low'"),
+    ("1.1 [0.1,5]", "1.1 [2,5]", "line 27: wscale: the value 1.1 is outside its range"),
+    ("tscale rateParam", "wscale rateParam", "line 28: wscale has another value or range in line 27"),
+    (
+        "tscale rateParam low  ttH  0.9",
+        "wscale rateParam low wjet 1.1 [0.1,5]",
+        "line 28: wscale scales wjet in low in line 27 already",
+    ),
     ("param   1.1  0.2", "param   1.1  -0.2/+0.1", "line 25: wscale: param needs a mean and one width"),
     ("kmax 9", "kmax 8", "line 5: kmax 8, but there are 9"),
     ("imax 3", "imax 2", "line 3: imax 2, but there are 3"),

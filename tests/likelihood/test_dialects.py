@@ -63,6 +63,20 @@ def test_constraints_of_which_nothing_is_written_are_roots_defaults(tmp_path):
     assert closure.width == pytest.approx(0.2, rel=1e-6)
 
 
+def test_settings_of_parameters_may_stand_in_several_lines(tmp_path, caplog):
+    before = '<ParamSetting Const="True">Lumi</ParamSetting>'
+    after = '<ParamSetting Const="True">Lumi\n   alpha_eff  alpha_rat</ParamSetting><ParamSetting Val="1.5">mu</ParamSetting>'
+    rows = {
+        row.name: row
+        for row in Model(
+            xml.read(histfactory_xml.write(tmp_path, histfactory_xml.TOP.replace(before, after)))
+        ).parameters
+    }
+    assert {name for name, row in rows.items() if row.fixed} == {"lumi", "eff", "staterror_region[0]"}
+    assert (rows["mu"].init, rows["eff"].init, rows["rate"].fixed) == (1.5, 0.0, False)
+    assert "line 7: ParamSetting: no parameter alpha_rat; did you mean 'rate'" in caplog.text
+
+
 XML_REFUSED = [
     (
         "TOP",
@@ -122,6 +136,39 @@ def test_every_kind_of_modifier_survives_hs3():
     assert again.fixed[again.index("lumi")]
 
 
+def test_factors_of_bins_keep_their_settings_in_hs3():
+    names = {"free": "shapefactor", "held": "shapefactor", "own": "shapesys", "mc": "staterror"}
+    data = {"own": [5.0, 3.0], "mc": [1.0, 2.0]}
+    modifiers = [{"name": name, "type": kind, "data": data.get(name)} for name, kind in names.items()]
+    samples = [
+        {"name": name, "data": [50.0, 40.0], "modifiers": [row]} for name, row in zip("abcd", modifiers, strict=True)
+    ]
+    samples[0]["modifiers"].append({"name": "mu", "type": "normfactor", "data": None})
+    config = {"poi": "mu", "parameters": [
+        {"name": "free", "inits": [2.0, 3.0], "bounds": [[0.5, 5.0], [1.0, 6.0]]}, {"name": "held", "fixed": True},
+        {"name": "own", "fixed": True, "inits": [1.1, 1.0]}, {"name": "mc", "fixed": True}]}  # fmt: skip
+    model = Model({"channels": [{"name": "c", "samples": samples}], "version": "1.0.0",
+                   "observations": [{"name": "c", "data": [220.0, 190.0]}],
+                   "measurements": [{"name": "m", "config": config}]})  # fmt: skip
+    again = Model(hs3.read("x.json", json.loads(json.dumps(hs3_writing.write(model.structure)))))
+    kept = ("init", "lower", "upper", "fixed")
+    told = [{row.name: [getattr(row, key) for key in kept] for row in one.parameters} for one in (model, again)]
+    assert told[0] == told[1]
+
+
+def test_a_staterror_of_two_channels_has_other_parameters_in_each_in_hs3():
+    row = {"name": "mc", "type": "staterror", "data": [2.0]}
+    channels = [{"name": name, "samples": [{"name": "s", "data": [20.0], "modifiers": [
+        row, {"name": "mu", "type": "normfactor", "data": None}]}]} for name in "ab"]  # fmt: skip
+    model = Model({"channels": channels, "version": "1.0.0",
+                   "observations": [{"name": name, "data": [22.0]} for name in "ab"],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}]})  # fmt: skip
+    content = hs3_writing.write(model.structure)
+    named = [row["parameters"] for part in content["distributions"] for sample in part["samples"]
+             for row in sample["modifiers"] if row["type"] == "staterror"]  # fmt: skip
+    assert named == [["mc_bin_0"], ["mc_bin_1"]]
+
+
 HS3_REFUSED = [
     (lambda d: d["distributions"][0].update(type="mixture_dist"), "distribution model_.*: type 'mixture_dist'"),
     (lambda d: _modifier(d).update(type="normsyst"), "no type 'normsyst'; choose one of normfactor"),
@@ -177,6 +224,24 @@ def test_a_conversion_is_written_with_its_proof(capsys, tmp_path, workspace):
     assert files.dialect((tmp_path / "hs3.json").read_text()) == files.HS3
 
 
+def test_the_proof_is_that_of_the_measurement_that_is_converted(capsys, tmp_path, workspace):
+    pytest.importorskip("pyhf")
+    workspace["channels"][0]["samples"][0]["modifiers"].append({"name": "lumi", "type": "lumi", "data": None})
+    first = workspace["measurements"][0]["config"]
+    lumi = {"name": "lumi", "inits": [1.0], "auxdata": [1.0], "bounds": [[0.5, 1.5]]}
+    workspace["measurements"] = [
+        {"name": name, "config": first | {"parameters": [*first["parameters"], lumi | {"sigmas": [size]}]}}
+        for name, size in (("early", 0.02), ("late", 0.05))
+    ]
+    (tmp_path / "pyhf.json").write_text(json.dumps(workspace))
+    target = tmp_path / "hs3.json"
+    for name in ("early", "late"):
+        status, _, messages = run(
+            capsys, "convert", tmp_path / "pyhf.json", target, "--to", "hs3", "--measurement", name
+        )
+        assert status == 0, messages
+
+
 def test_a_wrong_conversion_is_not_proved(workspace):
     pytest.importorskip("pyhf")
     other = copy.deepcopy(workspace)
@@ -217,7 +282,9 @@ def test_bad_files_and_what_hs3_cannot_say_are_told_in_one_line(capsys, tmp_path
 
 
 def test_groups_of_a_datacard_are_rows_of_the_breakdown(capsys, tmp_path):
-    card = datacards.write(tmp_path, datacards.CARD.replace("low    autoMCStats 10\n", ""))
+    left_out = ("low    autoMCStats", "range  shapeU")  # the latter acts on the signal alone, which is fitted to be 0
+    text = "".join(row for row in datacards.CARD.splitlines(keepends=True) if not row.startswith(left_out))
+    card = datacards.write(tmp_path, text.replace("kmax 9", "kmax 8"))
     status, _, messages = run(capsys, "fit", card, "--output", tmp_path / "fit.json")
     assert status == 0, messages
     found = json.loads((tmp_path / "fit.json").read_text())

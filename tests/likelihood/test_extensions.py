@@ -8,9 +8,9 @@ import pytest
 from plain_likelihood import twice_nll
 from scipy import optimize
 
-from nuisflow.likelihood import fits, toys
+from nuisflow.likelihood import fits, sums, toys
 from nuisflow.likelihood.commands import reading
-from nuisflow.likelihood.model import FEW, Model
+from nuisflow.likelihood.model import FEW, LARGE, Model
 
 CORRELATION = [[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]]
 NAMES = ["rate_a", "rate_b", "tilt"]
@@ -157,6 +157,23 @@ def test_toys_fluctuate_with_the_correlations():
     assert data[:, at].std(axis=0) == pytest.approx(1.0, rel=4 / np.sqrt(40_000))
 
 
+def test_yields_before_the_fit_know_the_correlations():
+    shifts = {"rate_a": (30.0, 1.1), "rate_b": (70.0, 1.2)}  # one sample each, which its rate moves by 3 and by 14
+    samples = [{"name": name, "data": [size], "modifiers": [
+        {"name": name, "type": "normsys", "data": {"hi": up, "lo": 1.0 / up}},
+        {"name": "mu", "type": "normfactor", "data": None}]} for name, (size, up) in shifts.items()]  # fmt: skip
+    matrix = {"parameters": [*shifts], "correlation": [[1.0, -0.5], [-0.5, 1.0]]}
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [99.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+                   "version": "1.0.0", "extensions": {"correlations": [matrix]}})  # fmt: skip
+    # Derivatives at 0: those of interpolation code 4 between 1 / 1.1 and 1.1, which is exponential there.
+    one, other = 30.0 * np.log(1.1), 70.0 * np.log(1.2)
+    both = np.sqrt(one**2 + other**2 - one * other)
+    errors = {name: error for name, (_, error) in sums.sums(model)["c"].items()}
+    assert errors == pytest.approx({"rate_a": one, "rate_b": other, "total": both}, rel=1e-3)
+    assert [row.error for row in fits.yields(model)] == pytest.approx([one, other, both], rel=1e-3)
+
+
 def test_shifted_measurements_add_up_to_the_uncertainty():
     model = Model(correlated())
     data, mu = model.asimov(), model.index("mu")
@@ -175,6 +192,30 @@ def test_other_constraints_are_those_of_their_distributions():
     model = Model(book)
     at = np.abs(points(model, 20)) + 0.1
     assert model.twice_nll(at) == pytest.approx([twice_nll(book, model, point) for point in at], rel=1e-11)
+
+
+def test_a_poisson_constraint_of_a_normalisation_holds_side_by_side():
+    factors = [{"name": name, "type": "normfactor", "data": None} for name in ("mu", "side")]
+    samples = [{"name": name, "data": [size], "modifiers": [factor]}
+               for name, size, factor in zip("sb", (5.0, 2.0), factors, strict=True)]  # fmt: skip
+    parameters = [{"name": "mu", "bounds": [[0.0, 50.0]]}, {"name": "side", "inits": [4.0], "bounds": [[0.0, 60.0]]}]
+    constraint = {"constraints": {"side": {"type": "poisson", "auxdata": 6.0, "factor": 1.5}}}
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [17.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+                   "version": "1.0.0", "extensions": constraint})  # fmt: skip
+    main, control = (row.ravel() for row in np.meshgrid(np.arange(12.0), np.arange(0.0, 9.0)))
+    fitted = model.minimise(np.stack([main, control], axis=1), tolerance=1e-12)
+    assert len(main) >= FEW
+    assert (fitted.status == 0).all()
+    excess = main >= 2.0 * control / 1.5
+    side = np.where(excess, control / 1.5, (main + control) / 3.5)  # with mu = 0: the maximum of both counts
+    assert model.names == ("side", "mu")
+    wanted = np.stack([side, np.maximum(main - 2.0 * side, 0.0) / 5.0], axis=1)
+    assert fitted.values == pytest.approx(wanted, abs=1e-5)
+    inside = (main > 2.0 * control / 1.5 + 1.0) & (control > 0)
+    by_hand = np.stack([np.sqrt(control) / 1.5, np.sqrt(main + (2.0 / 1.5) ** 2 * control) / 5.0], axis=1)
+    errors = model.errors(fitted, np.stack([main, control], axis=1))
+    assert errors[inside] == pytest.approx(by_hand[inside], rel=1e-6)
 
 
 def broken(change):
@@ -196,6 +237,7 @@ REFUSED = [
     (lambda e: e["correlations"][0].update(parameters=["rate_a", "mu", "tilt"]), "mu must have a normal constraint"),
     (lambda e: e["correlations"][0].update(parameters=["rate_a", "mc_low[0]", "tilt"]), "not belong to a single bin"),
     (lambda e: e["correlations"].append({"parameters": ["tilt"], "correlation": [[1.0]]}), "tilt is named twice"),
+    (lambda e: e.update(groups=["tilt"]), "groups: expected an object, not"),
     (lambda e: e.update(interpolations={}), "no 'interpolations'; did you mean 'interpolation'"),
     (lambda e: e.update(interpolation={"normsys": "code7"}), "no interpolation code 'code7'; choose one of"),
     (lambda e: e.update(constraints={"tilt": {"type": "gauss"}}), "tilt: 'type' must be one of none, normal, poisson"),
@@ -235,3 +277,23 @@ def test_pyhf_refuses_a_workspace_with_extensions():
     pyhf = pytest.importorskip("pyhf")
     with pytest.raises(pyhf.exceptions.InvalidSpecification):
         pyhf.Workspace(workspace())
+
+
+def test_a_large_model_with_counted_factors_is_the_same_in_blocks(monkeypatch):
+    """Also where nothing was counted, and the factor is at its bound 0."""
+    book = workspace(spread=False, rates=LARGE)
+    counts = {"side": (6.0, [6.0], [0.0, 50.0]), "empty": (0.0, [1e-6], [0.0, 28.0])}
+    for name, (count, inits, bounds) in counts.items():
+        row = {"name": name, "type": "normfactor", "data": None}
+        book["channels"][0]["samples"].append({"name": name, "data": [0.5, 0.4, 0.3, 0.2], "modifiers": [row]})
+        book["measurements"][0]["config"]["parameters"].append({"name": name, "inits": inits, "bounds": [bounds]})
+        constraint = {"type": "poisson", "auxdata": count, "factor": 1.0}
+        book["extensions"].setdefault("constraints", {})[name] = constraint
+    large = Model(book)
+    assert large.large
+    best = fits.fit(large)
+    monkeypatch.setattr("nuisflow.likelihood.model.LARGE", 10**6)
+    small = fits.fit(Model(book))
+    assert "empty is at its lower bound 0" in best.message
+    assert best.twice_nll == pytest.approx(small.twice_nll, abs=1e-7)
+    assert best.errors == pytest.approx(small.errors, abs=1e-5, nan_ok=True)

@@ -267,3 +267,19 @@ def test_a_minimum_of_another_strength_that_is_impossible_here_is_not_where_a_li
     assert found.observed == pytest.approx(optimize.brentq(lambda mu: cls(mu) - 0.05, 0.5, 10), rel=1e-5)
     median = optimize.brentq(lambda mu: math.sqrt(q(mu, asimov, centre)) - 1.959964, 0.5, 10)
     assert found.expected[2] == pytest.approx(median, rel=1e-5)
+
+
+def test_many_events_have_the_limits_of_the_gaussian_case():
+    found = []
+    for size in (1e6, 1e10):
+        factor, root = {"name": "mu", "type": "normfactor", "data": None}, size**0.5
+        rate = {"name": "k", "type": "normsys", "data": {"hi": 1.0 + 0.1 / root, "lo": 1.0 - 0.1 / root}}
+        samples = [{"name": "s", "data": [5.0 * root, 3.0 * root], "modifiers": [factor]},
+                   {"name": "b", "data": [50.0 * size, 20.0 * size], "modifiers": [rate]}]  # fmt: skip
+        data = [50.0 * size + 3.0 * root, 20.0 * size + 2.0 * root]
+        model = Model({"channels": [{"name": "c", "samples": samples}], "version": "1.0.0",
+                       "observations": [{"name": "c", "data": data}],
+                       "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}]})  # fmt: skip
+        found.append(limits.limits(model))
+    assert found[1].problems == ()
+    assert [found[1].observed, *found[1].expected] == pytest.approx([found[0].observed, *found[0].expected], rel=1e-3)

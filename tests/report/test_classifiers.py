@@ -45,12 +45,27 @@ def test_the_smallest_p_value_counts_the_number_of_tests():
 def test_figures_of_a_training_without_networks_or_without_signal_are_drawn():
     shares = [[0.5, 0.5], [0.1, 0.1]]
     one = {"training": "nominal", "seed": 1, "auc": None, "roc": None, "held_out": [shares, shares], "trained": None}
-    one |= {"points": None, "points_calibrated": None}
-    full = one | {"training": "trees", "roc": [[0, 0.1, 1], [0, 0.8, 1]], "trained": [shares, shares]}
+    one |= {"points": None, "points_calibrated": None, "networks": [{"held_out": None, "seen": None}]}
+    curve = [[0, 0.1, 1], [0, 0.8, 1]]
+    full = one | {"training": "trees", "roc": curve, "trained": [shares, shares]}
+    full |= {"networks": [{"held_out": curve, "seen": curve}] * 2}
     full |= {"points": [[0.2, 0.8], [0.25, 0.7], [0.02, 0.02]], "points_calibrated": [[0.2], [0.2], [0.1]]}
     with style.applied():
         for figure in (plots.compared([one, full], SETTINGS), plots.training([one], SETTINGS), plots.training([full], SETTINGS)):  # fmt: skip
             figure.canvas.draw()
+        roc = plots.training([full, full | {"seed": 2}], SETTINGS).axes[1]
+    assert [text.get_text() for text in roc.get_legend().get_texts()] == ["held out (4)", "seen in training (4)"]
+    assert len(roc.lines) == 8
+
+
+def test_networks_stand_one_by_one_in_the_order_of_the_configuration():
+    more = pd.concat([table(fold=2), table(auc_trained=None, p_value_signal=None), table(seed=2, auc_trained=0.79)])
+    found = classifiers.networks(more, SETTINGS)
+    assert [row["label"] for row in found["rows"]] == ["nominal"] * 3 + ["Trees"] * 3
+    assert [row["cells"][:2] for row in found["rows"][3:]] == [["1", "1"], ["1", "2"], ["2", "1"]]
+    assert found["rows"][3]["cells"][2:] == ["0.8000", "–", "–", "–", "0.400"]
+    assert found["rows"][5]["cells"][3:5] == ["0.7900", "−0.0100"]
+    assert classifiers.networks(pd.concat([more] * 30), SETTINGS)["left"] == 80
 
 
 def test_features_are_ranked_by_importance_beside_what_moves_them():

@@ -10,6 +10,7 @@ from analyses import FLAT, changed
 import plot_inputs
 import write_inputs
 from nuisflow.report.drawings import document, figure_key
+from nuisflow.report.plots import inputs as plots
 from nuisflow.report.review import inputs
 from nuisflow.settings import sections
 from nuisflow.settings.checks import reading
@@ -78,6 +79,14 @@ def test_the_figures_have_the_same_bytes_again(tmp_path):
     assert len(first) >= 6
     for path in first:
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes(), path
+
+
+def test_a_feature_has_the_words_of_the_configuration_with_its_unit():
+    chosen = words()
+    chosen = chosen.model_copy(update={"plots": chosen.plots.model_copy(update={"features": {"pt": "pt [GeV]"}})})
+    found = content(feature("pt"), feature("eta", constant=True))
+    axes = [plots.feature(one, found, chosen).axes[1].get_xlabel() for one in found["features"]]
+    assert axes == ["pt [GeV]", "eta (constant)"]
 
 
 def test_hundreds_of_features_and_of_variations_stay_readable(tmp_path):

@@ -206,7 +206,7 @@ def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settin
     names = list(settings.trainings)
     point = {"seed": 1, "coverage_error": 0.001, "coverage_background": 0.9, "size": 1.2, "empty": 0.0}
     sets = [{"training": name, "variation": of, "point": of or "nominal", "z": z, "coverage": 0.9 - z / 50, "coverage_signal": 0.9 - z / 25} | point for name in names for of, z in (("", 0), ("energy_1", 1))]  # fmt: skip
-    known = {"training": names[0], "seed": 1, "auc": 0.8, "auc_trained": 0.8, "p_value_signal": 0.5, "p_value_background": 0.5}  # fmt: skip
+    known = {"training": names[0], "seed": 1, "fold": 2, "auc": 0.8, "auc_trained": 0.8, "p_value_signal": 0.5, "p_value_background": 0.5}  # fmt: skip
     seen = {"name": "energy_1_up", "variation": "energy_1", "z": 1, "auc": 0.51, "error": 0.002, "significance": 5.0}
     found = {"conformal": pd.DataFrame(sets), "classifiers": pd.DataFrame([known])}
     found["visibility"] = pd.DataFrame([seen | {"feature": "PRI_had_pt"}])
@@ -214,6 +214,7 @@ def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settin
     assert "for the signal, 4.0 % (nominal)" in words
     assert "visible (5.0 sd)" in words
     assert "No training has members" in words
+    assert "Network by network" in words
     assert "permuted_events: 60000" in words
     permuted = pd.DataFrame([("nominal", 1, None, 0.2, 0.1), ("nominal", 1, "PRI_had_pt", 0.3, 0.2)], columns=["training", "seed", "feature", "sigma", "syst"])  # fmt: skip
     members = {"training": "nominal", "seed": 1, "members": 5, "feature": "PRI_had_pt"} | dict.fromkeys(("total", "aleatoric", "epistemic", "epistemic_signal", "epistemic_background", "with_distance", "with_feature"), 0.1)  # fmt: skip
@@ -251,7 +252,7 @@ def test_figures_follow_the_theme_of_the_page(text):
 
 
 def test_the_theme_knows_the_colours_of_the_figures():
-    assert list(_THEME) == [style.INK, style.PAPER, style.FAINT]
+    assert list(_THEME) == [style.INK, style.PAPER, style.FAINT, style.VIOLET, style.RED]
 
 
 def test_a_note_of_all_runs_stands_once_and_one_of_some_says_where(material, settings):
@@ -511,6 +512,15 @@ def test_every_point_has_its_value_with_the_name_of_its_row_or_the_labels_of_bot
 
     assert tipped(rows) == ["Nominal, total: 0.25", "A / &lt;b&gt;, total: 0.5"]
     assert tipped(curve) == ["Trees: z −1, bias 0.1", "Trees: z 2, bias −0.2"]
+
+
+def test_areas_have_their_values_and_points_among_them_none():
+    def draw(axes):
+        axes.plot([0.5, 1.5], [1, 2], "o")
+        edges = np.array([0.0, 1.0, 3.0])
+        style.tell_bins(axes, style.Bins(edges, edges, None, edges), "mass", {"data": ["1", "2"], "a; b": ["3", "4"]})
+
+    assert tipped(draw) == ["mass 0 to 1; data: 1; a; b: 3", "mass 1 to 3; data: 2; a; b: 4"]
 
 
 def test_lines_without_points_have_no_values():

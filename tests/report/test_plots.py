@@ -13,6 +13,7 @@ from compare_trainings import compare_trainings
 from nuisflow.comparison import robustness
 from nuisflow.comparison.trainings import undisplaced
 from nuisflow.report import colours
+from nuisflow.report.drawings import TIPS
 from nuisflow.report.page import TABLES
 from nuisflow.report.plots import fits, style, templates, trainings
 from nuisflow.report.plots import robustness as plots_robustness
@@ -269,6 +270,17 @@ def test_without_a_converged_fit_the_figures_say_so(tables, settings):
     assert "converged" in trainings.signal_strength(failed, tables["trainings"], settings).texts[0].get_text()
 
 
+def test_a_training_without_a_converged_fit_is_said_to_have_none(tables, settings):
+    failed = list(settings.trainings)[1]
+    summary = tables["summary"].assign(converged=tables["summary"]["training"] != failed)
+    ranked = tables["trainings"].copy()
+    ranked.loc[ranked["training"] == failed, ["sigma", "relative"]] = np.nan
+    for figure in (trainings.uncertainties(summary, ranked, settings), trainings.signal_strength(summary, ranked, settings)):  # fmt: skip
+        found = [text for axes in figure.axes for text in words(axes)]
+        assert "no fit converged" in found
+        assert not any("nan" in text for text in found)
+
+
 def test_a_history_has_a_panel_per_term_and_marks_what_is_kept(tmp_path):
     table = synthetic_results._history("adversarial", np.random.default_rng(1))
     figure = trainings.history({1: table, 2: table})
@@ -308,6 +320,48 @@ def test_the_stack_adds_up_to_the_total(fit, settings):
     for lower, upper in itertools.pairwise(stack):
         assert upper.baseline == pytest.approx(lower.values)
     assert stack[-1].values - stack[-1].baseline == pytest.approx(yields["samples"]["htautau"])
+
+
+def told(axes):
+    """Return the words for areas of *axes* with their left and right ends."""
+    (areas,) = [one for one in axes.collections if str(one.get_gid()).startswith(TIPS)]
+    texts = areas.get_gid().removeprefix(TIPS).split("|")
+    return [(path.vertices[:, 0].min(), path.vertices[:, 0].max(), text) for path, text in zip(areas.get_paths(), texts, strict=True)]  # fmt: skip
+
+
+def test_every_bin_of_a_stack_tells_its_edges_and_contents_whatever_its_width_in_the_figure(fit, settings):
+    figure = templates.stacked(fit, "signal", settings)
+    yields = fit["observed"]["yields"]["prefit"]["signal"]
+    place, edges = 3, yields["edges"]
+    upper, lower = told(figure.axes[0]), told(figure.axes[2])
+    assert len(upper) == len(edges) - 1
+    assert upper == lower
+    left, right, text = upper[place]
+    assert (left, right) == (place, place + 1)  # bins not to scale: one step each
+    first, data, total, *processes = text.split("; ")
+    assert first == f"score {edges[place]:.4g} to {edges[place + 1]:.4g}"
+    assert data == f"data: {yields['data'][place]:g}"
+    assert total == f"total: {yields['total'][place]:.0f} ± {yields['error'][place]:.0f}"
+    assert f"H→ττ: {yields['samples']['htautau'][place]:.4g}" in processes
+    assert len(processes) == len(yields["samples"])
+
+
+def test_the_rows_of_the_ranking_tell_their_impacts(impacts, settings):
+    _, right = fits.ranking(impacts, settings).axes
+    left, end, text = told(right)[0]
+    table = impacts[impacts["data"] == "asimov"]
+    row = table.loc[table[["impact_up", "impact_down"]].abs().max(axis=1).idxmax()]
+    assert f"postfit +1σ {row['impact_up']:+.3g}, −1σ {row['impact_down']:+.3g}".replace("-", "−") in text
+    assert (left, end) == right.get_xlim()
+
+
+def test_cells_of_correlations_too_small_for_numbers_tell_theirs(settings):
+    names = ["mu", *(f"parameter_{i}" for i in range(20))]
+    matrix = np.eye(len(names)) + 0.5 * (np.ones((len(names),) * 2) - np.eye(len(names)))
+    figure = fits.correlations({"asimov": {"correlation": {"names": names, "matrix": matrix}}}, settings)
+    texts = [text for *_, text in told(figure.axes[0])]
+    assert len(texts) == len(names) ** 2
+    assert texts[:2] == ["μ, μ: 100 %", "μ, parameter_0: 50 %"]
 
 
 def test_observed_data_are_points_with_poisson_errors(fit, settings):
@@ -416,7 +470,8 @@ def test_variations_are_drawn_relative_to_nominal(tmp_path):
     (limit,) = [float(text.split()[1]) for text in words(axes) if text.startswith("±")]
     assert 10 <= limit <= 12
     first = [collection.get_segments()[0] for collection in axes.collections[2:4]]
-    offsets = [0.5 - segment[:, 1] for segment in first]
+    zero = axes.collections[1].get_segments()[0][0, 1]
+    offsets = [zero - segment[:, 1] for segment in first]
     assert offsets[0] == pytest.approx(-2 * offsets[1])
     assert len(axes.collections[2].get_segments()) == 3
 
@@ -505,6 +560,11 @@ def test_correlations_begin_with_the_parameter_of_interest_and_leave_bins_out(fi
     assert not any(name.startswith("γ") for name in names)
     assert figure.axes[0].get_xlabel().startswith("16 less correlated")
     check_labels(figure)
+
+
+def test_one_parameter_alone_has_no_correlations(settings):
+    figure = fits.correlations({"asimov": {"correlation": {"names": ["mu", "gamma[0]"], "matrix": np.eye(2)}}}, settings)  # fmt: skip
+    assert figure.texts[0].get_text() == "μ is the only parameter beside the bins: no correlations."
 
 
 def test_few_correlations_are_written_into_their_cells(settings):

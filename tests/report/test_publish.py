@@ -5,12 +5,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import synthetic_results
 import yaml
 from hepdata_validator.full_submission_validator import FullSubmissionValidator
 
 from compare_trainings import compare_trainings
+from nuisflow.comparison.studies import COLUMNS, laws
 from nuisflow.report.publish import hepdata, latex
 from nuisflow.settings import sections
 from nuisflow.slices.report import comparison, report
@@ -24,12 +26,24 @@ pytestmark = [
 ]
 
 
+def _studies(trainings):
+    """Return the table of a study of two sizes, whose uncertainties go with the root of the number of events."""
+    common = {"study": "simulated_events", "seed": 1, "converged": True, "sigma_stat": 0.1, "sigma_mcstat": 0.05}
+    common |= {"coverage": 0.68, "coverage_error": 0.01, "mu_whole": 1.03, "shift": 0.1}
+    rows = [common | {"training": name, "size": size, "sigma": 0.2 / size**0.5, "sigma_syst": 0.1 / size**0.5} for name in trainings for size in (0.25, 1.0)]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """The publication of a small analysis with an awkward label."""
     folder = tmp_path_factory.mktemp("published")
     analysis = synthetic_results.make(folder / "results", variations=3, seeds=2, bins=6, observed=True, regions=("signal", "control"))  # fmt: skip
     tables = {name: folder / f"{name}.csv" for name in TABLES}
+    sizes = {name: folder / f"{name}.csv" for name in ("studies", "power_laws")}
+    found = _studies(analysis.settings.trainings)
+    for name, table in (("studies", found), ("power_laws", laws(found))):
+        files.write_table(sizes[name], table)
     compare_trainings(
         *(analysis.each(name) for name in ("fit.json", "history.csv", "scores.parquet")),
         analysis.events(),
@@ -43,12 +57,12 @@ def published(tmp_path_factory):
         if path.parent.name == "seed1":
             workspaces.append(path.with_name("workspace.json"))
             files.write_json(workspaces[-1], {"version": "1.0.0"})
-    documents = ("comparison", "uncertainties", "yields_signal", "tables")
+    documents = ("comparison", "uncertainties", "yields_signal", "studies", "tables")
     figure = folder / "uncertainties.pdf"
     figure.write_bytes(b"%PDF-1.4")
     with contextlib.chdir(folder):  # paths of a job are relative
         write_publication(
-            tables,
+            tables | sizes,
             analysis.each("fit.json"),
             [figure.relative_to(folder)],
             [path.relative_to(folder) for path in workspaces],
@@ -64,7 +78,7 @@ def test_the_submission_is_valid_and_has_tables_figures_and_workspaces(published
     judge = FullSubmissionValidator()
     assert judge.validate(directory=str(folder / "hepdata")), judge.get_messages()
     names = {path.name for path in (folder / "hepdata").iterdir()}
-    expected = {"submission.yaml", "comparison.yaml", "breakdown.yaml", "coverage.yaml", "yields_signal.yaml", "yields_control.yaml"}  # fmt: skip
+    expected = {"submission.yaml", "comparison.yaml", "breakdown.yaml", "coverage.yaml", "yields_signal.yaml", "yields_control.yaml", "studies.yaml", "power_laws.yaml"}  # fmt: skip
     assert names == expected | {"uncertainties.pdf"} | {
         f"workspace_{name}.json" for name in analysis.settings.trainings
     }
@@ -78,6 +92,19 @@ def test_its_numbers_are_those_of_the_tables(published):
     values = [row["value"] for row in content["dependent_variables"][0]["values"]]
     assert values == pytest.approx(list(rows["sigma"]), rel=1e-4)
     assert [row["errors"][0]["symerror"] for row in content["dependent_variables"][0]["values"]] == pytest.approx(list(rows["sigma_spread"]), rel=1e-4)  # fmt: skip
+
+
+def test_studies_are_published_with_their_power_laws(published):
+    folder, analysis, _ = published
+    content = yaml.safe_load((folder / "hepdata" / "studies.yaml").read_text())
+    given = {column["header"]["name"]: [row["value"] for row in column["values"]] for column in content["independent_variables"]}  # fmt: skip
+    assert given["part of the events"] == [0.25, 1.0] * len(analysis.settings.trainings)
+    assert [row["value"] for row in content["dependent_variables"][0]["values"]][:2] == [0.4, 0.2]
+    laws_of = yaml.safe_load((folder / "hepdata" / "power_laws.yaml").read_text())
+    assert [row["value"] for row in laws_of["dependent_variables"][0]["values"]][:2] == pytest.approx([-0.5, -0.5])
+    document = (folder / "latex" / "studies.tex").read_text()
+    assert r"nominal & 25 \% & 0.400 & 0.200" in document
+    assert document.count(r"\begin{table}") == 2
 
 
 def test_what_hepdata_would_refuse_is_not_written(published, monkeypatch, tmp_path):
@@ -125,5 +152,5 @@ def test_latex_sets_the_document(published):
 def test_the_document_shows_every_table(published):
     folder = published[0] / "latex"
     shown = (folder / "tables.tex").read_text()
-    for name in ("comparison", "uncertainties", "yields_signal", "yields_control"):
+    for name in ("comparison", "uncertainties", "yields_signal", "yields_control", "studies"):
         assert f"\\input{{{name}}}" in shown

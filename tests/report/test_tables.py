@@ -113,6 +113,14 @@ def test_impacts_are_sorted_and_the_factors_of_all_bins_added():
     assert shifted["rows"][-1] == ("MC statistics, all bins", ["0.050", "0.050"])
 
 
+def test_without_variations_the_factors_of_all_bins_are_the_only_impact():
+    made = results()
+    made["impacts"] = made["impacts"][made["impacts"]["parameter"].str.endswith("]")]
+    held, shifted = (tables.impact_table(made, SETTINGS, kind) for kind in ("impact", "observable"))
+    assert (held["names"], held["rows"]) == (["Nominal", "Trees"], [])
+    assert shifted["rows"] == [("MC statistics, all bins", ["0.050", "0.050"])]
+
+
 def test_very_many_impacts_are_cut_and_counted():
     made = results()
     more = [made["impacts"].assign(parameter=f"p{i}") for i in range(30)]

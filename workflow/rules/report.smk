@@ -242,9 +242,10 @@ rule write_publication:
         breakdown="<results>/comparison/breakdown.csv",
         coverage="<results>/comparison/coverage.csv",
         fits=each_training("fit.json"),
+        studies=slices.studies.tables(settings),
         figures=collect(
             "<results>/comparison/{figure}.pdf",
-            figure=slices.report.COMPARISON_FIGURES,
+            figure=slices.report.published_figures(settings),
         ),
         workspaces=collect(
             "<results>/trainings/{training}/seed1/workspace.json",

@@ -148,6 +148,10 @@ def judge(run: Run, held: Scores, trained: Scores | None, settings: JudgementSet
         "seed": run.seed,
         "auc": auc(held.weights.sum(axis=0)),
         "roc": roc(held.weights.sum(axis=0)),
+        "networks": [
+            {"held_out": roc(held.weights[fold]), "seen": None if trained is None else roc(trained.weights[fold])}
+            for fold in range(settings.folds)
+        ],
         "held_out": densities(held),
         "trained": None if trained is None else densities(trained),
         **calibration,
@@ -281,10 +285,10 @@ def _points(scores: Scores, values: np.ndarray) -> Points:
 
 
 def _error(signal: np.ndarray, background: np.ndarray, score: np.ndarray) -> Any:
-    """Return the expected calibration error, along the last axis."""
+    """Return the expected calibration error, along the last axis; 0 of no events."""
     total = signal + background
-    safe = np.where(total > 0, total, 1.0)
-    return np.sum(np.abs(signal - score * safe) * (total > 0), axis=-1) / total.sum(axis=-1)
+    safe, every = np.where(total > 0, total, 1.0), total.sum(axis=-1)
+    return np.sum(np.abs(signal - score * safe) * (total > 0), axis=-1) / np.where(every > 0, every, 1.0)
 
 
 def _band(points: Points, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -295,7 +299,8 @@ def _band(points: Points, generator: np.random.Generator) -> tuple[np.ndarray, n
     found = []
     for signal, background in ((points.signal, points.background), (both * points.score, both * (1 - points.score))):
         varied = [np.maximum(one + error, 0) for one, error in zip((signal, background), errors, strict=True)]
-        first, second = (one / one.sum(axis=1, keepdims=True) for one in varied)  # of equal weight in every sample
+        sums = [one.sum(axis=1, keepdims=True) for one in varied]  # of equal weight in every sample that is not empty
+        first, second = (one / np.where(total > 0, total, 1.0) for one, total in zip(varied, sums, strict=True))
         found.append(_error(first, second, points.score))
     return found[0], found[1]
 

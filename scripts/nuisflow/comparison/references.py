@@ -31,7 +31,7 @@ class Truth(NamedTuple):
     module: ModuleType
     signal: str
     expected: Mapping[str, float]
-    variations: Mapping[str, Floating]
+    parameters: Mapping[str, Floating]
     shifts: Mapping[str, tuple[str, float]]
     seed: int
 
@@ -39,10 +39,10 @@ class Truth(NamedTuple):
 def truth(settings: ScenarioSettings) -> Truth | None:
     """Return what is known of the data set of *settings*; None if it is not all that its scenarios need."""
     module = datasets.MODULES[settings.dataset.kind]
-    known = all(varied.size is not None or name in settings.shifts for name, varied in settings.variations.items())
-    if not hasattr(module, "log_density") or not known:
+    known = all(one.size is not None or one.variation in settings.shifts for one in settings.parameters.values())
+    if not hasattr(module, "log_density") or not known or not settings.whole:
         return None
-    return Truth(module, settings.signal, settings.expected, settings.variations, settings.shifts, settings.seed)
+    return Truth(module, settings.signal, settings.expected, settings.parameters, settings.shifts, settings.seed)
 
 
 def rows(settings: ScenarioSettings) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def rows(settings: ScenarioSettings) -> list[dict[str, Any]]:
     }
     found = {BOUND: unbinned(known)} | classified(known, kinds)
     scale = known.expected[known.signal] if scenarios.value_column(settings) == "sigma_events" else 1.0
-    names = [scenarios.POI, *known.variations]
+    names = [scenarios.POI, *known.parameters]
     return [
         {"training": label, "seeds": 0}
         | {
@@ -74,12 +74,12 @@ def rows(settings: ScenarioSettings) -> list[dict[str, Any]]:
 
 
 def unbinned(known: Truth) -> np.ndarray:
-    """Return the Fisher information of the extended likelihood of all events: of mu and then of every z.
+    """Return the Fisher information of the extended likelihood of all events: of mu and then of the rest.
 
     The integral of d_a nu d_b nu / nu over events, with nu(x) the expected density, by Monte Carlo from an equal
     mixture of all processes.
     """
-    total = np.zeros((1 + len(known.variations),) * 2)
+    total = np.zeros((1 + len(known.parameters),) * 2)
     for columns in _mixtures(known):
         densities = {process: np.exp(known.module.log_density(process, columns, {})) for process in known.expected}
         sampled = np.mean(list(densities.values()), axis=0)
@@ -100,12 +100,12 @@ def _mixtures(known: Truth) -> Iterator[Columns]:
 
 
 def _slopes(known: Truth, columns: Columns, densities: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the derivatives of the expected density by mu and by the z of every variation."""
+    """Yield the derivatives of the expected density by mu and by every nuisance parameter."""
     yield known.expected[known.signal] * densities[known.signal]
-    for name, varied in known.variations.items():
+    for varied in known.parameters.values():
         slope = np.zeros_like(densities[known.signal])
-        for process in varied.processes:
-            relative = varied.size if varied.size is not None else _score(known, process, columns, name)
+        for process, _ in varied.acting:
+            relative = varied.size if varied.size is not None else _score(known, process, columns, varied.variation)
             slope += known.expected[process] * densities[process] * relative
         yield slope
 
@@ -125,7 +125,7 @@ def classified(known: Truth, kinds: Mapping[str, Binning]) -> dict[str, np.ndarr
     """Return the Fisher information, for every kind of binning, of the exact likelihood ratio as the score."""
     fine = binning.FINE_BINS
     counts = {process: _histogram(known, process, fine, {}) for process in known.expected}
-    slopes = {name: _binned_slope(known, name, fine, counts) for name in known.variations}
+    slopes = {name: _binned_slope(known, name, fine, counts) for name in known.parameters}
     signal = known.expected[known.signal] * counts[known.signal]
     total = np.sum([known.expected[process] * values for process, values in counts.items()], axis=0)
     found = {}
@@ -139,15 +139,15 @@ def classified(known: Truth, kinds: Mapping[str, Binning]) -> dict[str, np.ndarr
     return found
 
 
-def _binned_slope(known: Truth, variation: str, bins: int, counts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the derivative by the z of *variation*: from events at the two points that the trainings use too."""
-    varied = known.variations[variation]
+def _binned_slope(known: Truth, parameter: str, bins: int, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the derivative by *parameter*: from events at the two points that the trainings use too."""
+    varied = known.parameters[parameter]
     slope = np.zeros(bins)
-    for process in varied.processes:
+    for process, _ in varied.acting:
         if varied.size is not None:
             slope += varied.size * known.expected[process] * counts[process]
         else:
-            shift, size = known.shifts[variation]
+            shift, size = known.shifts[varied.variation]
             up, down = (_histogram(known, process, bins, {shift: (sign * varied.z, size)}) for sign in (1, -1))
             slope += known.expected[process] * (up - down) / (2 * varied.z)
     return slope

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nuisflow.comparison.trainings import Run
 from nuisflow.settings.scenarios import Scenario
-from nuisflow.slices.scenarios import ScenarioSettings
+from nuisflow.slices.scenarios import Floating, ScenarioSettings
 from nuisflow.templates.histograms import NOMINAL, Histogram, content
 
 COLUMNS = ("training", "seed", "scenario", "sigma", "sigma_events")
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Expectation(NamedTuple):
-    """Expected events per bin, and their derivatives by the parameter of interest and the z of every variation."""
+    """Expected events per bin, and their derivatives by the parameter of interest and every nuisance parameter."""
 
     total: np.ndarray
     derivatives: dict[str, np.ndarray]
@@ -60,27 +60,36 @@ def expectation(
 
     The derivative by a shift or weight is half the difference of the true expectations at the two points of its
     variation, divided by their z. That of a rate or the luminosity is its relative size: a normal, not a log-normal
-    uncertainty, as published.
+    uncertainty, as published (of a rate with two sizes, the slope of its interpolation).
     """
-    nominal = {process: _bins(histograms, process, NOMINAL) for process in settings.processes}
-    derivatives = {POI: nominal[settings.signal]}
-    for name, varied in settings.variations.items():
-        derivatives[name] = np.zeros_like(nominal[settings.signal])
-        for process in varied.processes:
-            if varied.size is not None:
-                derivatives[name] = derivatives[name] + varied.size * nominal[process]
-            else:
-                source = displaced if varied.displaced else histograms
-                down, up = (_bins(source, process, side) for side in (varied.down, varied.up))
-                derivatives[name] = derivatives[name] + (up - down) / (2 * varied.z)
-    return Expectation(np.sum(list(nominal.values()), axis=0), derivatives)
+    nominal = {process: _by_region(histograms, process) for process in settings.processes}
+    derivatives = {POI: _joined(nominal[settings.signal])}
+    for name, varied in settings.parameters.items():
+        source = displaced if varied.displaced else histograms
+        slopes = {region: np.zeros_like(values) for region, values in nominal[settings.signal].items()}
+        for process, region in varied.acting:
+            usual = nominal[process][region]
+            slopes[region] += _slope(source[region], process, varied) if varied.size is None else varied.size * usual
+        derivatives[name] = _joined(slopes)
+    return Expectation(np.sum([_joined(bins) for bins in nominal.values()], axis=0), derivatives)
 
 
-def _bins(histograms: Mapping[str, Histogram], process: str, variation: str) -> np.ndarray:
-    """Return the contents of one template in the bins of all regions."""
-    parts = [content(histogram, process, variation).values for histogram in histograms.values()]
-    joined: np.ndarray = np.concatenate(parts)
+def _by_region(histograms: Mapping[str, Histogram], process: str) -> dict[str, np.ndarray]:
+    """Return the nominal contents of the bins of every region."""
+    return {region: content(histogram, process, NOMINAL).values for region, histogram in histograms.items()}
+
+
+def _joined(bins: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the contents of the bins of all regions, one after the other."""
+    joined: np.ndarray = np.concatenate(list(bins.values()))
     return joined
+
+
+def _slope(histogram: Histogram, process: str, varied: Floating) -> np.ndarray:
+    """Return half the difference of the templates of *process* at the two points, per unit of z."""
+    up, down = (content(histogram, process, name).values for name in (varied.up, varied.down))
+    slope: np.ndarray = (up - down) / (2 * varied.z)
+    return slope
 
 
 def information(expected: Expectation) -> np.ndarray:
@@ -94,12 +103,12 @@ def information(expected: Expectation) -> np.ndarray:
 def of_events(fit: Mapping[str, Any], names: Sequence[str], settings: ScenarioSettings) -> np.ndarray:
     """Return the Fisher information of a likelihood of single events, in the order of *names*.
 
-    A rate is log-normal there: its derivative is ln(1 + size) in place of size.
+    A parameter there moves yields by another slope than a normal rate: that of log-normal rates is ln(1 + size).
     """
     found = fit["information"]
     order = [0, *(found["names"].index(name) for name in names[1:])]
-    sizes = [settings.variations[name].size for name in names[1:]]
-    scale = np.array([1.0, *(1.0 if size is None else size / np.log1p(size) for size in sizes)])
+    chosen = [settings.parameters[name] for name in names[1:]]
+    scale = np.array([1.0, *(1.0 if varied.size is None else varied.size / varied.slope for varied in chosen)])
     return np.asarray(np.array(found["matrix"])[np.ix_(order, order)] * np.outer(scale, scale))
 
 

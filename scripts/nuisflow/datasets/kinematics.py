@@ -146,7 +146,7 @@ def _scale(shifted: Columns, columns: Columns, name: str, z: Values, size: float
     added: Columns = {}
     for label in (label for label in SCALED_OBJECTS[name] if f"{label}_pt" in columns):
         pt = columns[f"{label}_pt"]
-        added[label] = np.where(pt > 0, pt * np.asarray(size * np.asarray(z), pt.dtype), pt.dtype.type(0))
+        added[label] = np.fmax(pt, pt.dtype.type(0)) * np.asarray(size * np.asarray(z), pt.dtype)
         shifted[f"{label}_pt"] = pt + added[label]
     if name == "jes" and added:
         # Jets beyond the second are known by the sum of their momenta only: they cannot enter the missing momentum.

@@ -204,13 +204,13 @@ def _regions(columns: Columns, selection: EventSelection) -> np.ndarray:
         if chosen.selection is not None:
             place = f"regions.{name}.selection"
             inside = common & expressions.decide(chosen.selection, columns, place, selection.derived, common)
-        if np.any(both := inside & (region != OUTSIDE)):
+        if index and np.any(both := inside & (region != OUTSIDE)):
             other = names[region[both][0]]
             raise EventError(
                 f"regions {other!r} and {name!r} overlap: {both.sum()} events are in both; "
                 f"make their selections exclusive (entry {columns['entry'][both][0]})"
             )
-        np.putmask(region, inside, index)
+        region += inside * np.int16(index - OUTSIDE)
     return region
 
 

@@ -17,7 +17,6 @@ DISAGREEMENT = 0.1
 # parameters), unless more are asked for.
 PROFILES = 100
 AT_EDGE = 16  # flag of an interval, see model.Intervals
-prefit_widths = starts.widths
 SINGLE_BINS = ("mcstat", "staterror", "shapesys")  # kinds of parameters that act on one bin each
 
 
@@ -306,8 +305,7 @@ def yields(model: Model, result: FitResult | None = None) -> list[Yield]:
     Errors are propagated linearly with the exact derivatives; prefit ones from the constraints only.
     """
     values = model.inits if result is None else result.values
-    prefit = np.where(model.fixed, 0.0, np.nan_to_num(prefit_widths(model)))
-    covariance = np.diag(prefit**2) if result is None else result.covariance
+    covariance = covariances.prefit(model) if result is None else result.covariance
     rows = []
     for channel, sample, rates, slopes in samples(model, values):
         rows += _yields(channel, sample, rates, slopes, covariance)

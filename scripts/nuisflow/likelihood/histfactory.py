@@ -256,6 +256,8 @@ def _observed(workspace: Mapping[str, Any], channels: tuple[tuple[str, int, int]
     data = {}
     for entry in workspace["observations"]:
         _keys(entry, {"name", "data"}, "observation")
+        if entry["name"] in data:
+            raise ValueError(f"observation {entry['name']}: listed twice")
         data[entry["name"]] = entry["data"]
     for name, _, _ in channels:
         if name not in data:

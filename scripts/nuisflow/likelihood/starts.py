@@ -19,6 +19,7 @@ MIRRORS = 4  # parameters whose sign is tried alone
 _EVEN, _RATIO = 0.02, 0.1
 BRANCHES = 6  # minima that are followed along a profile
 _DISTINCT, _DEEPER = 1e-4, 1e-7  # differences of -2 ln L between two minima, and of one from a better one
+_ROUNDING = 4 * np.finfo(float).eps  # of -2 ln L, per event
 _MANY, _ANCHORS = 10, 4  # evaluations of a fit, after which a metric nearer to it pays; such points of a profile
 _FAR = 0.5  # standard deviations: a mirror image nearer to 0 would fall back to the side it came from
 
@@ -203,6 +204,8 @@ class Profile:
 
     def __init__(self, model: Model, data: Values | None, index: int, begin: Floats) -> None:
         self.model, self.data, self.index, self.problem, self.deepened = model, data, index, "", 0
+        self.least = _DEEPER + _ROUNDING * float(model.split(data)[0].sum())
+        """By how much -2 ln L of one minimum is lower than that of another: rounding grows with the events."""
         self.mirrors = _mirrors(two_sided(model))
         self.branches = np.atleast_2d(begin)
         self.anchors = [self.branches[0]]
@@ -245,7 +248,7 @@ class Profile:
         if minima.iterations.max() > _MANY and self._near(value)[self.index] != value:
             self.anchors = [*self.anchors[1 - _ANCHORS :], minima.values[order[0]]]
         lowest = Found(minima.values[order[0]], float(minima.twice_nll[order[0]]))
-        if self.best and value >= 0.0 and lowest.twice_nll < self.best.twice_nll - _DEEPER:
+        if self.best and value >= 0.0 and lowest.twice_nll < self.best.twice_nll - self.least:
             self.deepened, self.best = self.deepened + 1, None
             self.minimise()
         return lowest
@@ -285,7 +288,7 @@ class Profile:
         if thorough and good.any():
             usual = depths[: len(begins) + sum(map(len, more))]
             # Where no usual start was possible, `conditional` has always come here: nothing was computed without this.
-            self.deepened += int(np.isfinite(usual).any() and depths.min() < usual.min() - _DEEPER)
+            self.deepened += int(np.isfinite(usual).any() and depths.min() < usual.min() - self.least)
         if good.any() and minima.status[np.argmin(depths)] == FLAT and (depths < depths.min() + _DISTINCT).sum() == 1:
             if not thorough:
                 return self._fit(begins, held, thorough=True)

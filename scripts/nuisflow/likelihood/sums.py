@@ -2,10 +2,8 @@
 
 import math
 
-import numpy as np
-
-from nuisflow.likelihood.covariances import samples
-from nuisflow.likelihood.fits import FitResult, prefit_widths
+from nuisflow.likelihood import covariances
+from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.likelihood.model import Model
 
@@ -21,10 +19,9 @@ def sums(model: Model, result: FitResult | None = None) -> Sums:
     without a prior adds nothing.
     """
     values = model.inits if result is None else result.values
-    prefit = np.where(model.fixed, 0.0, np.nan_to_num(prefit_widths(model)))
-    covariance = np.diag(prefit**2) if result is None else result.covariance
+    covariance = covariances.prefit(model) if result is None else result.covariance
     pieces: dict[str, dict[str, tuple[float, Floats]]] = {name: {} for name, _, _ in model.channels}
-    for channel, sample, rates, slopes in samples(model, values):
+    for channel, sample, rates, slopes in covariances.samples(model, values):
         pieces[channel][sample] = (float(rates.sum()), slopes.sum(axis=0))
     return {channel: summed(found, covariance) for channel, found in pieces.items()}
 

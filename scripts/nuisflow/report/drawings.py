@@ -7,10 +7,13 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.sax import saxutils
 
-# The colours of plots/style.py and what they become in the report, which has a light and a dark theme.
-_THEME = {"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"}
+_THEME = {
+    **{"#1b1e23": "currentColor", "#ffffff": "var(--paper)", "#8b929c": "var(--faint)"},
+    **{"#832db6": "var(--violet)", "#bd1f01": "var(--red)"},
+}
+"""Colours of plots/style.py that the light or the dark theme of the report would hide, and what they become there."""
 TIPS = "values:"
-"""Begin of the id of points, behind which their values stand in words, one for each, between ``|``."""
+"""Begin of the id of points or areas, behind which their values stand in words, one for each, between ``|``."""
 _LARGEST, _SMALLEST = 1.34, 0.8
 """Widths of a figure in its own points: letters are at most as large as the text, and can be read on a telephone."""
 
@@ -53,7 +56,7 @@ def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
     New styles are added to *classes* (style to the name of its class).
     """
     root = ElementTree.fromstring(svg)
-    _title_points(root)
+    _title(root)
     text = ElementTree.tostring(root, encoding="unicode")
     used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
     width = float(root.get("viewBox", "0 0 700 0").split()[2])
@@ -64,13 +67,13 @@ def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _title_points(root: ElementTree.Element) -> None:
-    """Give every point its value as a title, where there is one for each."""
+def _title(root: ElementTree.Element) -> None:
+    """Give every point, or area in a group without points, its value as a title, where there is one for each."""
     space = root.tag.partition("}")[0] + "}"
     for group in root.iter(f"{space}g"):
         if group.get("id", "").startswith(TIPS):
             texts = group.attrib.pop("id").removeprefix(TIPS).split("|")
-            points = list(group.iter(f"{space}use"))
+            points = list(group.iter(f"{space}use")) or group.findall(f"{space}path")
             for point, text in zip(points, texts, strict=True) if len(points) == len(texts) else ():
                 ElementTree.SubElement(point, f"{space}title").text = text
 
@@ -106,7 +109,7 @@ def _attributes(
             if value in used:
                 yield name, prefix + value
         elif name == "style":
-            style = _themed(value).replace("url(#", f"url(#{prefix}")
+            style = themed(value).replace("url(#", f"url(#{prefix}")
             yield "class", classes.setdefault(style, f"f{len(classes)}")
         elif name == "href":
             yield name, f"#{prefix}{value[1:]}" if value.startswith("#") else value
@@ -118,7 +121,7 @@ def _attributes(
             yield name, value
 
 
-def _themed(style: str) -> str:
+def themed(style: str) -> str:
     """Return a style with the colours and the font of the page."""
     style = re.sub(r"font-family: [^;]*", "font-family: var(--figure-font)", style)
     for colour, themed in _THEME.items():

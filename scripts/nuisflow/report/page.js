@@ -9,8 +9,8 @@ addEventListener("beforeprint", () => all("details").forEach(d => { d.open = tru
 addEventListener("hashchange", reveal);
 reveal();
 
-// --- Figures: the value of the nearest point under the pointer, or a finger. ---
-for (const title of all("svg.figure use > title")) {
+// --- Figures: the value of the nearest point under the pointer, or a finger; else of the area there. ---
+for (const title of all("svg.figure title")) {
   title.parentElement.dataset.value = title.textContent;
   title.remove(); // the browser would show it too, later
 }
@@ -22,9 +22,9 @@ const show = event => {
     const box = point.getBoundingClientRect();
     return [Math.hypot(x - box.left - box.width / 2, y - box.top - box.height / 2), point];
   }).reduce((a, b) => b[0] < a[0] ? b : a, [16]);
-  tip.textContent = near[1]?.dataset.value ?? "";
+  tip.textContent = ((near[1] ?? event.target).dataset?.value ?? "").replaceAll("; ", "\n");
   tip.style.left = `${Math.max(0, Math.min(x + 12, innerWidth - tip.offsetWidth - 4))}px`;
-  tip.style.top = `${y > 60 ? y - tip.offsetHeight - 10 : y + 18}px`;
+  tip.style.top = `${y > tip.offsetHeight + 10 ? y - tip.offsetHeight - 10 : y + 18}px`;
 };
 addEventListener("pointermove", show);
 addEventListener("pointerdown", show);

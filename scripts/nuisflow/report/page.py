@@ -128,6 +128,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "regions": [(name, words[0]) for name, words in settings.regions.items()],
         "seed": first,
         "classifiers": classifiers.rows(found.get("classifiers"), material.classifiers, settings),
+        "networks": classifiers.networks(found.get("classifiers"), settings),
         "importance": classifiers.importance(found.get("importance"), material.inputs, settings),
         "conformal": conformal.section(found.get("conformal"), settings),
         "epistemic": epistemic.rows(found, settings),
@@ -151,7 +152,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
 def swatches(settings: PlotSettings) -> dict[str, str]:
     """Return the colour of every training in the figures, by its label."""
     looks = colours.of_trainings(settings)
-    return {label: looks[name].colour for name, label in settings.trainings.items()}
+    return {label: drawings.themed(looks[name].colour) for name, label in settings.trainings.items()}
 
 
 def comparison_rows(trainings: pd.DataFrame, data: str, settings: PlotSettings) -> list[dict[str, Any]]:

@@ -142,7 +142,8 @@ def impact_table(tables: Mapping[str, pd.DataFrame], settings: PlotSettings, kin
     table = table[(table["data"] == "asimov") & table["training"].isin(names)]
     table = table.assign(size=(table[f"{kind}_up"] - table[f"{kind}_down"]).abs() / 2)
     single = ~table["parameter"].str.endswith("]")
-    parameters = table[single].pivot_table("size", "parameter", "training", "median", dropna=False)[names]
+    parameters = table[single].pivot_table("size", "parameter", "training", "median", dropna=False)
+    parameters = parameters.reindex(columns=names)
     parameters = parameters.loc[parameters.max(axis=1).sort_values(ascending=False, kind="stable").index]
     left, parameters = len(parameters) - _MOST_PARAMETERS, parameters.iloc[:_MOST_PARAMETERS]
     places = findings.decimals(parameters.max().max(), 3) if len(parameters) else 3

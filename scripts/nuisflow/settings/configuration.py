@@ -293,6 +293,7 @@ class Plots(Section):
     title: str = "Nuisflow"
     luminosity: Positive | None = Field(None, description="integrated luminosity in 1/fb, shown in figures")
     energy: Positive | None = Field(None, description="centre-of-mass energy in TeV, shown in figures")
+    features: dict[Column, str] = Field({}, description="words for features, with their units; default: their names")
 
 
 class Configuration(Section):

@@ -68,8 +68,6 @@ def _scenario(settings: Configuration, name: str) -> Iterator[str]:
                 yield f"{place}.{section}: no variation {variation!r}; {hint}"
             elif settings.variations[variation].kind in ("two_point", "weight_set"):
                 yield f"{place}.{section}: {variation!r} has no derivative at nominal; leave it out"
-            elif settings.variations[variation].decorrelate or settings.variations[variation].regions:
-                yield f"{place}.{section}: {variation!r} is decorrelated or acts in some regions only; leave it out"
             elif section == "constrained" and settings.variations[variation].kind == "free_rate":
                 yield f"{place}.constrained: {variation!r} has no prior; move it to 'free'"
     yield from names.duplicates((*scenario.free, *scenario.constrained), place)

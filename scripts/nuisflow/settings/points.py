@@ -50,13 +50,22 @@ def acting(settings: Configuration, variation: str) -> tuple[str, ...]:
 
 def parameters(settings: Configuration, variation: str) -> dict[str, tuple[str, str]]:
     """Return the nuisance parameters of *variation*, each with the first process and region it acts on."""
+    chosen = settings.variations[variation].processes
+    return {
+        name: (owner_of(acting[0][0], parts(settings), chosen), acting[0][1])
+        for name, acting in acting_on(settings, variation).items()
+    }
+
+
+def acting_on(settings: Configuration, variation: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the nuisance parameters of *variation*, each with all processes and regions it acts on."""
     chosen = settings.variations[variation]
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
     for process in affected(settings, variation):
+        owner = owner_of(process, parts(settings), chosen.processes)
         for region in acting(settings, variation):
-            owner = owner_of(process, parts(settings), chosen.processes)
             name = names.parameter(variation, chosen.kind, chosen.decorrelate, owner, region)
-            found.setdefault(name, (owner, region))
+            found[name] = (*found.get(name, ()), (process, region))
     return found
 
 

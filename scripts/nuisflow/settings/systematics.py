@@ -122,6 +122,12 @@ class Rate(_Variation):
             return 1 + self.size[0], 1 + self.size[1]
         return 1 + self.size, 1 / (1 + self.size)
 
+    @property
+    def slope(self) -> float:
+        """The relative change of the yield per unit of z at z = 0: of a single size, its logarithm."""
+        up, down = self.sides
+        return float(interpolation.code4(np.array([down, up]))[0])
+
     def factor(self, z: np.ndarray | float) -> np.ndarray:
         """Return the factor on the yield at *z*, of its shape; infinity where it is beyond all numbers."""
         up, down = self.sides

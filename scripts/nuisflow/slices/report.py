@@ -156,7 +156,8 @@ def training_figures(settings: Configuration) -> list[str]:
 
 def published_tables(settings: Configuration) -> list[str]:
     """Return the names of the tables of the submission to HEPData."""
-    return ["comparison", "breakdown", "coverage", *map(yields_table, settings.regions)]
+    sizes = ["studies", "power_laws"] if settings.studies.asked else []
+    return ["comparison", "breakdown", "coverage", *map(yields_table, settings.regions), *sizes]
 
 
 def yields_table(region: str) -> str:
@@ -167,9 +168,15 @@ def yields_table(region: str) -> str:
 def published_files(settings: Configuration) -> list[str]:
     """Return the names of the further files of the submission: figures, and workspaces as they are."""
     models = [f"workspace_{name}.json" for name in inference.of_one_workspace(settings)]
-    return [*(f"{name}.pdf" for name in COMPARISON_FIGURES), *models]
+    return [*(f"{name}.pdf" for name in published_figures(settings)), *models]
+
+
+def published_figures(settings: Configuration) -> list[str]:
+    """Return the names of the figures of the submission."""
+    return [*COMPARISON_FIGURES, *(["studies"] if settings.studies.asked else [])]
 
 
 def latex_documents(settings: Configuration) -> list[str]:
     """Return the names of the tables for LaTeX, and of the document that shows them."""
-    return ["comparison", "uncertainties", *map(yields_table, settings.regions), "tables"]
+    sizes = ["studies"] if settings.studies.asked else []
+    return ["comparison", "uncertainties", *map(yields_table, settings.regions), *sizes, "tables"]

@@ -1,21 +1,27 @@
 """What expected uncertainties in scenarios, those beside them, and the question "what if?" depend on."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from nuisflow.settings import conditional, points, unbinned
 from nuisflow.settings.configuration import Configuration, Dataset
 from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Section
-from nuisflow.settings.systematics import Rate, Shift
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift
 
 
 class Floating(Section):
-    """A variation that may float in scenarios: where its derivative comes from.
+    """A nuisance parameter that may float in scenarios, of a *variation*: where its derivative comes from.
 
-    *size*: relative size of a rate, exactly known. Else events at +-*z*, the templates *up* and *down* of the file of
-    displaced points or of that of the templates.
+    *acting*: the processes and regions on which it acts. *size*: relative change of their yields per unit of a rate,
+    exactly known; *slope*: that change per unit of the parameter in likelihoods. Else events at
+    +-*z*, the templates *up* and *down* of the file of displaced points or of that of the templates.
     """
 
-    processes: tuple[str, ...]
+    variation: str
+    acting: tuple[tuple[str, str], ...]
     size: float | None
+    slope: float = 1.0
     up: str = ""
     down: str = ""
     z: float = 1.0
@@ -23,11 +29,16 @@ class Floating(Section):
 
 
 class ScenarioSettings(Section):
-    """Slice of compute_scenarios; *shifts* maps variations to shifts of the data set and their sizes."""
+    """Slice of compute_scenarios; *shifts* maps variations to shifts of the data set and their sizes.
+
+    *parameters* and *scenarios*: by nuisance parameters, of which a decorrelated variation has several.
+    *whole*: whether one region holds all events that are simulated.
+    """
 
     processes: tuple[str, ...]
     signal: str
-    variations: dict[str, Floating]
+    whole: bool
+    parameters: dict[str, Floating]
     scenarios: dict[str, Scenario]
     trainings: tuple[str, ...]
     published: Published | None
@@ -41,6 +52,7 @@ def slice_of(settings: Configuration) -> ScenarioSettings:
     """Return what compute_scenarios depends on: variations that never float are left out."""
     named = {name for chosen in settings.scenarios.values() for name in (*chosen.free, *chosen.constrained)}
     floating = {name: chosen for name, chosen in settings.variations.items() if name in named}
+    parameters = {name: _parameters(settings, name) for name in floating}
     expected = dict.fromkeys(settings.processes, 0.0)
     for sample in settings.samples.values():
         if sample.process in expected:
@@ -48,8 +60,14 @@ def slice_of(settings: Configuration) -> ScenarioSettings:
     return ScenarioSettings(
         processes=tuple(settings.processes),
         signal=settings.signal,
-        variations={name: _floating(settings, name) for name in floating},
-        scenarios=settings.scenarios,
+        whole=_is_whole(settings),
+        parameters={name: found for of_variation in parameters.values() for name, found in of_variation.items()},
+        scenarios={
+            name: Scenario(
+                free=_floating(chosen.free, parameters), constrained=_floating(chosen.constrained, parameters)
+            )
+            for name, chosen in settings.scenarios.items()
+        },
         trainings=tuple(settings.trainings),
         published=settings.published,
         dataset=settings.dataset,
@@ -63,29 +81,43 @@ def slice_of(settings: Configuration) -> ScenarioSettings:
     )
 
 
-def _floating(settings: Configuration, name: str) -> Floating:
-    """Return where the derivative of a variation comes from: the two closest points at the same distance."""
-    chosen, processes = settings.variations[name], points.affected(settings, name)
-    if chosen.kind == "rate":
-        return Floating(processes=processes, size=chosen.size if isinstance(chosen.size, float) else _slope(chosen))
-    if chosen.kind == "luminosity":
-        return Floating(processes=processes, size=chosen.size)
-    if chosen.kind == "free_rate":
-        return Floating(processes=processes, size=1.0)
-    up, down, z = points.symmetric(settings)
-    sides = {"up": f"{name}_{up}", "down": f"{name}_{down}"}
-    return Floating(processes=processes, size=None, **sides, z=z, displaced=up not in points.STANDARD)
+def _is_whole(settings: Configuration) -> bool:
+    """Return whether all simulated events are in the one region there is."""
+    samples = settings.samples.values()
+    chosen = any(region.selection for region in settings.regions.values()) or any(s.selection for s in samples)
+    return len(settings.regions) == 1 and not chosen and not any(s.variant for s in samples)
 
 
-def _slope(rate: Rate) -> float:
-    """Return the relative derivative of a rate at nominal: half of up minus down."""
-    up, down = rate.sides
-    return (up - down) / 2
+def _floating(names: Sequence[str], parameters: Mapping[str, Mapping[str, Floating]]) -> tuple[str, ...]:
+    """Return the nuisance parameters of variations."""
+    return tuple(parameter for name in names for parameter in parameters[name])
+
+
+def _parameters(settings: Configuration, name: str) -> dict[str, Floating]:
+    """Return the parameters of a variation; derivatives are between the two closest points at the same distance."""
+    chosen = settings.variations[name]
+    source: dict[str, Any]
+    match chosen:
+        case Rate():
+            slope = chosen.slope
+            source = {"size": chosen.size if isinstance(chosen.size, float) else slope, "slope": slope}
+        case Luminosity():
+            source = {"size": chosen.size}  # its parameter is the factor itself
+        case FreeRate():
+            source = {"size": 1.0}
+        case _:
+            up, down, z = points.symmetric(settings)
+            source = {"size": None, "up": f"{name}_{up}", "down": f"{name}_{down}", "z": z}
+            source["displaced"] = up not in points.STANDARD
+    return {
+        parameter: Floating(variation=name, acting=acting, **source)
+        for parameter, acting in points.acting_on(settings, name).items()
+    }
 
 
 def are_displaced(settings: Configuration) -> bool:
     """Return whether derivatives are taken between displaced points, not between templates."""
-    return any(varied.displaced for varied in slice_of(settings).variations.values())
+    return any(varied.displaced for varied in slice_of(settings).parameters.values())
 
 
 EXACT = {"kind": "gaussian", "expected": {"signal": 500.0, "background": 50_000.0}, "size": 0.5}

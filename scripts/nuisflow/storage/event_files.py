@@ -18,6 +18,8 @@ BASKET = 50_000
 """Events per basket of the ROOT files we write: small enough that a chunk reads whole baskets only."""
 GROUP = 20_000
 """Events per row group of the Parquet files we write, at least."""
+_AT_ONCE = 1 << 16
+"""Values of a column that the writer of Parquet takes at once: by a thousand, as it does by default, it is slower."""
 
 
 def write_root(path: Path | str, columns: Columns) -> None:
@@ -76,12 +78,15 @@ def write_event_parts(path: Path | str, parts: Iterator[Columns], categories: Ma
     with replacing(path) as temporary, contextlib.ExitStack() as stack:
         writer: Any = None
         for columns in _groups(parts):
-            table = pa.table({name: _arrow(values, categories.get(name)) for name, values in columns.items()})
+            arrays = {name: _arrow(values, categories.get(name)) for name, values in columns.items()}
+            # Numbers always have a value: nothing about missing ones is written.
+            fields = [pa.field(name, array.type, nullable=name in categories) for name, array in arrays.items()]
+            table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
             if writer is None:
                 texts: Any = list(categories) or False  # numbers hardly repeat: dictionaries cost time and space
                 # Nobody looks for events by bounds of their columns, which "statistics" would be.
                 options = {"compression": "lz4", "write_statistics": False, "write_page_checksum": True}
-                options["use_dictionary"] = texts
+                options |= {"use_dictionary": texts, "write_batch_size": _AT_ONCE}
                 writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, **options))
             writer.write_table(table)
             rows += table.num_rows

@@ -72,7 +72,8 @@ def curvature(blocks: Blocks, lanes: Lanes, shared: Shared, bins: Profiled) -> C
     diagonal = np.zeros(len(dense))
     diagonal[blocks.normal] = 1.0 / blocks.width[blocks.normal, 0] ** 2
     p = blocks.poisson
-    diagonal[p] = np.where(lanes.centre[p, 0] > 0.0, lanes.centre[p, 0] / lanes.x[p, 0] ** 2, 0.0)
+    counts, factors = lanes.centre[p, 0], lanes.x[p, 0]
+    diagonal[p] = np.divide(counts, factors**2, out=np.zeros_like(counts), where=counts > 0.0)
     dense[np.diag_indices_from(dense)] += diagonal
     one, other = blocks.plan.pairs.T
     for ends in ((one, other), (other, one)):

@@ -267,7 +267,8 @@ def _groups(cells: list[Cell], dense: int) -> list[Group]:
 def _poisson(rate: Floats, data: Floats) -> Floats:
     """Return rate - data ln(rate), less its minimum; as kernels.rates._poisson."""
     full = data > 0.0
-    logarithm = np.log(np.where(full, data / rate, 1.0))
+    with np.errstate(all="ignore"):
+        logarithm = np.log(np.where(full, data / rate, 1.0))
     found: Floats = np.where(full, np.where(rate > _NOTHING, rate - data + data * logarithm, np.inf), rate)
     return found
 

@@ -1,6 +1,7 @@
 """What two workspaces have in common and in what they differ, in words."""
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def differences(one: Structure, other: Structure, tolerance: float = 0.0) -> Ite
         for sample in sorted(samples[0].keys() & samples[1].keys()):
             yield from _cells(f"{place}, sample {sample}", samples[0][sample], samples[1][sample], tolerance)
     yield from _parameters(one, other, tolerance)
+    yield from _extensions(one, other, tolerance)
 
 
 def _row(place: str, what: str) -> Row:
@@ -113,6 +115,29 @@ def _parameters(one: Structure, other: Structure, tolerance: float) -> Iterator[
                        if not _close(a, b, tolerance)]  # fmt: skip
             if changes:
                 yield _row(f"parameter {name}", ", ".join(changes))
+
+
+def _extensions(one: Structure, other: Structure, tolerance: float) -> Iterator[Row]:
+    """Yield how interpolation codes differ, where they act, and correlations of constraints, pair by pair."""
+    kinds = {kind for side in (one, other) for cell in side.cells for kind, _ in cell.modifiers}
+    for kind in sorted({"normsys", "histosys"} & kinds):
+        codes = [getattr(side.extended, kind) for side in (one, other)]
+        if codes[0] != codes[1]:
+            yield _row(f"interpolation of {kind}", f"{codes[0]} -> {codes[1]}")
+    pairs = [_correlations(side) for side in (one, other)]
+    for pair in sorted(pairs[0].keys() | pairs[1].keys()):
+        before, after = (side.get(pair, 0.0) for side in pairs)
+        if abs(after - before) > tolerance:
+            yield _row(f"correlation of {pair[0]} and {pair[1]}", f"{before:.6g} -> {after:.6g}")
+
+
+def _correlations(structure: Structure) -> dict[tuple[str, str], float]:
+    """Return the correlations of constraints by their two parameters, in alphabetical order."""
+    return {
+        (min(one, other), max(one, other)): float(block.matrix[i, j])
+        for block in structure.extended.correlations
+        for (i, one), (j, other) in itertools.combinations(enumerate(block.parameters), 2)
+    }
 
 
 def _text(value: Any) -> str:

@@ -51,23 +51,23 @@ def limit(asked: Question, wanted: Wanted = Wanted()) -> Answer:  # noqa: B008 (
     Of expected data (Asimov) the significance is that of them, with signal; expected limits are those of the
     expectation without signal (arXiv:1007.1727, section 4.3).
     """
-    asked, poi = _checked(asked, wanted.reach), asked.model.poi
-    model, background = asked.model, asked.background()
-    best, facts, warnings = question.fitted(model, asked.data)
-    found = limits.limits(model, background, level=wanted.level, widen=wanted.widen)
+    within, poi = _checked(asked, wanted.reach), asked.model.poi
+    background = asked.background()
+    best, facts, warnings = question.fitted(asked.model, asked.data)
+    found = limits.limits(within.model, background, level=wanted.level, widen=wanted.widen)
     named = _by_name((found.observed, *found.expected), observed=asked.observed)
     warnings += [f"limit: {problem}" for problem in found.problems]
-    tested, problems = significance(model, asked.data)
+    tested, problems = significance(asked.model, asked.data)
     facts |= tested._asdict()
     rows: list[Row] = [{"limit": name, poi: value} for name, value in named.items()]
     good = best.converged and not problems and all(map(math.isfinite, named.values()))
     tables = []
-    if strengths := _strengths(asked, wanted):
-        tests = limits.table(model, background, strengths)
+    if strengths := _strengths(within, wanted):
+        tests = limits.table(within.model, background, strengths)
         tables.append(_cls(asked, tests, "cls", f"CLs of signal strengths {poi}"))
         good &= all(math.isfinite(row.observed) for row in tests)
     if wanted.toys:
-        thrown, by_toys, remarks = _by_toys(asked, wanted, [x for x in named.values() if math.isfinite(x)])
+        thrown, by_toys, remarks = _by_toys(within, wanted, [x for x in named.values() if math.isfinite(x)])
         tables.append(thrown)
         rows = [row | by_toys[row["limit"]] for row in rows]
         warnings, good = warnings + remarks, good and not remarks

@@ -48,6 +48,8 @@ def load(
         return Model(structure)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    except OverflowError as error:
+        raise ValueError(f"{path}: a number is too large ({error})") from None
     except (TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"{path}: not a workspace: {_schema_problem(content, error)}") from None
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow import seeds
-from nuisflow.likelihood import fits, starts, toys
+from nuisflow.likelihood import fits, toys
 from nuisflow.likelihood.dialects.extensions import correlate
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import EDGE, Model
@@ -52,7 +52,8 @@ def run(model: Model, number: int, seed: int, *names: object, reach: tuple[float
     """
     within = reach or reach_of(model)
     kept = coordinates(model)
-    spread = np.where(np.isfinite(starts.widths(model)), starts.widths(model), 1.0)
+    centre, width = map(np.nan_to_num, model.constraints())
+    spread = np.where(width > 0.0, width, 1.0)
     blocks, parts = range(0, number, BLOCK), []
     for k, first in enumerate(progress(blocks, f"coverage map: blocks of {BLOCK} points", len(blocks))):
         random = seeds.generator(seed, "map", *map(str, names), k)
@@ -63,7 +64,7 @@ def run(model: Model, number: int, seed: int, *names: object, reach: tuple[float
         thrown = toys.fitted(model, data[rows], truth[rows], model.poi, workers)
         good = thrown.fitted & thrown.bounded
         inside = good & (thrown.low <= thrown.true) & (thrown.true <= thrown.high)
-        where = (truth[rows] - model.auxiliary) / spread
+        where = (truth[rows] - centre) / spread
         where[:, kept[0]] = thrown.true
         parts.append((where[:, kept], inside, thrown.fitted, thrown.bounded))
     points, covered, fitted, bounded = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -51,7 +51,7 @@ def _workspace(card: Card, files: histograms.Files) -> dict[str, Any]:
             templates[column] = _counted(card, nuisance, column, templates[column])
     modifiers = {column: _rates(card, column) for column in kept}
     for rate in card.rates:
-        bounds = list(rate.bounds or (0.0, max(100.0 * rate.value, 10.0)))
+        bounds = list(rate.bounds or (min(100.0 * rate.value, 0.0), max(100.0 * rate.value, 10.0)))
         parameters[rate.name] = {"name": rate.name, "inits": [rate.value], "bounds": [bounds]}
         if rate.name in card.constraints:
             mean, width = card.constraints[rate.name]

@@ -5,6 +5,7 @@ refused with its number.
 """
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ _REFUSED = {
     "shapeN2": "interpolation of the logarithm of a shape",
     "shapeL": "piecewise linear interpolation of a shape",
 }
+
+_NEARLY_NOTHING = 1e-6
+"""Rate that Combine gives a process without events in the sideband of its gmN, lest it is left out."""
 
 Column = tuple[str, str]
 """A bin and a process."""
@@ -117,11 +121,14 @@ class _Reader:
         raise ValueError(f"{self.path}: line {line}: {text}")
 
     def number(self, line: int, text: str, what: str) -> float:
-        """Return a number of a line."""
+        """Return a finite number of a line."""
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            self.refuse(line, f"{what}: {text!r} is not a number")
+            value = math.nan
+        if not math.isfinite(value):
+            self.refuse(line, f"{what}: {text!r} is not a finite number")
+        return value
 
     def _only(self, key: str, which: int = 0) -> tuple[int, list[str]]:
         """Return the words of a line that must be there."""
@@ -129,6 +136,14 @@ class _Reader:
         if len(rows) <= which:
             raise ValueError(f"{self.path}: {'a second' if which else 'no'} line {key!r} is missing")
         return rows[which]
+
+    def _agree(self, key: str, found: int, what: str) -> None:
+        """Make sure that imax, jmax or kmax is what was found, or ``*``."""
+        line, words = self._only(key)
+        if not words or not (words[0] == "*" or words[0].isdecimal()):
+            self.refuse(line, f"{key}: write the number of {what}, or *")
+        if words[0] != "*" and int(words[0]) != found:
+            self.refuse(line, f"{key} {words[0]}, but there are {found} {what}")
 
     def _columns(self) -> tuple[dict[Column, float], frozenset[str]]:
         """Return bins and processes with their rates, and which processes are signals."""
@@ -154,9 +169,7 @@ class _Reader:
             ("imax", len(dict.fromkeys(bins)), "bins"),
             ("jmax", len(signal) - 1, "processes - 1"),
         ):
-            at, words = self._only(key)
-            if words[0] != "*" and int(words[0]) != found:
-                self.refuse(at, f"{key} {words[0]}, but there are {found} {what}")
+            self._agree(key, found, what)
         return columns, frozenset(name for name, own in signal.items() if own)
 
     def card(self) -> Card:
@@ -168,9 +181,7 @@ class _Reader:
             if len(words) != len(names) or set(names) != set(bins):
                 self.refuse(line, f"{len(words)} observations for the bins {', '.join(bins)}")
             observations = {name: self.number(line, word, name) for name, word in zip(names, words, strict=True)}
-        at, words = self._only("kmax")
-        if words[0] != "*" and int(words[0]) != self.counted:
-            self.refuse(at, f"kmax {words[0]}, but there are {self.counted} nuisance parameters")
+        self._agree("kmax", self.counted, "nuisance parameters")
         known = {row.name for row in self.nuisances} | {row.name for row in self.rates} | set(self.constraints)
         for group, members in self.groups.items():
             for member in members:
@@ -236,6 +247,8 @@ class _Reader:
                 self.refuse(line, f"{name}: {word!r} is no effect of a {kind} ({column[1]} in {column[0]})")
             if numbers != (0.0,) and not (kind == "lnN" and numbers == (1.0,)):
                 found[column] = numbers
+                if kind == "gmN" and self.columns[column] == 0.0:
+                    self.columns[column] = _NEARLY_NOTHING
         self.nuisances.append(Nuisance(line, name, kind, found, events))
 
     def _param(self, line: int, name: str, words: list[str]) -> None:
@@ -257,8 +270,16 @@ class _Reader:
         ends = [self.number(line, word, name) for word in words[3].strip("[]").split(",")] if len(words) == 4 else []
         if words[3:] and (len(ends) != 2 or not ends[0] < ends[1]):
             self.refuse(line, f"{name}: {words[3]} is no range")
-        value = self.number(line, words[2], name)
-        self.rates.append(Rate(line, name, columns, value, (ends[0], ends[1]) if ends else None))
+        rate = Rate(line, name, columns, self.number(line, words[2], name), (ends[0], ends[1]) if ends else None)
+        for row in (row for row in self.rates if row.name == name):
+            if (row.value, row.bounds) != (rate.value, rate.bounds):
+                self.refuse(line, f"{name} has another value or range in line {row.line}")
+            if twice := [column for column in columns if column in row.columns]:
+                self.refuse(line, f"{name} scales {twice[0][1]} in {twice[0][0]} in line {row.line} already")
+        low, high = rate.bounds or (rate.value, rate.value)
+        if not low <= rate.value <= high:
+            self.refuse(line, f"{name}: the value {words[2]} is outside its range {words[3]}")
+        self.rates.append(rate)
 
     def _group(self, line: int, name: str, words: list[str]) -> None:
         if len(words) < 2 or words[0] not in ("=", "+=") or (words[0] == "=") == (name in self.groups):

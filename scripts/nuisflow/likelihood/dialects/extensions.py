@@ -62,7 +62,7 @@ def read(written: Any, parameters: Sequence["Parameter"]) -> tuple[tuple["Parame
         if named.count(name) > 1:
             raise ValueError(f"{KEY}: correlations: {name} is named twice; one matrix has all its correlations")
     groups = {str(name): tuple(map(str, _list(members, f"{KEY}: groups: {name}")))
-              for name, members in dict(found.get("groups", {})).items()}  # fmt: skip
+              for name, members in _entry(found.get("groups", {}), None, f"{KEY}: groups").items()}  # fmt: skip
     return tuple(rows.values()), Extended(**(_CODES | codes), correlations=tuple(blocks), groups=tuple(groups.items()))
 
 
@@ -134,12 +134,12 @@ def _pieces(cell: "Cell") -> list["Cell"]:
     return pieces
 
 
-def _entry(written: Any, known: Sequence[str], place: str) -> dict[str, Any]:
-    """Return an object, whose keys must be known."""
+def _entry(written: Any, known: Sequence[str] | None, place: str) -> dict[str, Any]:
+    """Return an object, whose keys must be known (None: any are)."""
     if not isinstance(written, Mapping):
         raise ValueError(f"{place}: expected an object, not {written!r}")
     for key in written:
-        if key not in known:
+        if known is not None and key not in known:
             raise ValueError(f"{place}: no {key!r}; {suggest(str(key), known)}")
     return dict(written)
 

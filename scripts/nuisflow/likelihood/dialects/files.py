@@ -28,6 +28,8 @@ def read(path: Path, text: str, measurement: str | None = None, mass: str | None
     if which == XML:
         from nuisflow.likelihood.dialects import xml
 
+        if not path.exists():
+            raise ValueError(f"{path}: HistFactory XML names files beside it: give its own path, not standard input")
         return xml.read(path)
     if which == COMBINE:
         from nuisflow.likelihood.dialects import combine

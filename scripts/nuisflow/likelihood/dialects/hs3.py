@@ -162,9 +162,10 @@ class _Reader:
         """Return a modifier with a parameter in each bin, under the common beginning of the parameters' names."""
         kind, parameters, nominal = modifier["type"], modifier["parameters"], data["contents"]
         name = common(parameters) if len(parameters) > 1 else modifier["name"]
-        if kind == "shapefactor":
-            return {"name": name, "type": kind, "data": None}
         held = [bool(self.values.get(parameter, {}).get("const")) for parameter in parameters]
+        if kind == "shapefactor":
+            self.settings[name] = {"name": name} | self._factors(parameters, held)
+            return {"name": name, "type": kind, "data": None}
         if kind == "staterror":
             if modifier.get("data"):
                 raise self.refuse(f"{place}: a staterror for each sample (Barlow-Beeston in full) is not supported")
@@ -179,7 +180,20 @@ class _Reader:
         if wanted != default:
             raise self.refuse(f"{place}: {kind} {name}: a constraint {wanted!r} is not supported, only {default}")
         errors = [0.0 if fixed else error for fixed, error in zip(held, errors, strict=True)]
+        values = [self._value(parameter) if fixed else 1.0 for fixed, parameter in zip(held, parameters, strict=True)]
+        if any(value != 1.0 for value in values):
+            self.settings[name] = {"name": name, "inits": values}
         return {"name": name, "type": kind, "data": errors}
+
+    def _factors(self, parameters: Sequence[str], held: Sequence[bool]) -> dict[str, Any]:
+        """Return where the free factors of bins start, and in which bounds; they are fixed all or none."""
+        if any(held) and not all(held):
+            raise self.refuse(f"{parameters[held.index(True)]} is constant, others of the same shapefactor are not")
+        found: dict[str, Any] = {"fixed": True} if any(held) else {}
+        points = [self.values.get(name, {}).get("value") for name in parameters]
+        ends = [self.ranges.get(name) for name in parameters]
+        found |= {"inits": points} if None not in points else {}
+        return found | ({"bounds": ends} if None not in ends else {})
 
 
 _DEFAULTS = {"normsys": "code4", "histosys": "code4p"}

@@ -1,5 +1,6 @@
 """Write a workspace as HS3, such that ROOT (RooJSONFactoryWSTool) and pyhs3 read it."""
 
+import re
 from typing import Any
 
 import nuisflow
@@ -19,9 +20,10 @@ def write(structure: Structure, name: str = "measurement") -> dict[str, Any]:
         raise ValueError(f"HS3 cannot say this: {what}")
     parts = [_channel(structure, channel) for channel in structure.channels]
     pois = [structure.poi] if structure.poi else []
-    own = [row for row in structure.parameters if row.name == row.group]
-    axes = [{"name": row.name, "min": row.lower, "max": row.upper} for row in own]
-    points = [{"name": row.name, "value": row.init} | ({"const": True} if row.fixed else {}) for row in own]
+    own = [row for row in structure.parameters if row.name == row.group or row.kind == "shapefactor"]
+    axes = [{"name": _written(row.name), "min": row.lower, "max": row.upper} for row in own]
+    points = [{"name": _written(row.name), "value": row.init} | ({"const": True} if row.fixed else {})
+              for row in structure.parameters if row in own or row.fixed]  # fmt: skip
     named = [row for row in structure.parameters if _named(row)]
     constraints = [{"name": f"{row.name}_constraint", "type": "gaussian_dist", "x": row.name, "mean": f"nom_{row.name}",
                     "sigma": row.width} for row in named]  # fmt: skip
@@ -37,6 +39,11 @@ def write(structure: Structure, name: str = "measurement") -> dict[str, Any]:
         "analyses": [{"name": name, "likelihood": "likelihood", "parameters_of_interest": pois,
                       "domains": ["default_domain"]}],
     }  # fmt: skip
+
+
+def _written(name: str) -> str:
+    """Return the name of a parameter as ROOT writes it: those of single bins end in their number."""
+    return re.sub(r"\[(\d+)\]$", r"_bin_\1", name)
 
 
 def _constraint(kind: str) -> str:
@@ -79,7 +86,8 @@ def _sample(structure: Structure, cell: Cell) -> dict[str, Any]:
             row |= {"parameter": name, "data": {"hi": high, "lo": low}} | constraint
             row |= {"interpolation": _NUMBERS[code]} if code in _NUMBERS else {}
         else:
-            row |= {"parameters": [f"{name}_bin_{b}" for b in range(len(nominal))]}
+            first = _before(structure, cell.channel, name) if kind == "staterror" else 0
+            row |= {"parameters": [f"{name}_bin_{first + b}" for b in range(len(nominal))]}
             if kind == "staterror":
                 errors, row = data.tolist(), row | {"constraint_type": "Gauss"}
             elif kind == "shapesys":
@@ -88,3 +96,9 @@ def _sample(structure: Structure, cell: Cell) -> dict[str, Any]:
         modifiers.append(row)
     content = {"contents": nominal.tolist()} | ({"errors": errors} if any(errors) else {})
     return {"name": cell.sample, "data": content, "modifiers": modifiers}
+
+
+def _before(structure: Structure, channel: str, name: str) -> int:
+    """Return how many bins a staterror has in the channels before this one."""
+    ends = {cell.channel: cell.last - cell.first for cell in structure.cells if ("staterror", name) in cell.modifiers}
+    return sum(bins for other, bins in ends.items() if other < channel)

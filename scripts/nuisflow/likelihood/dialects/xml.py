@@ -7,7 +7,7 @@ their constraints are Poisson, those of a ShapeSys normal, where nothing else is
 import logging
 import xml.parsers.expat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,12 +36,22 @@ log = logging.getLogger(__name__)
 _THRESHOLD = 0.05  # that of ROOT, where a channel says nothing
 
 
+class _Setting(NamedTuple):
+    """What a ParamSetting says of one parameter."""
+
+    measurement: str
+    line: int
+    name: str
+    attributes: dict[str, str]
+
+
 class _Scan:
     """What the elements of one XML file say that pyhf's reader leaves out."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.inputs, self.threshold, self.channel, self._text = path, list[str](), _THRESHOLD, "", ""
         self.constraints, self.written = {"StatErrorConfig": "Poisson"}, False
+        self.measurement, self.setting, self.settings = "", dict[str, str](), list[_Setting]()
         self.parser = xml.parsers.expat.ParserCreate()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -68,7 +78,11 @@ class _Scan:
             default = "Poisson" if tag == "StatErrorConfig" else "Gaussian"
             self.constraints[attributes.get("Name", tag)] = kind or default
             self.written |= tag == "StatErrorConfig" and kind is not None
-        if tag == "StatErrorConfig":
+        if tag == "Measurement":
+            self.measurement = attributes.get("Name", "")
+        elif tag == "ParamSetting":
+            self.setting = attributes
+        elif tag == "StatErrorConfig":
             self.threshold = float(attributes.get("RelErrorThreshold", _THRESHOLD))
         elif tag == "Channel":
             self.channel = attributes.get("Name", "")
@@ -79,6 +93,9 @@ class _Scan:
     def _end(self, tag: str) -> None:
         if tag == "Input":
             self.inputs.append(self._text.strip())
+        elif tag == "ParamSetting":
+            self.settings += [_Setting(self.measurement, self.parser.CurrentLineNumber, name, self.setting)
+                              for name in self._text.split()]  # fmt: skip
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -103,6 +120,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {' '.join(str(error.args[0] if error.args else error).split())}") from None
     finally:
         readxml.clear_filecache()
+    _set(found, top)
     constraints: dict[str, Any] = {}
     for channel in found["channels"]:
         scan = channels[channel["name"]]
@@ -117,6 +135,30 @@ def read(path: Path) -> dict[str, Any]:
                 constraints[f"staterror_{channel['name']}[{b}]"] = constraint
         constraints |= _normal(channel, scan)
     return found | ({"extensions": {"constraints": constraints}} if constraints else {})
+
+
+def _set(found: dict[str, Any], top: _Scan) -> None:
+    """Set parameters as the measurements ask for: pyhf takes names apart at blanks only, not at ends of lines."""
+    known = {
+        row["name"] for channel in found["channels"] for sample in channel["samples"] for row in sample["modifiers"]
+    }
+    for measurement in found["measurements"]:
+        config = measurement["config"]
+        rows = {row["name"]: row for row in config["parameters"] if row["name"] in known}
+        for setting in (row for row in top.settings if row.measurement == measurement["name"]):
+            name = "lumi" if setting.name == "Lumi" else setting.name.removeprefix("alpha_")
+            if name not in known and name == "lumi":  # no sample has it
+                continue
+            if name not in known:
+                log.warning("WARNING: %s: line %d: ParamSetting: no parameter %s; %s", top.path, setting.line,
+                            setting.name, suggest(name, sorted(known)))  # fmt: skip
+                continue
+            row = rows.setdefault(name, {"name": name})
+            if "Const" in setting.attributes:
+                row["fixed"] = setting.attributes["Const"].lower() in ("true", "1")
+            if "Val" in setting.attributes:
+                row["inits"] = [float(setting.attributes["Val"])]
+        config["parameters"] = list(rows.values())
 
 
 def _normal(channel: dict[str, Any], scan: _Scan) -> dict[str, Any]:

@@ -136,11 +136,16 @@ def _products(plan: Plan, work: Lanes) -> None:
 def _constraints(plan: Plan, work: Lanes) -> None:
     """Add gradient and Hessian of the constraint terms of the dense parameters."""
     for p in range(plan.dense.shape[0]):
-        if plan.dense[p, KIND] == 1:
-            inverse = 1.0 / plan.parameters[WIDTH, plan.dense[p, FULL]] ** 2
-            x, centre, gradient, square = (
-                work.dense[POINT, p], work.dense[CENTRE, p], work.dense[GRADIENT, p], work.hessian[p, p]
-            )  # fmt: skip
+        kind, width = plan.dense[p, KIND], plan.parameters[WIDTH, plan.dense[p, FULL]]
+        x, centre, gradient, square = (
+            work.dense[POINT, p], work.dense[CENTRE, p], work.dense[GRADIENT, p], work.hessian[p, p]
+        )  # fmt: skip
+        if kind == 2:
+            for l in range(LANES):
+                gradient[l] += width - (centre[l] / x[l] if centre[l] > 0.0 else 0.0)
+                square[l] += centre[l] / (x[l] * x[l]) if centre[l] > 0.0 else 0.0
+        elif kind == 1:
+            inverse = 1.0 / (width * width)
             for l in range(LANES):
                 gradient[l] += (x[l] - centre[l]) * inverse
                 square[l] += inverse

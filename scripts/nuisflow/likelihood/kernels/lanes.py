@@ -302,13 +302,17 @@ def _weights(plan: Plan, work: Lanes, b: int) -> None:
 @compiled
 def _penalty(plan: Plan, work: Lanes) -> None:
     """Add the constraint terms of the dense parameters to -ln L."""
-    nll = work.sums[NLL]
+    nll, rate = work.sums[NLL], work.sums[TOTAL]
     for p in range(plan.dense.shape[0]):
         kind, width = plan.dense[p, KIND], plan.parameters[WIDTH, plan.dense[p, FULL]]
         x, centre = work.dense[POINT, p], work.dense[CENTRE, p]
         if kind == 1:
             for l in range(LANES):
                 nll[l] += 0.5 * ((x[l] - centre[l]) / width) ** 2
+        elif kind == 2:
+            for l in range(LANES):
+                rate[l] = width * x[l]
+            _add_poisson(nll, rate, centre)
     for k in range(plan.pairs.shape[0]):
         p, q, coupling = plan.pairs[k, 0], plan.pairs[k, 1], plan.couplings[k]
         x, centre, y, middle = work.dense[POINT, p], work.dense[CENTRE, p], work.dense[POINT, q], work.dense[CENTRE, q]

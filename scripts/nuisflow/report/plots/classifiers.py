@@ -40,17 +40,16 @@ def compared(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
 
 
 def training(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
-    """Return scores of seen and held-out events, ROC curves of all seeds, and reliability before and after calibration.
+    """Return scores of seen and held-out events, ROC curves of all networks, and reliability, also after calibration.
 
-    *curves*: those of the seeds of one training; distributions and reliability are of the first.
+    *curves*: those of the seeds of one training; distributions and reliability are of the first. A network of every
+    fold and seed is two thin lines, of held-out events and of those that it has seen.
     """
     first = min(curves, key=lambda one: one["seed"])
     figure = Figure(figsize=(9.6, 3.3), layout="constrained")
     scores, roc, reliability = figure.subplots(1, 3)
     _scores(scores, first)
-    for one in curves:
-        if one["roc"]:
-            _rejection(roc, one["roc"], color=style.INK, lw=1, alpha=0.7)
+    _networks(roc, curves)
     _roc_axes(roc)
     looks = {"points": ("score", style.INK, style.INK), "points_calibrated": ("calibrated", style.ORANGE, "none")}
     for key, (label, colour, fill) in looks.items():
@@ -75,11 +74,15 @@ def _scores(axes: Axes, one: Curves) -> None:
     """Draw distributions of the score: filled what the networks have seen, points what they have not."""
     edges = np.linspace(0, 1, len(one["held_out"][0][0]) + 1)
     centres = (edges[1:] + edges[:-1]) / 2
-    for index, (_, colour) in enumerate(_CLASSES):
+    rows: dict[str, list[str]] = {}
+    for index, (name, colour) in enumerate(_CLASSES):
         share, error = one["held_out"][index]
+        rows[f"{name}, held out"] = style.with_errors(share, error)
         if one["trained"]:
+            rows[f"{name}, seen"] = style.with_errors(*one["trained"][index])
             axes.stairs(one["trained"][index][0], edges, fill=True, color=colour, alpha=0.3, lw=0)
         axes.errorbar(centres, share, error, fmt="o", ms=2.5, lw=0.9, color=colour)
+    style.tell_bins(axes, style.Bins(edges, edges[[0, -1]], None, edges), "score", rows)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, None)
     axes.set_xlabel("score", fontsize=9)
@@ -88,6 +91,22 @@ def _scores(axes: Axes, one: Curves) -> None:
     handles += [Line2D([], [], marker="o", ms=3, ls="none", color=style.INK, label="held out")]
     handles += [Patch(color=style.INK, alpha=0.3, label="seen in training")] if one["trained"] else []
     axes.legend(handles=handles, fontsize=7.5, loc="upper center")
+
+
+_KINDS = {"seen": ("seen in training", style.ORANGE), "held_out": ("held out", style.INK)}
+
+
+def _networks(axes: Axes, curves: Sequence[Curves]) -> None:
+    """Draw the ROC curves of the networks of every fold and seed."""
+    networks = [network for one in curves for network in one["networks"]]
+    handles = []
+    for kind, (label, colour) in _KINDS.items():
+        shown = [network[kind] for network in networks if network[kind]]
+        for curve in shown:
+            _rejection(axes, curve, color=colour, lw=0.7, alpha=0.6)
+        handles += [Line2D([], [], color=colour, lw=1, label=f"{label} ({len(shown)})")] if shown else []
+    if handles:
+        axes.legend(handles=handles[::-1], fontsize=7.5, loc="lower right", title="networks", title_fontsize=7.5)
 
 
 def _rejection(axes: Axes, curve: Sequence[Sequence[float]], **look: Any) -> None:

@@ -1,6 +1,6 @@
 """Figures of one fit: pulls, ranking of impacts, correlations, likelihood scan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,7 @@ def ranking(impacts: pd.DataFrame, settings: PlotSettings) -> Figure:
     left.set_xlim(-max(1.4, 1.1 * furthest), max(1.4, 1.1 * furthest))
     left.set_xlabel("pull")
     _bars(right, table, rows)
+    _tell_bars(right, table, [style.parameter_name(name, settings) for name in table["parameter"]])
     poi = style.parameter_name(settings.poi, settings)
     right.set_xlabel(f"impact Δ{poi}")
     left.set_yticks(rows, [f"{style.parameter_name(name, settings)}" for name in table["parameter"]])
@@ -186,6 +187,21 @@ def _bars(axes: Axes, table: pd.DataFrame, rows: np.ndarray) -> None:
     axes.grid(axis="x", color=style.FAINT, alpha=0.35, lw=0.6)
 
 
+def _tell_bars(axes: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
+    """Give the rows of impacts their values as words, over the whole width."""
+
+    def both(row: Mapping[Hashable, Any], stage: str) -> str:
+        up, down = (row[f"{stage}_{side}"] for side in ("up", "down"))
+        return f"+1σ {up:+.3g}, −1σ {down:+.3g}".replace("-", "−").replace("+nan", "–")
+
+    texts = [
+        f"{name}; postfit {both(row, 'impact')}; prefit {both(row, 'prefit')}"
+        for name, row in zip(names, table.to_dict("records"), strict=True)
+    ]
+    rows = np.arange(len(names))[:, None]
+    style.areas(axes, np.broadcast_to(axes.get_xlim(), (len(names), 2)), rows + np.array([-0.5, 0.5]), texts)
+
+
 def _ranking_legend() -> list[Any]:
     return [
         Patch(color=style.ORANGE, alpha=0.85, lw=0, label="postfit +1σ"),
@@ -208,12 +224,16 @@ def correlations(fit: Mapping[str, Any], settings: PlotSettings) -> Figure:
     matrix = np.asarray(fit[kind]["correlation"]["matrix"], dtype=float)
     chosen, left = _most_correlated(names, matrix, settings.poi)
     labels = [style.parameter_name(names[index], settings) for index in chosen]
+    if len(chosen) < 2:
+        return style.empty(f"{', '.join(labels)} is the only parameter beside the bins: no correlations.")
     values = matrix[np.ix_(chosen, chosen)]
     size = max(0.27 * len(chosen), 1.4)
     figure = Figure(figsize=(size + 2.9, size + 1.9), layout="constrained")
     axes = figure.subplots()
     mesh = axes.pcolormesh(values, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors=style.PAPER, lw=0.5)
-    if len(chosen) <= _WRITTEN:
+    if len(chosen) > _WRITTEN:
+        _tell_cells(axes, values, labels)
+    else:
         for (row, column), value in np.ndenumerate(values):
             colour = "#fefefe" if abs(value) > 0.6 else "#111111"
             axes.text(column + 0.5, row + 0.5, _per_cent(value), ha="center", va="center", fontsize=7, color=colour)
@@ -231,6 +251,13 @@ def correlations(fit: Mapping[str, Any], settings: PlotSettings) -> Figure:
     if left:
         axes.set_xlabel(f"{left} less correlated parameters are not shown", fontsize=8.5, color=style.FAINT)
     return figure
+
+
+def _tell_cells(axes: Axes, values: np.ndarray, labels: Sequence[str]) -> None:
+    """Give the cells of a matrix, too small for numbers, their values as words."""
+    places = np.array(list(np.ndindex(values.shape)))
+    texts = [f"{labels[row]}, {labels[column]}: {_per_cent(values[row, column])} %" for row, column in places]
+    style.areas(axes, places[:, 1:] + np.array([0, 1]), places[:, :1] + np.array([0, 1]), texts)
 
 
 def _per_cent(value: float) -> str:

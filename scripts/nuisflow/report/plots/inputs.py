@@ -51,15 +51,17 @@ def feature(one: Mapping[str, Any], content: Mapping[str, Any], settings: PlotSe
     middle = bottom + 0.27 * (top - bottom)
     place = {"left": 0.19, "right": 0.97, "hspace": 0.06, "bottom": bottom, "top": top}
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1], gridspec_kw=place)
-    bins = style.Bins(np.asarray(yields["edges"]), np.zeros(0), None)
+    bins = style.Bins(np.asarray(yields["edges"]), np.zeros(0), None, np.asarray(yields["edges"]))
     templates._stack(upper, bins, yields, settings, content["shown"])
+    for axes in (upper, lower):
+        style.tell_bins(axes, bins, _label(one, settings), templates.contents(yields, settings, content["shown"]))
     spread = max(0.02, templates._ratio(lower, bins, yields, settings, content["shown"]))
     reach = min(1.2 * spread, templates._REACH)
     lower.set_ylim(1 - reach, 1 + reach)
     if content["shown"]:
         templates._arrows(lower, bins, yields)
     templates._limits([upper], [yields], settings)
-    style.binned_axis(lower, bins, _axis(one), fontsize=9)
+    style.binned_axis(lower, bins, _axis(one, settings), fontsize=9)
     _few_ticks(upper, lower)
     for axes, label, centre in ((upper, "Events / bin", (middle + top) / 2), (lower, "ratio", (bottom + middle) / 2)):
         axes.tick_params(labelsize=7.5)
@@ -97,10 +99,16 @@ def _yields(one: Mapping[str, Any], settings: PlotSettings) -> dict[str, Any]:
     return {"edges": edges, "samples": samples} | {name: one[name] for name in ("total", "error", "data")}
 
 
-def _axis(one: Mapping[str, Any]) -> str:
+def _label(one: Mapping[str, Any], settings: PlotSettings) -> str:
+    """Return the words for a feature; its name where there are none."""
+    name: str = one["feature"]
+    return settings.plots.features.get(name, name)
+
+
+def _axis(one: Mapping[str, Any], settings: PlotSettings) -> str:
     """Return the label of the axis of a feature."""
     words = " (constant)" if one["constant"] else " (first bin: undefined)" if one["undefined"] else ""
-    return f"{one['feature']}{words}"
+    return f"{_label(one, settings)}{words}"
 
 
 def _remark(one: Mapping[str, Any]) -> str:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
+from nuisflow.report import findings
 from nuisflow.report.colours import PALETTE
 from nuisflow.report.drawings import TIPS
 from nuisflow.slices.report import PlotSettings
@@ -76,7 +78,12 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
 
 
 def _name_points(axes: Axes) -> None:
-    """Give the points of *axes* their values as words, which the report shows under the pointer (`report.drawings`)."""
+    """Give the points of *axes* their values as words, which the report shows under the pointer (`report.drawings`).
+
+    Where areas have words (`areas`), those of points would stand in their way.
+    """
+    if any(str(one.get_gid()).startswith(TIPS) for one in axes.collections):
+        return
     across = _shared(axes.get_shared_x_axes().get_siblings(axes), "get_xlabel")
     up = _shared(axes.get_shared_y_axes().get_siblings(axes), "get_ylabel")
     for line in axes.lines:
@@ -90,7 +97,40 @@ def _name_points(axes: Axes) -> None:
             for x, y in zip(*columns, strict=True)
             if np.isfinite([x, y]).all()
         ]
-        line.set_gid(TIPS + "|".join(text.replace("|", "/").replace("\n", " ") for text in texts))
+        line.set_gid(_tips(texts))
+
+
+def _tips(texts: Sequence[str]) -> str:
+    """Return the name of a group of elements that carries their *texts*."""
+    return TIPS + "|".join(text.replace("|", "/").replace("\n", " ") for text in texts)
+
+
+def areas(axes: Axes, across: np.ndarray, up: np.ndarray | None, texts: Sequence[str]) -> None:
+    """Give areas of *axes* words, which the report shows under the pointer; parts between semicolons are lines.
+
+    *across*, *up*: both ends of every area, shape (areas, 2), in units of the data; without *up* the whole height.
+    """
+    ends = np.broadcast_to([0.0, 1.0], np.shape(across)) if up is None else up
+    corners = np.stack([across[:, [0, 1, 1, 0]], ends[:, [0, 0, 1, 1]]], axis=-1)
+    transform = axes.get_xaxis_transform() if up is None else axes.transData
+    boxes = PolyCollection(list(corners), facecolors=[(0, 0, 0, 0)], lw=0, transform=transform, zorder=10)
+    boxes.set_in_layout(False)
+    boxes.set_gid(_tips(texts))
+    axes.add_artist(boxes)
+
+
+def tell_bins(axes: Axes, chosen: "Bins", label: str, rows: Mapping[str, Sequence[str]]) -> None:
+    """Give the bins of *axes* words: their edges and one line for each of *rows*, of which every bin has a text."""
+    ends = [f"{label} {low:.4g} to {high:.4g}" for low, high in zip(chosen.values, chosen.values[1:], strict=False)]
+    across = np.column_stack([chosen.edges[:-1], chosen.edges[1:]])
+    texts = ["; ".join([end, *(f"{name}: {row[i]}" for name, row in rows.items())]) for i, end in enumerate(ends)]
+    areas(axes, across, None, texts)
+
+
+def with_errors(values: Sequence[float] | np.ndarray, errors: Sequence[float] | np.ndarray) -> list[str]:
+    """Return *values* with their *errors* as texts, to two digits of the error."""
+    pairs = ((value, error, findings.decimals(error, 2)) for value, error in zip(values, errors, strict=True))
+    return [f"{findings.number(value, places)} ± {findings.number(error, places)}" for value, error, places in pairs]
 
 
 def _shared(siblings: Sequence[Any], asked: str) -> str:
@@ -214,11 +254,12 @@ def wrapped(text: str, width: int = 24) -> str:
 
 
 class Bins(NamedTuple):
-    """Where the edges of bins are drawn, and the ticks of their axis."""
+    """Where the edges of bins are drawn, the ticks of their axis, and the *values* of the edges."""
 
     edges: np.ndarray
     ticks: np.ndarray
     names: list[str] | None
+    values: np.ndarray
 
 
 def bins(edges: Sequence[float], most: int = 6) -> Bins:
@@ -230,10 +271,10 @@ def bins(edges: Sequence[float], most: int = 6) -> Bins:
     values = np.asarray(edges, dtype=float)
     widths = np.diff(values)
     if widths.max() < _TRUE_WIDTHS * widths.min():
-        return Bins(values, values[[0, -1]], None)
+        return Bins(values, values[[0, -1]], None, values)
     positions = np.arange(len(values), dtype=float)
     chosen = np.unique(np.linspace(0, len(widths), min(len(widths), most) + 1).round())
-    return Bins(positions, chosen, decimals(values[chosen.astype(int)]))
+    return Bins(positions, chosen, decimals(values[chosen.astype(int)]), values)
 
 
 def decimals(values: np.ndarray) -> list[str]:

@@ -17,6 +17,8 @@ from nuisflow.templates.binning import Content
 
 STAGES = ("prefit", "postfit")
 _MOST_ROWS, _MOST_COLUMNS = 10, 6
+_MARGIN, _MIDDLE, _HALF = 0.04, 0.43, 0.39
+"""Of a cell of one unit: the margin at its sides, where its curves have their zero, and how far they reach."""
 _DASHES = (0, (3, 1.5))
 _SIGNAL = "signal alone;\nbelow: total\nwithout signal"
 _REACH = 1.05
@@ -42,6 +44,8 @@ def stacked(fit: Mapping[str, Any], region: str, settings: PlotSettings) -> Figu
     for column, (stage, yields) in enumerate(stages):
         chosen = style.bins(yields["edges"])
         _stack(panels[0, column], chosen, yields, settings, shown)
+        for axes in panels[:, column]:
+            style.tell_bins(axes, chosen, settings.regions[region][1], contents(yields, settings, shown))
         spread = max(spread, _ratio(panels[1, column], chosen, yields, settings, shown))
         style.binned_axis(panels[0, column], chosen, None)
         style.binned_axis(panels[1, column], chosen, settings.regions[region][1])
@@ -100,6 +104,16 @@ def _stack(axes: Axes, bins: style.Bins, yields: Mapping[str, Any], settings: Pl
     if shown:
         data = np.asarray(yields["data"], float)
         _points(axes, bins, data, np.where((total > 0) | (data > 0), 1.0, 0.0))
+
+
+def contents(yields: Mapping[str, Any], settings: PlotSettings, shown: bool) -> dict[str, list[str]]:
+    """Return the contents of all bins as words: data, the total with its uncertainty, and all processes."""
+    names = style.labels(settings)
+    rows = {"data": [f"{value:g}" for value in yields["data"]]} if shown else {}
+    rows["total"] = style.with_errors(yields["total"], yields["error"])
+    for name in _order(yields, settings):
+        rows[names.get(name, name)] = [f"{value:.4g}" for value in yields["samples"][name]]
+    return rows
 
 
 def _band(axes: Axes, bins: style.Bins, centre: np.ndarray, error: np.ndarray) -> None:
@@ -227,7 +241,7 @@ def variations(histogram: Any, region: str, importance: Mapping[str, float], set
     names, columns, hidden = _chosen(histogram, importance, settings)
     if not names:
         return style.empty(f"No variation changes the templates of {region}.")
-    figure = Figure(figsize=(max(1.35 * len(columns), 3.6) + 2.2, 0.72 * len(names) + 1.35), layout="constrained")
+    figure = Figure(figsize=(max(1.35 * len(columns), 3.6) + 2.2, 0.84 * len(names) + 1.35), layout="constrained")
     axes = figure.subplots()
     cells = [
         cell
@@ -239,17 +253,21 @@ def variations(histogram: Any, region: str, importance: Mapping[str, float], set
     edges = style.bins(histogram.axes["score"].edges).edges
     for cell in cells:
         text = "χ² {:.3g} | {:.3g} / {}".format(*cell.flat)
-        _write(axes, cell.column + 0.06, cell.row + 0.91, text, ha="left", va="bottom", fontsize=5.5)
-    _grid(axes, cells, limits, (edges - edges[0]) / np.ptp(edges), len(columns))
+        _write(axes, cell.column + 0.06, cell.row + 0.955, text, ha="left", va="bottom", fontsize=7)
+    steps = _MARGIN + (1 - 2 * _MARGIN) * (edges - edges[0]) / np.ptp(edges)
+    _grid(axes, cells, limits, steps, len(columns))
     labels = style.labels(settings)
+    words = [settings.variations.get(name, name) for name in names]
+    heads = [(words[cell.row], labels[columns[cell.column]]) for cell in cells]
+    _tell_cells(axes, cells, heads, steps, histogram.axes["score"].edges)
     for column, process in enumerate(columns):
         _write(axes, column + 0.5, -0.06, style.wrapped(labels[process], 14), ha="center", va="bottom", fontsize=9)
         for place, text in zip((0.04, 0.96), style.decimals(histogram.axes["score"].edges[[0, -1]]), strict=True):
             ha = "left" if place < 0.5 else "right"
             _write(axes, column + place, len(names) + 0.02, text, ha=ha, va="top", fontsize=7.5)
     for row, limit in enumerate(limits):
-        _write(axes, len(columns) + 0.04, row + 0.5, f"± {100 * limit:.2g} %", ha="left", va="center", fontsize=8)
-    axes.set_yticks(np.arange(len(names)) + 0.5, [style.wrapped(settings.variations.get(n, n), 20) for n in names])
+        _write(axes, len(columns) + 0.04, row + _MIDDLE, f"± {100 * limit:.2g} %", ha="left", va="center", fontsize=8)
+    axes.set_yticks(np.arange(len(names)) + _MIDDLE, [style.wrapped(name, 20) for name in words])
     axes.set_xlabel(f"{settings.regions[region][1]} ({settings.regions[region][0]}){hidden}", fontsize=9, labelpad=12)
     figure.legend(handles=_variation_legend(), loc="outside upper center", ncols=3)
     return figure
@@ -257,6 +275,22 @@ def variations(histogram: Any, region: str, importance: Mapping[str, float], set
 
 def _write(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.annotate(text, (x, y), annotation_clip=False, **options)
+
+
+def _tell_cells(
+    axes: Axes, cells: Sequence[_Cell], heads: Sequence[tuple[str, str]], steps: np.ndarray, edges: np.ndarray
+) -> None:
+    """Give every bin of all *cells* its changes as words; *heads*: variation and process of every cell."""
+    across, up, texts = [], [], []
+    for cell, head in zip(cells, heads, strict=True):
+        for place, values in enumerate(zip(cell.up, cell.down, cell.errors, strict=True)):
+            across.append(cell.column + steps[place : place + 2])
+            up.append([cell.row + 0.04, cell.row + 0.97])
+            where = f"{', '.join(head)}; {edges[place]:.4g} to {edges[place + 1]:.4g}"
+            changes = "up {:+.2f} %; down {:+.2f} %; MC statistics ± {:.2f} %".format(*(100 * x for x in values))
+            texts.append(f"{where}; {changes}".replace(" -", " −"))
+    if texts:
+        style.areas(axes, np.array(across), np.array(up), texts)
 
 
 def _variation_legend() -> list[Any]:
@@ -323,19 +357,23 @@ def _limit(cells: Sequence[_Cell]) -> float:
 
 
 def _grid(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np.ndarray, columns: int) -> None:
-    """Draw all cells into one *axes*, one unit wide and high each: separate axes would take many times as long."""
-    steps = np.repeat(0.04 + 0.92 * edges, 2)[1:-1]
+    """Draw all cells into one *axes*, one unit wide and high each: separate axes would take many times as long.
+
+    *edges*: of the bins in a cell. Below the curves there is room for a line of text.
+    """
+    steps = np.repeat(edges, 2)[1:-1]
 
     def curve(cell: _Cell, values: np.ndarray) -> np.ndarray:
         heights = np.clip(np.repeat(values, 2) / limits[cell.row], -1, 1)
-        return np.column_stack([cell.column + steps, cell.row + 0.5 - 0.44 * heights])
+        return np.column_stack([cell.column + steps, cell.row + _MIDDLE - _HALF * heights])
 
-    frame = np.array([[0.04, 0.06], [0.96, 0.06], [0.96, 0.94], [0.04, 0.94]])
+    left, right = _MARGIN, 1 - _MARGIN
+    frame = np.array([[left, 0.04], [right, 0.04], [right, 0.97], [left, 0.97]])
     frames = [frame + np.array([column, row]) for row in range(len(limits)) for column in range(columns)]
     bands = [np.vstack([curve(cell, cell.errors), curve(cell, -cell.errors)[::-1]]) for cell in cells]
     axes.add_collection(PolyCollection(bands, facecolor=style.FAINT, alpha=0.35, lw=0))
     axes.add_collection(
-        LineCollection([box[[0, 1]] + np.array([0, 0.44]) for box in frames], colors=style.FAINT, lw=0.7)
+        LineCollection([box[[0, 1]] + np.array([0, _HALF]) for box in frames], colors=style.FAINT, lw=0.7)
     )
     axes.add_collection(LineCollection([curve(cell, cell.up) for cell in cells], colors=style.ORANGE, lw=1.2))
     axes.add_collection(LineCollection([curve(cell, cell.down) for cell in cells], colors=style.BLUE, lw=1.2))
@@ -343,7 +381,7 @@ def _grid(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np
     drawn = {(cell.row, cell.column) for cell in cells}
     for row, column in np.ndindex(len(limits), columns):
         if (row, column) not in drawn:
-            _write(axes, column + 0.5, row + 0.28, "no effect", ha="center", va="center", fontsize=7, color=style.FAINT)
+            _write(axes, column + 0.5, row + 0.25, "no effect", ha="center", va="center", fontsize=7, color=style.FAINT)
     axes.set_xlim(0, columns)
     axes.set_ylim(len(limits), 0)
     axes.set_xticks([])

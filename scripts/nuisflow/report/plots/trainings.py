@@ -18,6 +18,7 @@ TARGET = 0.682689492137
 """Probability of one Gaussian standard deviation."""
 _ROW = 0.42
 """Height of a training's row in inches."""
+_FAILED = "no fit converged"
 _ABSENT: dict[str, Any] = {"fontsize": 8, "color": style.FAINT, "va": "center"}
 
 
@@ -66,7 +67,8 @@ def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: Plot
     for row, (_, training) in enumerate(medians.iterrows()):
         best = training["sigma"] == medians["sigma"].min()
         compared = "best" if best else f"{100 * training['relative']:+.1f} %".replace("-", "−")
-        style.beside(panels[-1], row, f"{training['sigma']:#.3g}   {compared}")
+        failed = np.isnan(training["sigma"])
+        style.beside(panels[-1], row, _FAILED if failed else f"{training['sigma']:#.3g}   {compared}")
     style.heading(panels[0], settings, "expected uncertainties", lift=20)
     style.remark(panels[-1], style.luminosity(settings), lift=20)
     figure.supxlabel(f"uncertainty of {style.parameter_name(settings.poi, settings)}", fontsize=10)
@@ -143,6 +145,8 @@ def signal_strength(summary: pd.DataFrame, trainings: pd.DataFrame, settings: Pl
         for row, name in enumerate(medians["training"]):
             colour = looks[name].colour if kind == kinds[-1] else style.FAINT
             mine = good[(good["data"] == kind) & (good["training"] == name)]
+            if not len(good[good["training"] == name]):
+                axes.text(0.02, row, _FAILED, transform=axes.get_yaxis_transform(), **_ABSENT)
             _intervals(axes, mine, row + (0 if len(kinds) == 1 else 0.2 * (1 if kind == "asimov" else -1)), colour)
     axes.axvline(1, color=style.FAINT, lw=1, ls=":", zorder=1)
     _training_rows(axes, medians, settings)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nuisflow.comparison.trainings import Run
 from nuisflow.report.page import Material
+from nuisflow.report.review import studies
 from nuisflow.report.yields import STAGES
 from nuisflow.slices.report import ReportSettings, yields_table
 from nuisflow.storage import files
@@ -75,7 +76,10 @@ def tables(material: Material, settings: ReportSettings) -> list[Any]:
     found = [_comparison(material.tables["trainings"], settings), _breakdown(material.tables["breakdown"], settings)]
     if len(material.tables["coverage"]):
         found.append(_coverage(material.tables["coverage"], settings))
-    return [*found, *(one for region in settings.regions if (one := _yields(region, material.fits, settings)))]
+    found += [one for region in settings.regions if (one := _yields(region, material.fits, settings))]
+    if "studies" in material.tables:
+        found += [_studies(material.tables["studies"], settings), _power_laws(material.tables["power_laws"], settings)]
+    return found
 
 
 def _table(name: str, words: str, columns: Sequence[Any]) -> Any:
@@ -136,6 +140,37 @@ def _coverage(coverage: pd.DataFrame, settings: ReportSettings) -> Any:
         _column(f"bias of {settings.poi}", rows["bias"], statistical=rows["bias_error"]),
     ]
     return _table("coverage", "Pseudo-experiments: means over seeds, errors of one seed.", columns)
+
+
+def _studies(table: pd.DataFrame, settings: ReportSettings) -> Any:
+    """Return what every training and seed measures with a part of the events."""
+    rows = table[table["converged"]]
+    columns = _of_studies(rows, settings)
+    columns[1:1] = [_column("part of the events", rows["size"], given=True)]
+    columns += [_column("seed", rows["seed"], given=True)]
+    columns += [_column(f"expected uncertainty of {settings.poi}", rows["sigma"])]
+    columns += [_column(words, rows[name]) for name, words in PARTS.items()]
+    columns += [_column("coverage of 68.3 % intervals", rows["coverage"], statistical=rows["coverage_error"])]
+    columns += [_column(f"best fit of {settings.poi} to what all of the simulation expects", rows["mu_whole"])]
+    return _table("studies", "The same analysis with a part of the events to learn of, or of the simulation.", columns)
+
+
+def _power_laws(table: pd.DataFrame, settings: ReportSettings) -> Any:
+    """Return how uncertainties depend on the number of events."""
+    quantities = {"sigma": f"expected uncertainty of {settings.poi}"} | PARTS
+    columns = _of_studies(table, settings)
+    columns += [_column("quantity", [quantities[name] for name in table["quantity"]], given=True)]
+    columns += [_column("exponent", table["exponent"], scatter_of_seeds=table["error"])]
+    columns += [_column("with all events", table["at_whole"])]
+    return _table("power_laws", "Uncertainties are proportional to the number of events to this power.", columns)
+
+
+def _of_studies(table: pd.DataFrame, settings: ReportSettings) -> list[Any]:
+    """Return the columns that say which study a row is of, and which training."""
+    return [
+        _column("study", [studies.TITLES[name] for name in table["study"]], given=True),
+        _column("training", [settings.trainings[name] for name in table["training"]], given=True),
+    ]
 
 
 def _yields(region: str, fits: Mapping[Run, Any], settings: ReportSettings) -> Any:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nuisflow.report import findings, page, tables, yields
 from nuisflow.report.page import Material
+from nuisflow.report.review import studies
 from nuisflow.slices.report import ReportSettings, yields_table
 
 _SPECIAL = {
@@ -68,6 +69,8 @@ def documents(material: Material, settings: ReportSettings) -> dict[str, str]:
     found["comparison"] = _comparison(material, poi, settings)
     found["uncertainties"] = _uncertainties(material, poi, settings)
     found |= {yields_table(name): _yields(name, part) for name, part in _of_regions(material, settings).items()}
+    if sections := studies.sections(material.tables, settings):
+        found["studies"] = "\n".join(_study(section, place, poi) for place, section in enumerate(sections, start=1))
     parts = "\n".join(f"\\input{{{name}}}" for name in found)
     head = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\usepackage[landscape]{geometry}"
     return found | {"tables": f"{head}\n\\begin{{document}}\n{parts}\n\\end{{document}}\n"}
@@ -98,6 +101,18 @@ def _of_regions(material: Material, settings: ReportSettings) -> dict[str, Mappi
     """Return the yields of every region that has some, by its name."""
     found = {part["label"]: part for part in yields.tables(material.fits, settings)}
     return {name: found[words[0]] for name, words in settings.regions.items() if words[0] in found}
+
+
+def _study(section: Mapping[str, Any], place: int, poi: str) -> str:
+    """Return the table of one study, and the exponents of its power laws."""
+    head = ("training", "events", f"σ({poi})", "syst.", "MC stat.", "coverage", "best fit to the whole, in σ")
+    rows = [[row["label"], *cells] for row in section["rows"] for cells in row["sizes"]]
+    words = f"{section['title']}: the same analysis with a part of them. Medians over the seeds."
+    laws = [[row["label"], *row["exponents"]] for row in section["rows"]]
+    further = f"{section['title']}: exponents of the power laws of uncertainties against their number."
+    return table(head, rows, words, f"studies_{place}") + table(
+        ("training", *section["described"]), laws, further, f"power_laws_{place}"
+    )
 
 
 def _yields(name: str, part: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What classifiers know, in words: separation, over-training, calibration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from nuisflow.slices.report import PlotSettings
 CHANCE = 0.001
 """A training is over-trained if chance makes its scores differ as much less often than this, all tests counted."""
 _MOST_FEATURES = 25
+_MOST_NETWORKS = 100
 MATTERS = 0.005
 """Difference of AUC between seen and held-out events that is worth a caution."""
 
@@ -51,6 +52,32 @@ def rows(
             }
         )
     return found
+
+
+def networks(table: pd.DataFrame | None, settings: PlotSettings) -> dict[str, Any]:
+    """Return one row per training, seed and fold, and how many of very many are left out."""
+    if table is None:
+        return {"rows": [], "left": 0}
+    order = {name: place for place, name in enumerate(settings.trainings)}
+    rows = table[table["training"].isin(order)].sort_values(
+        ["training", "seed", "fold"], key=lambda column: column.map(order) if column.name == "training" else column
+    )
+    found = [
+        {"label": settings.trainings[row["training"]], "cells": _network(row)}
+        for row in rows.iloc[:_MOST_NETWORKS].to_dict("records")
+    ]
+    return {"rows": found, "left": max(len(rows) - _MOST_NETWORKS, 0)}
+
+
+def _network(row: Mapping[Hashable, Any]) -> list[str]:
+    """Return the cells of one network."""
+    held, seen, *p_values = (
+        float("nan") if row[name] is None else float(row[name])
+        for name in ("auc", "auc_trained", "p_value_signal", "p_value_background")
+    )
+    difference = f"{seen - held:+.4f}".replace("-", "−") if np.isfinite(seen - held) else "–"
+    areas = [number(held, 4), number(seen, 4), difference]
+    return [f"{row['seed']}", f"{row['fold']}", *areas, *map(tables.probability, p_values)]
 
 
 def importance(
