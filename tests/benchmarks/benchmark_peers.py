@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import csv
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -126,7 +127,9 @@ class Peer:
         said = self.log.read().strip().splitlines()
         self.log.close()
         if status < 0:
-            return f"not within {self.patience} CPU seconds" if -status in (9, 24) else f"ended by signal {-status}"
+            return (
+                f"not within {self.patience} CPU seconds" if -status == signal.SIGXCPU else f"ended by signal {-status}"
+            )
         return (said or ["no reason given"])[-1] if status else ""
 
 

@@ -333,7 +333,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     folder, patience = Path(sys.argv[2]), int(sys.argv[3])
-    resource.setrlimit(resource.RLIMIT_CPU, (patience, patience))
+    resource.setrlimit(resource.RLIMIT_CPU, (patience, patience + 5))  # SIGXCPU, and 5 seconds later SIGKILL
     job = Job(folder, json.loads((folder / "workspace.json").read_text()),
               json.loads((folder / "names.json").read_text()), np.load(folder / "toys.npy"))  # fmt: skip
     fit = PEERS[sys.argv[1]](job)

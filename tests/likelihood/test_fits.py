@@ -222,6 +222,18 @@ def test_breakdown_of_a_counting_experiment_is_known():
     assert parts.sources[1].observable == pytest.approx(1000 * math.log(1.1) / 100, rel=0.02)
 
 
+def test_the_breakdown_of_a_constrained_parameter_has_its_own_measurement():
+    rate = {"name": "rate", "type": "normsys", "data": {"hi": 1.01, "lo": 1.0 / 1.01}}
+    samples = [{"name": "s", "data": [1.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+               {"name": "b", "data": [10_000.0], "modifiers": [rate]}]  # fmt: skip
+    book = {"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": [10_001.0]}],
+            "measurements": [{"name": "m", "config": {"poi": "rate", "parameters": [{"name": "mu", "fixed": True}]}}],
+            "version": "1.0.0"}  # fmt: skip
+    parts = {row.group: row.observable for row in uncertainties.breakdown(Model(book)).sources}
+    # Two measurements of one number, both of width 1: rate moves 10,000 events by 100, their fluctuation.
+    assert parts == pytest.approx({uncertainties.STATISTICS: 0.5, uncertainties.OWN: 0.5}, rel=0.01)
+
+
 def test_a_frozen_parameter_never_widens_the_interval(model):
     total = fits.interval(model)
     for name in ("a0", "a1", "lumi"):

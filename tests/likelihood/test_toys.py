@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import stats
 from studies import low_counts, random_limits
 from workspace_strategies import build
 
@@ -242,3 +243,16 @@ def test_cls_by_toys_agrees_with_the_asymptotic_one(model):
     assert found.observed == pytest.approx(0.05, abs=0.015)
     points = bound.observed * np.array([0.6, 0.8, 1.0, 1.2, 1.4])
     assert toys.limit(model, None, points, 2000, 3).observed == pytest.approx(bound.observed, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("tail", "exact"), [(lambda s: np.exp(-s), np.log(20.0)), (lambda s: 2 * stats.norm.sf(s), 1.96)]
+)
+def test_limits_between_a_few_strengths_are_those_of_tails_that_fall_steeply(tail, exact):
+    """CLs of a count of 0, exp(-s), and of a Gaussian measurement at its boundary."""
+    strengths, size = exact * np.array([0.4, 0.8, 1.2, 1.6]), 200_000
+    rows = []
+    for strength in strengths:
+        signal = (np.arange(size) < tail(strength) * size).astype(float)  # 1: agrees as badly as the data
+        rows.append(toys.Tested(float(strength), 1.0, signal, np.ones(size)))
+    assert toys.limit_of(rows).observed == pytest.approx(exact, rel=0.015)

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analyses import FLAT, changed
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import plot_inputs
 import write_inputs
 from nuisflow.report.drawings import document, figure_key
 from nuisflow.report.plots import inputs as plots
+from nuisflow.report.plots import style
 from nuisflow.report.review import inputs
 from nuisflow.settings import sections
 from nuisflow.settings.checks import reading
@@ -87,6 +89,15 @@ def test_a_feature_has_the_words_of_the_configuration_with_its_unit():
     found = content(feature("pt"), feature("eta", constant=True))
     axes = [plots.feature(one, found, chosen).axes[1].get_xlabel() for one in found["features"]]
     assert axes == ["pt [GeV]", "eta (constant)"]
+
+
+def test_the_longest_words_for_a_feature_are_not_cut():
+    one = feature("transverse_mass_of_the_lepton_and_missing_momentum", undefined=True)
+    with style.applied():
+        figure = plots.feature(one, content(one), words())
+        FigureCanvasAgg(figure).draw()
+    box = figure.axes[1].xaxis.label.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 def test_hundreds_of_features_and_of_variations_stay_readable(tmp_path):

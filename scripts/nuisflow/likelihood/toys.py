@@ -311,7 +311,7 @@ def _statistic(model: Model, data: Floats, poi: str, value: float, workers: int 
 
 def limit(model: Model, data: Values | None, points: Values, number: int, seed: int, *, level: float = 0.95,
           poi: str | None = None, workers: int | None = None) -> limits.Limits:  # fmt: skip
-    """Return CLs upper limits from pseudo-experiments, interpolated linearly between signal strengths *points*.
+    """Return CLs upper limits from pseudo-experiments, interpolated between signal strengths *points*.
 
     NaN where the points do not reach the level; the asymptotic limits tell where to put them.
     """
@@ -330,13 +330,18 @@ def limit_of(rows: Sequence[Tested], level: float = 0.95) -> limits.Limits:
 
 
 def _crossing(points: Floats, values: Floats, target: float) -> float:
-    """Return where *values* first fall to *target*; NaN where they do not, or are not numbers before."""
+    """Return where *values* first fall to *target*; NaN where they do not, or are not numbers before.
+
+    Between two points half-normal tails are about linear, as in `limits`: CLs itself falls too steeply for few points.
+    """
+    from scipy import special
+
     below = np.flatnonzero(values <= target)
     if not len(below) or below[0] == 0 or np.isnan(values[: below[0]]).any():
         return math.nan
     i = int(below[0])
-    share = (values[i - 1] - target) / (values[i - 1] - values[i])
-    return float(points[i - 1] + share * (points[i] - points[i - 1]))
+    before, after, wanted = special.ndtri(0.5 * np.minimum([values[i - 1], values[i], target], 1.0))
+    return float(points[i - 1] + (before - wanted) / (before - after) * (points[i] - points[i - 1]))
 
 
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from nuisflow.likelihood.likelihoods import Data, Likelihood, Row
 from nuisflow.likelihood.model import Minima
 
 STATISTICS, MC_STATISTICS, NORMALISATIONS, OTHER = "statistics", "MC statistics", "normalisations", "other"
+OWN = "own constraint"  # of the parameter of interest, where it has one
 
 
 class Impact(NamedTuple):
@@ -126,7 +127,8 @@ def breakdown(
     (staterror, shapesys), normalisations (parameters without a constraint), other; and statistics. By freezing:
     sigma^2 = total^2 - (group frozen at its best fit)^2; statistics: all others frozen. By observables: auxiliary
     measurements shifted by one standard deviation, in quadrature; statistics: the main data's part, which includes
-    the normalisations (they are measured by the data), to first order, or what is left of the Hessian's variance.
+    the normalisations (they are measured by the data), to first order, or what is left of the Hessian's variance. The
+    auxiliary measurement of the parameter of interest itself, if it has one, is a source of its own.
     """
     name = poi or likelihood.poi
     best, members = best or likelihood.best(data), _members(likelihood, name, groups or {})
@@ -138,6 +140,8 @@ def breakdown(
     for (group, member), size in zip(members.items(), sizes[1:-1], strict=True):
         observable = float(np.sqrt((shifts[member] ** 2).sum())) if group != NORMALISATIONS else np.nan
         sources.append(Source(group, float(np.sqrt(max(total**2 - size**2, 0.0))), observable))
+    if own := shifts[likelihoods.index(likelihood, name)]:
+        sources.append(Source(OWN, np.nan, abs(float(own))))
     mcstat = next((row.frozen for row in sources if row.group == MC_STATISTICS), 0.0)
     return Breakdown(total, stat, float(np.sqrt(max(total**2 - stat**2, 0.0))), mcstat, sources)
 

@@ -14,6 +14,8 @@ _THEME = {
 """Colours of plots/style.py that the light or the dark theme of the report would hide, and what they become there."""
 TIPS = "values:"
 """Begin of the id of points or areas, behind which their values stand in words, one for each, between ``|``."""
+_RECTANGLE = 10
+"""Numbers in the path of a rectangle: four corners, and the first again."""
 _LARGEST, _SMALLEST = 1.34, 0.8
 """Widths of a figure in its own points: letters are at most as large as the text, and can be read on a telephone."""
 
@@ -73,9 +75,19 @@ def _title(root: ElementTree.Element) -> None:
     for group in root.iter(f"{space}g"):
         if group.get("id", "").startswith(TIPS):
             texts = group.attrib.pop("id").removeprefix(TIPS).split("|")
-            points = list(group.iter(f"{space}use")) or group.findall(f"{space}path")
+            points = list(group.iter(f"{space}use")) or [_plain(path) for path in group.findall(f"{space}path")]
             for point, text in zip(points, texts, strict=True) if len(points) == len(texts) else ():
                 ElementTree.SubElement(point, f"{space}title").text = text
+
+
+def _plain(area: ElementTree.Element) -> ElementTree.Element:
+    """Return the path of a rectangle, written as short as can be; there are thousands."""
+    corners = re.findall(r"[-\d.]+", area.get("d", ""))
+    area.attrib.pop("clip-path", None)
+    if len(corners) == _RECTANGLE:
+        (left, low), (right, high) = ([f"{float(value):.1f}" for value in corners[i : i + 2]] for i in (0, 4))
+        area.set("d", f"M{left} {low}H{right}V{high}H{left}z")
+    return area
 
 
 def _serialise(

@@ -21,6 +21,7 @@ OWN_SOURCES = (
     uncertainties.MC_STATISTICS,
     uncertainties.NORMALISATIONS,
     uncertainties.OTHER,
+    uncertainties.OWN,
     "total",
 )
 _TOLD = "parameters; pull and constraint: shift and error in units of the prefit width"

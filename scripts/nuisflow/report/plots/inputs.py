@@ -18,6 +18,8 @@ _WIDTH, _HEIGHT = 3.5, 3.0
 _ROW = 0.16
 """Height of a row of the legend, in inches."""
 _COLUMNS = 3
+_LETTERS = 9.0 * 38
+"""Letters that fit below an axis, times the size of their type."""
 _MOST_CORRELATED = 30
 _WRITTEN = 0.15
 """Size from which a correlation stands as a number, too."""
@@ -61,7 +63,8 @@ def feature(one: Mapping[str, Any], content: Mapping[str, Any], settings: PlotSe
     if content["shown"]:
         templates._arrows(lower, bins, yields)
     templates._limits([upper], [yields], settings)
-    style.binned_axis(lower, bins, _axis(one, settings), fontsize=9)
+    words = _axis(one, settings)
+    style.binned_axis(lower, bins, words, fontsize=min(9.0, _LETTERS / len(words)))
     _few_ticks(upper, lower)
     for axes, label, centre in ((upper, "Events / bin", (middle + top) / 2), (lower, "ratio", (bottom + middle) / 2)):
         axes.tick_params(labelsize=7.5)
