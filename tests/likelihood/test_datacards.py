@@ -151,7 +151,7 @@ def test_what_is_not_supported_is_refused_by_line_and_name(path, before, after, 
         combine.read(path, datacards.CARD.replace(before, after))
 
 
-COUNTING = """\
+TWO_BINS = """\
 imax 2 two bins
 jmax * as many as there are
 kmax * so many
@@ -170,7 +170,7 @@ top   lnN -   -   -   0.9/1.2
 """
 
 
-def counting(text=COUNTING):
+def counting(text=TWO_BINS):
     from pathlib import Path
 
     return combine.read(Path("card.txt"), text)
@@ -197,9 +197,9 @@ def test_words_behind_the_last_column_are_a_comment_as_in_combine():
     ],
 )
 def test_what_a_counting_card_must_not_say_is_named(before, after, message):
-    assert COUNTING.count(before) == 1
+    assert TWO_BINS.count(before) == 1
     with pytest.raises(ValueError, match=message):
-        counting(COUNTING.replace(before, after))
+        counting(TWO_BINS.replace(before, after))
 
 
 def test_an_empty_bin_with_an_error_gets_a_parameter_that_adds_it(tmp_path):

@@ -35,9 +35,10 @@ def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
     """Return STARTS points with curved parameters all over their bounds, each in another part; none without such ones.
 
     A polynomial of one or several parameters has the same rates at several places, each of which may be a minimum.
+    ASSUME: fits of large models start near enough; their metric is of one place.
     """
     where = curved(model)[~held[curved(model)]]
-    if not len(where):
+    if model.large or not len(where):
         return np.empty((0, len(begin)))
     random, found = np.random.default_rng(2), np.tile(begin, (STARTS, 1))
     for i in where:
