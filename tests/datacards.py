@@ -128,8 +128,10 @@ def _low(found, v, threshold):
             rate, error = size * shape[b], size * found[f"low/{p}"][1][b]
             if int(0.5 + events) <= threshold:
                 own = int(0.5 + (nominal[p][0] / nominal[p][1]) ** 2)
-                name = f"prop_binlow_{p}" if own <= threshold else f"prop_binlow_{p}_gauss"
-                rate *= v[f"{name}[{b}]"]
+                if own <= threshold:
+                    rate *= v[f"prop_binlow_{p}[{b}]"]
+                else:  # the error of the nominal template, added whatever the shapes do
+                    rate += v[f"prop_binlow_bin{b}_{p}"] * error
             total, square = total + rate, square + error**2
         if int(0.5 + events) > threshold:
             total += v[f"prop_binlow[{b}]"] * math.sqrt(square)
@@ -149,13 +151,10 @@ def twice_nll(found, values, threshold=10):
     total += ((v["wscale"] - 1.1) / 0.2) ** 2
     total += sum(v[name] ** 2 for name in ("lumi", "scale", "jes", "tilt", "theta1named"))
     for name, x in v.items():
-        if name.startswith("prop_binlow["):
+        if name.startswith(("prop_binlow[", "prop_binlow_bin")):
             total += x**2
         elif name.startswith("prop_binlow_"):
             process, b = name.removeprefix("prop_binlow_").removesuffix("]").split("[")
-            rate, error = (row[int(b)] for row in found[f"low/{process.removesuffix('_gauss')}"])
-            if process.endswith("_gauss"):
-                total += ((x - 1.0) / (error / rate)) ** 2
-            else:
-                total -= 2.0 * stats.poisson.logpmf(round((rate / error) ** 2), x * round((rate / error) ** 2))
+            rate, error = (row[int(b)] for row in found[f"low/{process}"])
+            total -= 2.0 * stats.poisson.logpmf(round((rate / error) ** 2), x * round((rate / error) ** 2))
     return total

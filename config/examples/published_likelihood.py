@@ -50,8 +50,8 @@ class Likelihood:
             intensity[:, p] *= np.exp(self.slopes[:, own] @ m[own])
         seen = self.weight != 0
         total = -2 * self.weight[seen] @ np.log(intensity[seen].sum(axis=1)) + 2 * (number * np.exp(yields)).sum()
-        pulls = [(values[k["name"]] - k["auxiliary"]) / k["width"] for k in known["parameters"] if k["width"]]
-        return total + np.square(pulls).sum()
+        pulls = np.array([values[k["name"]] - (k["auxiliary"] or 0) for k in known["parameters"]])
+        return total + pulls @ np.array(known["precision"]) @ pulls
 
 
 if __name__ == "__main__":

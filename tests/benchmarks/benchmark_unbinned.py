@@ -97,8 +97,8 @@ def peer(known: UnbinnedModel, *, errors: bool) -> Callable[[Data], float]:
         products = slope * jnp.prod(z**s.monomials, axis=1)[:, None]
         responses = jnp.stack([products[owner == p].sum(axis=0) for p in range(size)])
         density = (common.T * ratio * jnp.exp(responses)).sum(axis=0)
-        pulls = jnp.where(s.constrained, (theta - centre) / s.width, 0.0)
-        return -2 * weight @ jnp.log(density) + 2 * (s.number[0] * expected).sum() + (pulls**2).sum()
+        pulls = theta - centre
+        return -2 * weight @ jnp.log(density) + 2 * (s.number[0] * expected).sum() + pulls @ s.precision @ pulls
 
     both = jax.jit(jax.value_and_grad(twice_nll))
     value = jax.jit(twice_nll)

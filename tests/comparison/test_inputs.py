@@ -70,6 +70,19 @@ def test_the_band_is_the_sum_of_all_variations_with_a_prior_and_the_simulation()
     assert feature["total"] == pytest.approx(total)
 
 
+def test_correlated_variations_add_their_product_to_the_band_and_to_the_yields():
+    found = [compared(("correlations", [{"between": ["scale", "rate"], "coefficient": rho}])) for rho in (0.3, -0.5)]
+    independent, total = compared(), NOMINAL["s"] + NOMINAL["b"]
+    scale = np.array([UP["s"] + UP["b"] - total, DOWN["s"] + DOWN["b"] - total])
+    rate = np.array([0.2 * NOMINAL["b"], NOMINAL["b"] / 1.2 - NOMINAL["b"]])
+    for one, rho in zip(found, (0.3, -0.5), strict=True):
+        bands = [np.square(row["features"][0]["error"]) for row in (one, independent)]
+        assert bands[0] - bands[1] == pytest.approx(rho * (scale * rate).sum(axis=0))
+        sums = [next(row for row in part["yields"] if row["kind"] == "total") for part in (one, independent)]
+        change = rho * (scale.sum(axis=1) * rate.sum(axis=1)).sum()
+        assert sums[0]["systematic"] ** 2 - sums[1]["systematic"] ** 2 == pytest.approx(change)
+
+
 def test_decorrelated_variations_add_in_quadrature_and_others_linearly():
     def band(**options):
         one = {"scale": VARIATIONS["scale"] | options}

@@ -165,6 +165,18 @@ def test_true_values_follow_the_priors_within_the_limits_of_the_data_set():
     assert (mu.mean(), mu.std()) == (pytest.approx(1.55, abs=0.15), pytest.approx(2.9 / np.sqrt(12), abs=0.1))
 
 
+def test_true_values_of_correlated_parameters_are_correlated_and_the_others_stay_as_they_were():
+    sets = [("toys.bootstrap.sets", 300), ("toys.bootstrap.number", 10)]
+    block = {"between": ["tilt", "luminosity"], "coefficient": -0.7}
+    found, before = (
+        truths(slice_of(small_analyses.configured(*sets, *more))) for more in ([("correlations", [block])], [])
+    )
+    z = {name: np.array([truth.z[name] for truth in found]) for name in found[0].z}
+    assert np.corrcoef(z["tilt"], z["luminosity"])[0, 1] == pytest.approx(-0.7, abs=0.03)
+    assert z["luminosity"].std() == pytest.approx(1, abs=0.05)
+    assert [truth.z["tes"] for truth in found] == [truth.z["tes"] for truth in before]
+
+
 def test_reserved_events_serve_no_training_and_no_template(small):
     settings = small.settings
     for sample, raw in small.ingested().items():

@@ -118,3 +118,57 @@ def test_a_free_parameter_without_effect_does_not_matter():
     none = np.zeros((2, 0))
     found = what_if.Information(names, np.diag([4.0, 0.0]), none, none[0], none[0], np.zeros(2))
     assert what_if.uncertainty(found) == 0.5
+
+
+# --- correlated priors
+
+
+RHO = 0.6
+
+
+def correlated():
+    return workspace() | {
+        "extensions": {"correlations": [{"parameters": ["tilt", "rate"], "correlation": [[1, RHO], [RHO, 1]]}]}
+    }
+
+
+def correlated_by_hand(tilt=1.0, rate=1.0, luminosity=1.0):
+    """Return sigma(mu) from the covariance of the bins, in which the two sources go together."""
+    total, moved = luminosity * (SIGNAL + BACKGROUND), luminosity * BACKGROUND
+    slopes = np.array([tilt * moved * TILT, rate * np.log1p(RATE) * moved])
+    covariance = np.diag(total + (luminosity * ERRORS) ** 2) + slopes.T @ np.array([[1, RHO], [RHO, 1]]) @ slopes
+    return 1 / np.sqrt(luminosity * SIGNAL @ np.linalg.solve(covariance, luminosity * SIGNAL))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("luminosity", [1.0, 10.0])
+def test_correlated_priors_keep_their_correlation_at_other_widths(tilt, luminosity):
+    found = what_if.of_workspace(Model(correlated()))
+    value = what_if.uncertainty(found, {"tilt": tilt, "rate": 2.0}, luminosity)
+    assert value == pytest.approx(correlated_by_hand(tilt, 2.0, luminosity), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0])
+def test_refits_of_correlated_priors_agree_with_the_gaussian_limit(scale):
+    model, held = Model(correlated()), () if scale else ("tilt",)
+    exact = what_if.refit(what_if.rescaled(model, {"tilt": scale}), held)
+    assert exact == pytest.approx(correlated_by_hand(tilt=scale), rel=0.01)
+
+
+def test_a_large_information_keeps_what_is_correlated_with_a_slider(monkeypatch):
+    monkeypatch.setattr(what_if, "LARGEST", 2)
+    found = what_if.of_workspace(Model(correlated()))
+    small = what_if.reduced(found, ["tilt"])
+    assert set(small.names) == {"mu", "tilt", "rate"}
+    for asked in ({}, {"scales": {"tilt": 2.0}}, {"scales": {"tilt": 0.0}}):
+        assert what_if.uncertainty(small, **asked) == pytest.approx(what_if.uncertainty(found, **asked), rel=1e-9)
+
+
+def test_the_information_of_events_has_the_correlations_of_their_description():
+    parameters = [{"name": "mu", "width": 0.0}, {"name": "a", "width": 0.5}, {"name": "b", "width": 1.0}]
+    block = {"parameters": ["a", "b"], "correlation": [[1, RHO], [RHO, 1]]}
+    matrix = np.array([[9.0, 2.0, 1.0], [2.0, 3.0, 0.5], [1.0, 0.5, 2.0]])
+    fit = {"information": {"names": ["mu", "a", "b"], "matrix": matrix.tolist()}, "asimov": {"sigma_mcstat": 0.0}}
+    found = what_if.of_events({"parameters": parameters, "correlations": [block]}, fit)
+    matrix[1:, 1:] += np.linalg.inv([[0.25, 0.5 * RHO], [0.5 * RHO, 1.0]])
+    assert what_if.uncertainty(found) == pytest.approx(np.sqrt(np.linalg.inv(matrix)[0, 0]))

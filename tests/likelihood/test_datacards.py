@@ -23,7 +23,7 @@ def points(model, number=100):
     return np.where(model.fixed, model.inits, np.clip(at, model.lower, model.upper))
 
 
-@pytest.mark.parametrize("threshold", [10, 0, 1000])
+@pytest.mark.parametrize("threshold", [10, 0, 1000, 45])
 def test_the_likelihood_is_combines_at_100_points(tmp_path, threshold):
     pytest.importorskip("uproot")
     path = datacards.write(tmp_path, datacards.CARD.replace("autoMCStats 10", f"autoMCStats {threshold}"))
@@ -31,8 +31,9 @@ def test_the_likelihood_is_combines_at_100_points(tmp_path, threshold):
     at = points(model)
     free = [name for name, fixed in zip(model.names, model.fixed, strict=True) if not fixed]
     assert {"r", "side", "wscale", "tscale", "theta1named", "range", "free"} <= set(free)
-    assert ("prop_binlow[0]" in free) == (threshold < 1000)
+    assert ("prop_binlow[1]" in free) == (threshold < 1000)
     assert ("prop_binlow_wjet[5]" in free) == (threshold > 0)
+    assert any(name.startswith("prop_binlow_bin") for name in free) == (threshold == 45)
     values = [{name: x for name, x in zip(model.names, point, strict=True) if name in free} for point in at]
     theirs = np.array([datacards.twice_nll(found, row, threshold) for row in values])
     ours = model.twice_nll(at)
@@ -148,3 +149,73 @@ def test_what_is_not_supported_is_refused_by_line_and_name(path, before, after, 
     assert datacards.CARD.count(before) == 1
     with pytest.raises(ValueError, match=words):
         combine.read(path, datacards.CARD.replace(before, after))
+
+
+TWO_BINS = """\
+imax 2 two bins
+jmax * as many as there are
+kmax * so many
+---------------
+bin          one two
+observation  12  20
+---------------
+bin      one one two two
+process  sig bkg sig top
+process  0   1   0   1
+rate     3.0 10  5.0 18
+---------------
+lumi  lnN 1.1 -   1.1 1.1   A 10 % uncertainty of what simulation gives
+norm  lnN -   1.3 -   -     30% on the background
+top   lnN -   -   -   0.9/1.2
+"""
+
+
+def counting(text=TWO_BINS):
+    from pathlib import Path
+
+    return combine.read(Path("card.txt"), text)
+
+
+def test_words_behind_the_last_column_are_a_comment_as_in_combine():
+    model = Model(counting())
+    assert set(model.names) == {"r", "lumi", "norm", "top"}
+    expected = model.expected({"r": 2.0, "lumi": 1.0, "norm": 1.0, "top": -1.0})
+    assert expected == pytest.approx([2 * 3 * 1.1 + 10 * 1.3, 2 * 5 * 1.1 + 18 * 1.1 * 0.9])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("1.3 -   -     30%", "1.3 -   -  1.2 30%", "line 14: norm: 9 entries for 4 columns"),
+        ("1.3 -   -     30% on the background", "1.3 -", "line 14: norm: 3 entries for 4 columns"),
+        ("process  0   1   0   1", "process  2   1   2   1", "no process is a signal .*control regions.*combine"),
+        (
+            "top   lnN",
+            "free rateParam one bkg (@0*2) norm\ntop   lnN",
+            "line 15: free: only 'rateParam BIN PROCESS VALUE",
+        ),
+    ],
+)
+def test_what_a_counting_card_must_not_say_is_named(before, after, message):
+    assert TWO_BINS.count(before) == 1
+    with pytest.raises(ValueError, match=message):
+        counting(TWO_BINS.replace(before, after))
+
+
+def test_an_empty_bin_with_an_error_gets_a_parameter_that_adds_it(tmp_path):
+    pytest.importorskip("uproot")
+    found = datacards.histograms()
+    values, errors = (row.copy() for row in found["low/ttH"])
+    values[5], errors[5] = 0.0, 1.3
+    for name in list(found):
+        if name.startswith("low/ttH"):
+            found[name] = (np.where(np.arange(6) == 5, 0.0, found[name][0]), found[name][1])
+    found["low/ttH"] = values, errors
+    path = datacards.write(tmp_path, found=found)
+    model = Model(combine.read(path, path.read_text()))
+    moved = model.expected({"prop_binlow_bin5_ttH": 2.0}) - model.expected()
+    place = next(first for name, first, _ in model.channels if name == "low")
+    assert moved[place + 5] == pytest.approx(2.0 * 1.3 * 0.9)  # times the rateParam of ttH
+    assert np.abs(np.delete(moved, place + 5)).max() == 0
+    row = model.parameters[model.index("prop_binlow_bin5_ttH")]
+    assert (row.constraint, row.width, row.lower, row.upper) == ("normal", 1.0, -7.0, 7.0)

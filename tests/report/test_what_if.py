@@ -31,6 +31,9 @@ def information():
     )
 
 
+CORRELATION = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.7], [0.0, 0.7, 1.0]])
+
+
 def runs():
     found = {}
     for name in ("nominal", "aware"):
@@ -94,8 +97,13 @@ def drawn(settings, content):
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
-def test_the_browser_computes_what_python_does(settings, content, tmp_path):
-    text = drawn(settings, content)
+@pytest.mark.parametrize("correlation", [None, CORRELATION], ids=["independent", "correlated"])
+def test_the_browser_computes_what_python_does(settings, correlation, tmp_path):
+    chosen = {
+        run: fitted._replace(information=fitted.information._replace(correlation=correlation))
+        for run, fitted in RUNS.items()
+    }
+    text = drawn(settings, json.loads(json.dumps(comparison.content(chosen, SOURCES))))
     for name, value in (("shift1", "2.5"), ("shift2", "0")):
         text = re.sub(rf'(name="{name}"[^>]*) value="1"', rf'\1 value="{value}"', text)
     text = text.replace('step="any" value="0"', f'step="any" value="{np.log10(3.0)}"')
@@ -105,7 +113,7 @@ def test_the_browser_computes_what_python_does(settings, content, tmp_path):
     dom = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
     for name in ("nominal", "aware"):
         values = []
-        for run, fitted in RUNS.items():
+        for run, fitted in chosen.items():
             if run.training == name:
                 there = comparison.what_if.uncertainty(fitted.information, {"shift1": 2.5, "shift2": 0.0}, 3.0)
                 values.append(fitted.sigma * there / comparison.what_if.uncertainty(fitted.information))

@@ -78,6 +78,10 @@ AFTER_DISPLACEMENT = ("displaced_filling", "throw_toys", "report", "conformal")
         (("templates.binning.number", 10), ("filling", "report")),
         (("templates.smooth", ["tes"]), ("workspace", "report")),
         (("toys.number", 100), ("throw_toys", "report")),
+        (
+            ("correlations", [{"between": ["tes", "ttbar_rate"], "coefficient": 0.3}]),
+            ("workspace", "report"),
+        ),
         (("toys.displaced_number", 100), ("throw_toys", "report")),
         (
             ("toys.displacements", {"down": -1, "up": 1}),

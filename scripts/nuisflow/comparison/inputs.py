@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow import names
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.settings import points, systematics
 from nuisflow.settings.systematics import Variation
 from nuisflow.slices.inputs import InputSettings
@@ -61,7 +62,8 @@ def _yields(
         moved, _ = changes(histogram, settings, [process])
         one = content(histogram, process)
         counted = sum(sums[name].get(region, {}).get("events", 0) for name in own)
-        yield _yield(("process", process, ""), one.values.sum(), one.variances.sum(), moved, events=counted)
+        error = _systematic(moved, settings)
+        yield _yield(("process", process, ""), one.values.sum(), one.variances.sum(), error, events=counted)
         for name in own:
             found = samples[name]
             feature = next(key for key in found if key.startswith(f"{region}/")).partition("/")[2]
@@ -70,19 +72,16 @@ def _yields(
             yield _yield(("sample", process, name), value, variance, None, events=count)
     moved, _ = changes(histogram, settings, filling.processes)
     values, variances = _total(histogram, settings)
-    yield _yield(("total", "", ""), values.sum(), variances.sum(), moved)
+    yield _yield(("total", "", ""), values.sum(), variances.sum(), _systematic(moved, settings))
     if settings.shown and DATA in filling.samples.values():
         seen = float(content(histogram, DATA).values.sum())
         yield _yield(("data", DATA, ""), seen, 0.0, None, events=round(seen))
 
 
 def _yield(
-    of: tuple[str, str, str], value: float, variance: float, moved: Changes | None, *, events: int | None = None
+    of: tuple[str, str, str], value: float, variance: float, systematic: float | None, *, events: int | None = None
 ) -> Row:
     """Return one row for *of* (kind, process and sample); *systematic*: the error by all variations with a prior."""
-    systematic = None
-    if moved is not None:
-        systematic = math.sqrt(sum((up.sum() ** 2 + down.sum() ** 2) / 2 for up, down in moved.values()))
     return {
         **dict(zip(("kind", "process", "sample"), of, strict=True)),
         "events": events,
@@ -91,6 +90,12 @@ def _yield(
         "simulation": math.sqrt(max(variance, 0.0)),
         "systematic": systematic,
     }
+
+
+def _systematic(moved: Changes, settings: InputSettings) -> float:
+    """Return the error of the summed bins by all variations with a prior."""
+    sums = {name: (up.sum(keepdims=True), down.sum(keepdims=True)) for name, (up, down) in moved.items()}
+    return math.sqrt(covariance(sums, 1, settings.correlations)[0, 0])
 
 
 def _total(histogram: Histogram, settings: InputSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -140,13 +145,15 @@ def _sides(histogram: Histogram, name: str, variation: Variation, process: str) 
     return (found[0], found[1]) if len(found) == 2 else (found[0], -found[0])
 
 
-def covariance(moved: Changes, bins: int) -> np.ndarray:
+def covariance(moved: Changes, bins: int, correlations: Sequence[systematics.Block] = ()) -> np.ndarray:
     """Return the covariance of the expected events of all bins by the variations, shape (bins, bins).
 
-    Each adds the mean of both sides, so that a variation that moves events to one side only is not lost.
+    Each adds the mean of both sides, so that a variation that moves events to one side only is not lost. Those whose
+    priors are correlated add the products of their sides, too.
     """
-    sides = np.array([side for pair in moved.values() for side in pair]).reshape(-1, bins)
-    return np.asarray(sides.T @ sides / 2)
+    sides = np.array(list(moved.values())).reshape(-1, 2, bins)
+    blocks = extensions.blocks(systematics.kept(correlations, moved))
+    return np.asarray(np.einsum("isa,ij,jsb->ab", sides, extensions.matrix(blocks, list(moved)), sides) / 2)
 
 
 # --- one feature ----------------------------------------------------------------------------------------------------
@@ -157,7 +164,7 @@ def _feature(feature: str, axis: Axis, histogram: Histogram, settings: InputSett
     processes = settings.filling.processes
     total, variances = _total(histogram, settings)
     moved, free = changes(histogram, settings, processes)
-    band = covariance(moved, len(total))
+    band = covariance(moved, len(total), settings.correlations)
     signal = content(histogram, settings.filling.signal).values
     found: Row = {
         "feature": feature,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nuisflow import seeds
+from nuisflow import names, seeds
 from nuisflow.events import parallel, selection
 from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
 from nuisflow.likelihood import fits, starts, toys
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
 from nuisflow.settings import expressions
@@ -112,12 +113,16 @@ def truths(settings: BootstrapSettings) -> list[Truth]:
 
 def _displacements(settings: BootstrapSettings, number: int, experiment: int) -> dict[str, float]:
     """Return z of every variation: from its prior, within the limits that the data set knows."""
-    found = {}
-    for name in settings.variations:
-        limit = settings.limits.get(name, np.inf)
-        z = seeds.generator(settings.seed, "bootstrap", number, experiment, name).standard_normal()
-        found[name] = float(np.clip(z, -limit, limit))
-    return found
+    # Of variations that are not decorrelated, which the configuration asks for, each is one parameter.
+    parameters = [names.parameter(name, one.kind, (), "", "") for name, one in settings.variations.items()]
+    noise = [
+        seeds.generator(settings.seed, "bootstrap", number, experiment, name).standard_normal()
+        for name in settings.variations
+    ]
+    blocks = extensions.blocks(block.model_dump() for block in settings.correlations)
+    z = extensions.correlate(blocks, parameters, np.array(noise))
+    limits = [settings.limits.get(name, np.inf) for name in settings.variations]
+    return dict(zip(settings.variations, np.clip(z, np.negative(limits), limits).tolist(), strict=True))
 
 
 def factor(truth: Truth, process: str, settings: BootstrapSettings) -> float:

@@ -6,18 +6,21 @@ of every prior. A factor of a single bin (MC statistics) is measured by its bin 
     I(L) = L A - L^2 B (L d + t)^-1 B^T + diag(p / s^2)
 
 with A of the parameters that act on many bins, B between these and the factors, d of the factors, t of their
-simulation, p of the priors and s their scales. A parameter whose prior has no width (s = 0) is fixed.
+simulation, p of the priors and s their scales. Correlated priors have the inverse of their covariance in place of
+p / s^2; their correlations stay as their widths change. A parameter whose prior has no width (s = 0) is fixed, and
+tells correlated ones nothing, as in the limit of small s.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.fits import SINGLE_BINS
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import Minima, Model
-from nuisflow.likelihood.plans import WIDTH
 from nuisflow.likelihood.uncertainties import half_widths
 
 LARGEST, MOST = 40, 4000
@@ -31,7 +34,8 @@ class Information(NamedTuple):
     """The Fisher information of one training, the parameter of interest first; see above for the letters.
 
     *data*: A (parameters, parameters); *mixed*: B (parameters, factors); *own*: d, *simulated*: t (factors);
-    *priors*: p, 0 without one. *spread*: uncertainty of the finite simulation that no parameter has.
+    *priors*: p, 0 without one. *spread*: uncertainty of the finite simulation that no parameter has. *correlation*:
+    of the priors (parameters, parameters); None if all are independent.
     """
 
     names: tuple[str, ...]
@@ -41,6 +45,7 @@ class Information(NamedTuple):
     simulated: Floats
     priors: Floats
     spread: float = 0.0
+    correlation: Floats | None = None
 
 
 def of_workspace(model: Model) -> Information:
@@ -71,7 +76,8 @@ def of_events(description: Mapping[str, Any], fit: Mapping[str, Any]) -> Informa
     priors = np.array([1 / widths[name] ** 2 if widths[name] else 0.0 for name in found["names"]])
     data, none = np.array(found["matrix"], dtype=np.float64), np.zeros((len(priors), 0))
     spread = float(fit["asimov"]["sigma_mcstat"] or 0.0)
-    return Information(tuple(found["names"]), data, none, none[0], none[0], priors, spread)
+    correlation = _correlation(extensions.blocks(description.get("correlations", ())), found["names"])
+    return Information(tuple(found["names"]), data, none, none[0], none[0], priors, spread, correlation)
 
 
 def _sorted(model: Model, free: Booleans, total: Floats, names: Sequence[str]) -> Information:
@@ -85,15 +91,34 @@ def _sorted(model: Model, free: Booleans, total: Floats, names: Sequence[str]) -
     poi = model.index(model.poi)
     shared = np.array([poi, *np.flatnonzero(free & ~factor & (np.arange(len(names)) != poi))])
     bins = np.flatnonzero(free & factor)
+    chosen = tuple(names[index] for index in shared)
+    correlation = _correlation(model.structure.extended.among(chosen), chosen)
     data = total - np.diag(priors)
+    data[np.ix_(shared, shared)] = total[np.ix_(shared, shared)] - _precision(priors[shared], correlation)
     return Information(
-        tuple(names[index] for index in shared),
+        chosen,
         data[np.ix_(shared, shared)],
         data[np.ix_(shared, bins)],
         np.diag(data)[bins],
         priors[bins],
         priors[shared],
+        correlation=correlation,
     )
+
+
+def _correlation(blocks: Sequence[extensions.Correlation], names: Sequence[str]) -> Floats | None:
+    """Return the correlation matrix of the priors of all *names*, if there are any *blocks* of correlated ones."""
+    return extensions.matrix(blocks, names) if blocks else None
+
+
+def _precision(priors: Floats, correlation: Floats | None) -> Floats:
+    """Return the inverse covariance of the priors (1 / width^2 each, 0 without one)."""
+    if correlation is None:
+        return np.diag(priors)
+    known, found = priors > 0, np.zeros(correlation.shape)
+    root = np.sqrt(priors[known])
+    found[np.ix_(known, known)] = np.linalg.inv(correlation[np.ix_(known, known)]) * np.outer(root, root)
+    return found
 
 
 # --- the Gaussian limit ---------------------------------------------------------------------------------------------
@@ -109,7 +134,10 @@ def matrix(
     if simulation:
         weight = luminosity**2 / (luminosity * found.own + found.simulated)
         total = total - (found.mixed * weight) @ found.mixed.T
-    return total + np.diag(found.priors / np.where(free, size, 1.0) ** 2), free
+    prior, known = np.zeros(total.shape), np.ix_(free, free)
+    correlation = None if found.correlation is None else found.correlation[known]
+    prior[known] = _precision(found.priors[free] / np.where(found.priors > 0, size, 1.0)[free] ** 2, correlation)
+    return total + prior, free
 
 
 def uncertainty(
@@ -130,20 +158,24 @@ def reduced(found: Information, kept: Sequence[str]) -> Information:
     """Return a smaller information with the parameters *kept* and those without a prior alone, if it is large.
 
     All others are eliminated as they are today: exact at today's luminosity, where the factors of bins become as many
-    as there are parameters left, half of which the data know.
+    as there are parameters left, half of which the data know. What is correlated with a parameter is kept with it.
     """
     if len(found.names) <= LARGEST and found.mixed.size <= MOST:
         return found
     stay = np.array([not index or name in kept for index, name in enumerate(found.names)])
+    if found.correlation is not None:
+        groups = sparse.csgraph.connected_components(found.correlation)[1]
+        stay = np.isin(groups, groups[stay])
+    correlation = None if found.correlation is None else found.correlation[np.ix_(stay, stay)]
     with_, without = (
-        _eliminated(matrix(found, simulation=simulation)[0], stay) - np.diag(found.priors[stay])
+        _eliminated(matrix(found, simulation=simulation)[0], stay) - _precision(found.priors[stay], correlation)
         for simulation in (True, False)
     )
     values, vectors = np.linalg.eigh(without - with_)
     half = np.full(len(values), 0.5)
     mixed = vectors * np.sqrt(np.maximum(values, 0.0))
     names = tuple(name for name, keep in zip(found.names, stay, strict=True) if keep)
-    return Information(names, without, mixed, half, half, found.priors[stay], found.spread)
+    return Information(names, without, mixed, half, half, found.priors[stay], found.spread, correlation)
 
 
 def _eliminated(total: Floats, stay: Booleans) -> Floats:
@@ -155,12 +187,18 @@ def _eliminated(total: Floats, stay: Booleans) -> Floats:
 
 
 def plain(found: Information) -> dict[str, Any]:
-    """Return an information as plain values: of the symmetric matrix the rows up to the diagonal, one after another."""
+    """Return an information as plain values: of the symmetric matrix the rows up to the diagonal, one after another.
+
+    *priors*: the diagonal of the inverse covariance of the priors, *coupled*: what else there is, as rows of (row,
+    column, value) below it.
+    """
+    precision = _precision(found.priors, found.correlation)
     lower = found.data[np.tril_indices(len(found.names))]
     parts = {"data": lower, "mixed": found.mixed.ravel(), "own": found.own, "simulated": found.simulated}
-    parts |= {"priors": found.priors}
+    parts |= {"priors": np.diag(precision)}
     numbers = {key: [float(f"{value:.{_DIGITS}g}") for value in values] for key, values in parts.items()}
-    return {"names": list(found.names), **numbers, "spread": found.spread}
+    coupled = [[int(i), int(j), float(precision[i, j])] for i, j in np.argwhere(np.tril(precision, -1))]
+    return {"names": list(found.names), **numbers, "coupled": coupled, "spread": found.spread}
 
 
 # --- exactly --------------------------------------------------------------------------------------------------------
@@ -168,11 +206,11 @@ def plain(found: Information) -> dict[str, Any]:
 
 def rescaled(model: Model, scales: Scales) -> Model:
     """Return the same model with the widths of normal priors times *scales* (by parameter); 0: fixed, see `refit`."""
-    other, table = model.bounded({}), model.plan.parameters.copy()
-    for name, scale in scales.items():
-        table[WIDTH, model.index(name)] *= scale or 1.0
-    other.plan = other.plan._replace(parameters=table)
-    return other
+    structure, gone = model.structure, {name for name, scale in scales.items() if not scale}
+    rows = tuple(row._replace(width=row.width * (scales.get(row.name) or 1.0)) for row in structure.parameters)
+    correlations = structure.extended.among(set(model.names) - gone)
+    extended = structure.extended._replace(correlations=correlations)
+    return Model(structure._replace(parameters=rows, extended=extended))
 
 
 def exposed(workspace: Mapping[str, Any], luminosity: float) -> dict[str, Any]:

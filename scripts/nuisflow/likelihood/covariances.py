@@ -63,6 +63,17 @@ def edge(model: Model, data: Values | None, values: Floats, held: Booleans) -> t
     return near[moved], slopes[near[moved]]
 
 
+def samples(model: Model, values: Floats) -> list[tuple[str, str, Floats, Floats]]:
+    """Return channel, name, rates (bins) and derivatives (bins, parameters) of every sample in every channel."""
+    rates, slopes = model.cells(values)
+    found: dict[tuple[str, str], tuple[Floats, Floats]] = {}
+    for cell, (first, last, start) in zip(model.pieces.cells, model.plan.cells[:-1, :3], strict=True):
+        part = slice(start, start + last - first)
+        rate, slope = found.get((cell.channel, cell.sample), (0.0, 0.0))
+        found[cell.channel, cell.sample] = rate + rates[part], slope + slopes[part]
+    return [(*names, *numbers) for names, numbers in found.items()]
+
+
 def totals(model: Model, values: Floats) -> tuple[Floats, Floats]:
     """Return the expected main data (bins) and their derivatives (bins, parameters)."""
     _, jacobian = model.cells(values)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.likelihood import covariances, likelihoods, starts
-from nuisflow.likelihood.covariances import totals
+from nuisflow.likelihood.covariances import samples, totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
@@ -88,7 +88,8 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     if model.large and start is None:
         minima = starts.deepest(model, data, begin, held, tolerance=1e-10)
     else:
-        begins = starts.further(model, begin, held) if start is None else begin
+        begins = starts.further(model, begin, held) if start is None else np.atleast_2d(begin)
+        begins = np.vstack([begins, starts.scattered(model, begin, held)]) if start is None else begins
         minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = starts.deepest_of(minima)
     if start is None and len(away := starts.wide(model, minima.values[deepest], held)):
@@ -305,11 +306,9 @@ def yields(model: Model, result: FitResult | None = None) -> list[Yield]:
     """
     values = model.inits if result is None else result.values
     covariance = covariances.prefit(model) if result is None else result.covariance
-    rates, slopes = model.cells(values)
     rows = []
-    for cell, (first, last, start) in zip(model.structure.cells, model.plan.cells[:-1, :3], strict=True):
-        part = slice(start, start + last - first)
-        rows += _yields(cell.channel, cell.sample, rates[part], slopes[part], covariance)
+    for channel, sample, rates, slopes in samples(model, values):
+        rows += _yields(channel, sample, rates, slopes, covariance)
     total, slopes = totals(model, values)
     for channel, first, last in model.channels:
         rows += _yields(channel, "total", total[first:last], slopes[first:last], covariance)

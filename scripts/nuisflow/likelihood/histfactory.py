@@ -175,9 +175,11 @@ def _cell(channel: str, sample: Any) -> Cell:
     modifiers = {}
     for modifier in _list(sample["modifiers"], f"{place}: 'modifiers'"):
         _keys(modifier, {"name", "type", "data"}, f"{place}, modifier")
-        if (modifier["type"], modifier["name"]) in modifiers:
-            raise ValueError(f"{place}, {modifier['type']} {modifier['name']}: listed twice")
-        modifiers[modifier["type"], modifier["name"]] = _modifier(modifier, nominal, place)
+        data = _modifier(modifier, nominal, place)
+        for name in data.parameters if isinstance(data, extensions.Terms) else (modifier["name"],):
+            if (modifier["type"], name) in modifiers:
+                raise ValueError(f"{place}, {modifier['type']} {name}: listed twice")
+            modifiers[modifier["type"], name] = data
     return Cell(channel, sample["name"], 0, 0, nominal, modifiers)
 
 
@@ -191,7 +193,8 @@ def _modifier(modifier: Mapping[str, Any], nominal: Floats, place: str) -> Any:
             raise ValueError(f"{place}: takes no data (null), and a lumi modifier is named 'lumi'")
         return None
     if kind == "polynomial":
-        return extensions.coefficients(_numbers(data, place), place)
+        several = isinstance(data, Mapping)
+        return extensions.terms(data, place) if several else extensions.coefficients(_numbers(data, place), place)
     if kind in ("mcstat", "shapesys", "staterror"):
         return _numbers(data, place, len(nominal))
     _keys(data, set(_LENGTHS[kind]), place)
@@ -278,9 +281,7 @@ def _parameters(cells: tuple[Cell, ...], config: Mapping[str, Any]) -> tuple[Par
     for kind, name, cell in _walk(cells):
         default = _default(kind, name, cell, cells)
         if name in found and kind != found[name][0] and default != found[name][1]:
-            raise ValueError(
-                f"parameter {name}: {kind} and {found[name][0]} cannot share a name (different constraints)"
-            )
+            raise ValueError(f"parameter {name}: {kind} and {found[name][0]} cannot share a name (other constraints)")
         found.setdefault(name, (kind, default))
     rows = (_expand(name, kind, default, settings.get(name, {})) for name, (kind, default) in found.items())
     return tuple(parameter for row in rows for parameter in row)

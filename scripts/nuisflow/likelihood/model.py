@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood import histfactory, plans
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation
 from nuisflow.likelihood.likelihoods import OfWorkspace
@@ -100,7 +101,8 @@ class Model(OfWorkspace):
         self.structure = (
             workspace if isinstance(workspace, histfactory.Structure) else histfactory.read(workspace, measurement)
         )
-        self.plan = plans.build(self.structure, normsys, histosys)
+        self.pieces = extensions.split(self.structure)
+        self.plan = plans.build(self.pieces, normsys, histosys)
         self.parameters = self.structure.parameters
         self.names = tuple(row.name for row in self.parameters)
         self.poi = self.structure.poi

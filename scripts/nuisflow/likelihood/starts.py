@@ -31,6 +31,34 @@ def further(model: Model, begin: Floats, held: Booleans) -> Floats:
     return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model)))
 
 
+def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
+    """Return STARTS points with curved parameters all over their bounds, each in another part; none without such ones.
+
+    A polynomial of one or several parameters has the same rates at several places, each of which may be a minimum.
+    ASSUME: fits of large models start near enough; their metric is of one place.
+    """
+    where = curved(model)[~held[curved(model)]]
+    if model.large or not len(where):
+        return np.empty((0, len(begin)))
+    random, found = np.random.default_rng(2), np.tile(begin, (STARTS, 1))
+    for i in where:
+        parts = (random.permutation(STARTS) + 0.5) / STARTS
+        found[:, i] = model.lower[i] + parts * (model.upper[i] - model.lower[i])
+    return found
+
+
+def curved(model: Model) -> Integers:
+    """Return the parameters with polynomials beyond the first power, or with products of several of them."""
+    plan = model.plan
+    of = np.repeat(np.arange(len(plan.cells) - 1), np.diff(plan.cells[:, NORMS]))
+    scaling = plan.norms[:, CODE] == SCALING
+    several = np.bincount(of[scaling], minlength=len(plan.cells))[of] > 1
+    owners = np.unique(plan.norms[scaling & (several | plan.coefficients[:, 1:6].any(axis=1)), OWNER])
+    indices = plan.dense[owners, FULL]
+    found: Integers = indices[~model.fixed[indices]]
+    return found
+
+
 def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     """Return starting points all over the bounds for a fit that ended, at *values*, under strain; none for others.
 
@@ -107,6 +135,11 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
         near = minima.values[0]
     for which in _mirrors(two_sided(model)):
         begin = _mirrored(minima.values, which, held)
+        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
+    for point in scattered(model, model.inits, model.fixed):
+        begin = minima.values.copy()
+        begin[:, curved(model)] = point[curved(model)]
+        begin = np.where(held, minima.values, begin)
         minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
     flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
@@ -244,6 +277,7 @@ class Profile:
     def _fit(self, begins: Floats, held: Booleans, *, thorough: bool) -> Minima:
         """Return the fits that converged; one that ended in a flat direction counts if another one is as deep."""
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
+        more.append(scattered(self.model, begins[0], held))
         others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
         every = np.vstack([begins, *more, others])
         near = self._near(float(begins[0, self.index]))

@@ -20,12 +20,10 @@ def sums(model: Model, result: FitResult | None = None) -> Sums:
     """
     values = model.inits if result is None else result.values
     covariance = covariances.prefit(model) if result is None else result.covariance
-    rates, slopes = model.cells(values)
     pieces: dict[str, dict[str, tuple[float, Floats]]] = {name: {} for name, _, _ in model.channels}
-    for cell, (first, last, start) in zip(model.structure.cells, model.plan.cells[:-1, :3], strict=True):
-        part = slice(start, start + last - first)
-        pieces[cell.channel][cell.sample] = (float(rates[part].sum()), slopes[part].sum(axis=0))
-    return {channel: summed(samples, covariance) for channel, samples in pieces.items()}
+    for channel, sample, rates, slopes in covariances.samples(model, values):
+        pieces[channel][sample] = (float(rates.sum()), slopes.sum(axis=0))
+    return {channel: summed(found, covariance) for channel, found in pieces.items()}
 
 
 def summed(samples: dict[str, tuple[float, Floats]], covariance: Floats) -> dict[str, tuple[float, float]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nuisflow.comparison.trainings import CLEAR, DATA, HINT, Run
-from nuisflow.slices.report import PlotSettings
+from nuisflow.slices.report import PlotSettings, ReportSettings
 
 EQUAL = 0.01
 """Trainings whose uncertainties differ by less than this fraction are called practically equal."""
@@ -265,3 +265,30 @@ def pooled_coverage(table: pd.DataFrame) -> tuple[float, float]:
 def is_off(value: float, error: float) -> bool:
     """Return whether a coverage is wrong by more than chance, among many that are tested, and by enough to matter."""
     return abs(value - TARGET) > max(_COVERAGE_ERRORS * error, _COVERAGE_MATTERS)
+
+
+def correlated(settings: ReportSettings) -> str:
+    """Return which constraints are correlated, largest first; '' if all are independent."""
+    pairs = [
+        (block.correlation[i][j], block.parameters[j], block.parameters[i])
+        for block in settings.correlations
+        for i in range(len(block.parameters))
+        for j in range(i)
+        if block.correlation[i][j]
+    ]
+    if not pairs:
+        return ""
+    label = settings.variations.get
+    words = [
+        f"{label(one, one)} and {label(other, other)} ({value:+.2g})"
+        for value, one, other in sorted(pairs, key=lambda pair: -abs(pair[0]))
+    ]
+    more = f" and {len(words) - _MOST_PAIRS} more pairs" if len(words) > _MOST_PAIRS else ""
+    return (
+        f"Constraints are correlated: {', '.join(words[:_MOST_PAIRS])}{more}; all others are independent. Fits, "
+        "pseudo-experiments, impacts and the numbers below follow that, losses of trainings do not. "
+        "Workspaces say it in an extension, which pyhf refuses."
+    ).replace("(-", "(−")
+
+
+_MOST_PAIRS = 6

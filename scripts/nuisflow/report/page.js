@@ -72,14 +72,18 @@ for (const table of all("main table:not(.fixed)")) {
 }
 
 // --- What if: I = L A - L^2 B (L d + t)^-1 B' + diag(p / s^2), the uncertainty is that of the first parameter. ---
+// Correlated priors have an inverse covariance: beside p what is "coupled". Fixed is then a very small scale.
 const uncertainty = (run, scales, luminosity, simulation) => {
-  const size = run.names.length, bins = run.own.length, kept = [];
-  for (let i = 0; i < size; i++) if (!run.priors[i] || (scales[run.names[i]] ?? 1) > 0) kept.push(i);
+  const size = run.names.length, bins = run.own.length, kept = [], coupled = {};
+  const scale = run.names.map(name => Math.max(scales[name] ?? 1, run.coupled.length ? 1e-4 : 0));
+  for (const [i, j, value] of run.coupled) coupled[i * size + j] = value;
+  for (let i = 0; i < size; i++) if (!run.priors[i] || scale[i] > 0) kept.push(i);
   const weight = run.own.map((own, k) => simulation ? luminosity ** 2 / (luminosity * own + run.simulated[k]) : 0);
   const matrix = kept.map((i, a) => kept.slice(0, a + 1).map(j => {
     let value = luminosity * run.data[i * (i + 1) / 2 + j];
     for (let k = 0; simulation && k < bins; k++) value -= weight[k] * run.mixed[i * bins + k] * run.mixed[j * bins + k];
-    return i === j ? value + run.priors[i] / (scales[run.names[i]] ?? 1) ** 2 : value;
+    const prior = i === j ? run.priors[i] : coupled[i * size + j] ?? 0;
+    return prior ? value + prior / scale[i] / scale[j] : value;
   }));
   // Eliminate the parameters from the last to the second: what is left of the first is 1 / its variance.
   for (let k = kept.length - 1; k > 0; k--) {

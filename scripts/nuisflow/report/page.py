@@ -108,6 +108,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
+        "correlated": findings.correlated(settings),
         "budgets": budget_rows(found["trainings"], settings),
         "trials": tables.trial_rows(material.trials, settings),
         "coverage": coverage_rows(undisplaced, settings),

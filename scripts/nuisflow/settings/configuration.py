@@ -12,7 +12,7 @@ from nuisflow.settings.review import Review
 from nuisflow.settings.scenarios import Published, Scenario
 from nuisflow.settings.sections import Column, Count, Expression, FileName, Fraction, Name, Number, Positive, Section
 from nuisflow.settings.studies import Studies
-from nuisflow.settings.systematics import Size, TwoPoint, Variation, Weight
+from nuisflow.settings.systematics import Correlated, Size, TwoPoint, Variation, Weight
 from nuisflow.settings.toys import Toys
 from nuisflow.strategies.binning import Binning
 
@@ -309,6 +309,9 @@ class Configuration(Section):
     regions: dict[Name, Region] = Field(min_length=1, description="exclusive selections")
     features: tuple[Column, ...] = Field(min_length=1, description="inputs of the classifiers")
     variations: dict[Name, Variation] = Field({}, description="the systematic uncertainties")
+    correlations: tuple[Correlated, ...] = Field(
+        (), description="of the constraints of nuisance parameters; those not named are independent"
+    )
     learning: Learning = Field(default_factory=Learning)
     trainings: dict[Name, strategies.AnyStrategy] = Field(min_length=1, description="the classifiers to compare")
     tune: dict[Name, Tuning] = Field({}, description="trainings whose options are chosen by trials")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from nuisflow import names
 from nuisflow.settings.configuration import Configuration, Part
 from nuisflow.settings.sections import Section
-from nuisflow.settings.systematics import TwoPoint, Variation, Weight
+from nuisflow.settings.systematics import Block, TwoPoint, Variation, Weight
 
 STANDARD = {"up": 1.0, "down": -1.0}
 """The displacements that every shift and weight variation has anyway, for its templates."""
@@ -67,6 +67,38 @@ def acting_on(settings: Configuration, variation: str) -> dict[str, tuple[tuple[
             name = names.parameter(variation, chosen.kind, chosen.decorrelate, owner, region)
             found[name] = (*found.get(name, ()), (process, region))
     return found
+
+
+def constrained(settings: Configuration) -> dict[str, str]:
+    """Return the nuisance parameters with a prior by the names that ``correlations`` may use.
+
+    A variation with one parameter has its own name, and every parameter that of the workspace.
+    """
+    found: dict[str, str] = {}
+    for name, chosen in settings.variations.items():
+        own = parameters(settings, name) if chosen.kind != "free_rate" else {}
+        found |= {parameter: parameter for parameter in own} | (dict.fromkeys([name], *own) if len(own) == 1 else {})
+    return found
+
+
+def blocks(settings: Configuration) -> tuple[Block, ...]:
+    """Return the correlations of constraints: parameters that hang together, with the matrix of each such group."""
+    known, groups = constrained(settings), list[set[str]]()
+    pairs: dict[tuple[str, str], float] = {}
+    for entry in settings.correlations:
+        for (one, other), value in entry.pairs().items():
+            first, second = known[one], known[other]
+            pairs[first, second] = pairs[second, first] = value
+            joined = {first, second}.union(*(group for group in groups if group & {first, second}))
+            groups = [*(group for group in groups if not group & joined), joined]
+    ordered = [[name for name in dict.fromkeys(known.values()) if name in group] for group in groups]
+    return tuple(
+        Block(
+            parameters=tuple(names),
+            correlation=tuple(tuple(1.0 if a == b else pairs.get((a, b), 0.0) for b in names) for a in names),
+        )
+        for names in ordered
+    )
 
 
 def parts(settings: Configuration) -> dict[str, Part]:

@@ -1,11 +1,13 @@
 """The kinds of systematic uncertainties: what an entry of the section variations may contain."""
 
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from nuisflow.likelihood import interpolation
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.settings.sections import Column, Count, Expression, Name, Number, Positive, Relative, Section
 
 
@@ -147,3 +149,36 @@ class Luminosity(_Variation):
 
 
 Variation = Annotated[Shift | Weight | WeightSet | TwoPoint | Rate | FreeRate | Luminosity, Field(discriminator="kind")]
+
+
+class Correlated(Section):
+    """Constraints of nuisance parameters that are not independent: two with a coefficient, or any with a matrix."""
+
+    between: tuple[str, ...] = Field(
+        min_length=2, description="variations; of a decorrelated one its parameters, such as jes_ttbar"
+    )
+    coefficient: Annotated[float, Field(gt=-1, lt=1)] | None = Field(None, description="correlation of the two")
+    matrix: tuple[tuple[Number, ...], ...] | None = Field(
+        None, description="correlations of all of them, in their order; 1 on the diagonal"
+    )
+
+    def pairs(self) -> dict[tuple[str, str], float]:
+        """Return the correlation of every pair, in alphabetical order each."""
+        names = self.between
+        return {
+            tuple(sorted((names[i], names[j]))): self.matrix[i][j] if self.matrix else self.coefficient or 0.0  # type: ignore[misc]
+            for i in range(len(names))
+            for j in range(i)
+        }
+
+
+class Block(Section):
+    """Nuisance parameters whose constraints are correlated, as a workspace says it in its extensions."""
+
+    parameters: tuple[str, ...]
+    correlation: tuple[tuple[float, ...], ...]
+
+
+def kept(blocks: Iterable[Block], parameters: Collection[str]) -> list[dict[str, Any]]:
+    """Return what of *blocks* is about these *parameters*, as plain values for a likelihood."""
+    return extensions.kept((block.model_dump() for block in blocks), parameters)

@@ -1,7 +1,7 @@
 """Pseudo-experiments made of reserved events, as in the Fair Universe challenge: what they depend on."""
 
 from nuisflow import datasets
-from nuisflow.settings import conditional, configuration, systematics, toys, unbinned
+from nuisflow.settings import conditional, configuration, points, systematics, toys, unbinned
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.slices import events as slices
@@ -20,6 +20,7 @@ class BootstrapSettings(Section):
     samples: dict[str, configuration.Sample]
     signal: str
     variations: dict[str, systematics.Variation]
+    correlations: tuple[systematics.Block, ...] = ()
     limits: dict[str, float]
     folds: int
     poi: str
@@ -57,6 +58,7 @@ def slice_of(settings: Configuration) -> BootstrapSettings:
         samples={name: bare(settings.samples[name]) for name in settings.simulated},
         signal=settings.signal,
         variations={name: training.resolved(settings, name) for name in acting},
+        correlations=points.blocks(settings),
         limits=_limits(settings),
         folds=settings.learning.folds,
         poi=settings.fit.poi,

@@ -64,6 +64,7 @@ class WorkspaceSettings(Section):
     signal: str
     parts: dict[str, configuration.Part] = Field({})
     variations: dict[str, systematics.Variation]
+    correlations: tuple[systematics.Block, ...] = ()
     templates: configuration.Templates
     fit: configuration.Fit
 
@@ -165,6 +166,7 @@ def workspace(settings: Configuration, training: str | None = None) -> Workspace
         signal=settings.signal,
         parts=points.parts(settings),
         variations={name: resolved(settings, name) for name in settings.variations},
+        correlations=points.blocks(settings),
         templates=settings.templates.model_copy(update={"binning": Binning(), "smooth": smooth}),
         fit=settings.fit.model_copy(update={"goodness_toys": 0}),
     )

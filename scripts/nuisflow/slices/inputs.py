@@ -47,6 +47,7 @@ class InputSettings(Section):
     shown: bool
     filling: Filling
     variations: dict[str, systematics.Variation]
+    correlations: tuple[systematics.Block, ...] = ()
 
 
 def binning(settings: Configuration) -> InputBinning:
@@ -99,6 +100,7 @@ def comparison(settings: Configuration, region: str) -> InputSettings:
         shown=settings.has_data and region in shown(settings),
         filling=own.model_copy(update={"regions": unbinned, "scored": ()}),
         variations=inference.workspace(settings).variations,
+        correlations=points.blocks(settings),
     )
 
 

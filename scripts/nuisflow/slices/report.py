@@ -7,6 +7,7 @@ from pydantic import Field
 from nuisflow.settings import conditional, configuration, points
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
+from nuisflow.settings.systematics import Block
 from nuisflow.slices import inference
 from nuisflow.strategies.observable import Observable
 
@@ -70,6 +71,7 @@ class ReportSettings(PlotSettings):
     """Slice of write_report: the words, and the whole configuration, which the report prints."""
 
     configuration: dict[str, Any]
+    correlations: tuple[Block, ...] = ()
 
 
 def comparison(settings: Configuration) -> ComparisonSettings:
@@ -139,6 +141,7 @@ def report(settings: Configuration) -> ReportSettings:
     """Return what write_report depends on: everything but how the jobs are run."""
     return ReportSettings(
         **plots(settings).model_dump(),
+        correlations=points.blocks(settings),
         configuration=settings.model_dump(
             mode="json", exclude={"dask": True, "learning": {"device"}}, exclude_none=True
         ),

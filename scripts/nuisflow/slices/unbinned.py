@@ -27,6 +27,7 @@ class UnbinnedFilling(Section):
     regions: tuple[str, ...]
     scored: tuple[str, ...]
     variations: dict[str, systematics.Variation]
+    correlations: tuple[systematics.Block, ...] = ()
     alternatives: dict[str, str] = Field({})
     displaced: dict[str, Point]
     thrown: tuple[str, ...]
@@ -44,6 +45,7 @@ def filling(settings: Configuration) -> UnbinnedFilling:
         regions=tuple(settings.regions),
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
         variations={name: resolved(settings, name) for name in settings.variations},
+        correlations=points.blocks(settings),
         alternatives={sample: f"{name}_{side}" for sample, (name, side) in settings.alternatives.items()},
         displaced=points.displaced(settings),
         thrown=tuple(thrown(settings)),

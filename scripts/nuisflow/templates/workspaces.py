@@ -60,7 +60,7 @@ class _Place(NamedTuple):
 
 
 def build(histograms: Mapping[str, Histogram], settings: WorkspaceSettings) -> Built:
-    """Return the workspace of the templates of every region, valid by pyhf's schema.
+    """Return the workspace of the templates of every region, valid by pyhf's schema unless constraints are correlated.
 
     The signal is scaled by ``fit.poi``. A variation of shapes is a normsys (its rate) and a histosys (its shape at
     nominal yield) of one parameter, so that expected events at +1 and -1 are its templates. The observations are the
@@ -81,7 +81,7 @@ def build(histograms: Mapping[str, Histogram], settings: WorkspaceSettings) -> B
         for name, variation in settings.variations.items()
         if not used.keys() & _parameters(name, variation, settings, histograms)
     ]
-    workspace = {
+    workspace: Json = {
         "channels": channels,
         "observations": [
             {"name": channel["name"], "data": _observed(histograms[channel["name"]], channel, settings)}
@@ -90,6 +90,11 @@ def build(histograms: Mapping[str, Histogram], settings: WorkspaceSettings) -> B
         "measurements": [{"name": MEASUREMENT, "config": _measurement(settings, used, histograms)}],
         "version": "1.0.0",
     }
+    if found := systematics.kept(settings.correlations, used):
+        workspace["extensions"] = {"correlations": found}
+        who = ", ".join(name for block in found for name in block["parameters"])
+        text = f"the constraints of {who} are correlated: an extension of the workspace, which pyhf refuses"
+        notes.append(Note("build_workspace", "extension", "", "", "", "", text))
     log(notes)
     return Built(workspace, notes)
 

@@ -43,9 +43,24 @@ def data_of(model, x, centre=None, seed=0):
     return model.data(np.ones(len(x)), densities_of(x), fold, None if centre is None else np.asarray(centre))
 
 
-def oracle(x, centre):
+RHO = 0.6
+BLOCK = {"parameters": ["shift", "rate"], "correlation": [[1.0, RHO], [RHO, 1.0]]}
+
+
+def correlated_by_hand(x, centre):
+    """Return the same with correlated constraints: a Gaussian of two dimensions in place of the pulls."""
+
+    def twice_nll(mu, shift, rate):
+        pulls = np.array([shift - centre[1], rate - centre[2]])
+        both = pulls @ np.linalg.inv(BLOCK["correlation"]) @ pulls
+        return by_hand(x, centre)(mu, shift, rate) - pulls @ pulls + both
+
+    return twice_nll
+
+
+def oracle(x, centre, likelihood=by_hand):
     """Return the minimum that Minuit finds, and its interval of mu by MINOS."""
-    found = Minuit(by_hand(x, centre), mu=1.0, shift=0.0, rate=0.0)
+    found = Minuit(likelihood(x, centre), mu=1.0, shift=0.0, rate=0.0)
     found.errordef = 1.0
     found.tol = 1e-4
     found.strategy = 2
@@ -70,6 +85,32 @@ def test_fit_and_interval_are_those_of_the_likelihood_written_down_by_hand(seed)
     assert (found.low, found.high) == pytest.approx(
         (known.values["mu"] + known.merrors["mu"].lower, known.values["mu"] + known.merrors["mu"].upper), abs=1e-3
     )
+
+
+def test_correlated_constraints_are_a_gaussian_of_several_dimensions():
+    x, random = sample(3, shift=0.5)
+    centre = [0.0, *random.standard_normal(2)]
+    model, by_numpy = UnbinnedModel(described(correlations=[BLOCK])), correlated_by_hand(x, centre)
+    data = data_of(model, x, centre)
+    reference = model.twice_nll(data, np.array([1.0, 0.0, 0.0]))[0] - by_numpy(1.0, 0.0, 0.0)
+    for point in random.uniform([0, -2, -2], [3, 2, 2], (20, 3)):
+        assert model.twice_nll(data, point)[0] - reference == pytest.approx(by_numpy(*point), abs=1e-7)
+    known = oracle(x, centre, correlated_by_hand)
+    found = model.interval(data, model.fit(data), "mu")
+    assert (found.value, found.low, found.high) == pytest.approx(
+        known.values["mu"] + np.array([0.0, known.merrors["mu"].lower, known.merrors["mu"].upper]), abs=1e-3
+    )
+
+
+def test_auxiliary_measurements_fluctuate_together_and_shift_along_the_root_of_their_covariance():
+    model = UnbinnedModel(described(correlations=[BLOCK]))
+    thrown = experiments.throw(model, simulated(1, 500), np.array([1.0, 0.5, 0.0]), 4000, "test", seed=1)
+    centres = np.array([data.centre for data in thrown])
+    assert centres.mean(axis=0) == pytest.approx([0.0, 0.5, 0.0], abs=0.05)
+    assert np.cov(centres[:, 1:].T) == pytest.approx(np.array(BLOCK["correlation"]), abs=0.06)
+    x, _ = sample(1)
+    moves = model.shifted(data_of(model, x), 1.0)[1].centre[:, 1:]
+    assert moves.T @ moves == pytest.approx(np.array(BLOCK["correlation"]))
 
 
 @settings(max_examples=25, deadline=None)

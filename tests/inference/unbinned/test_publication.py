@@ -34,17 +34,24 @@ def rows(model, events):
     return found
 
 
-def published(folder, binned):
-    model, events = UnbinnedModel(described(binned=binned)), simulated(7, 3000)
+BLOCK = {"parameters": ["shift", "rate"], "correlation": [[1.0, 0.4], [0.4, 1.0]]}
+
+
+def published(folder, binned, correlations=()):
+    model, events = UnbinnedModel(described(binned=binned, correlations=correlations)), simulated(7, 3000)
     events = events._replace(values=events.values.astype(np.float32))
     counts = COUNTS[: len(model.bins)]
     publication.write(folder, model, {"simulation": iter([rows(model, events)])}, {"simulation": counts})
     return model, model.data(events.weight, events.values, events.fold, counts=counts)
 
 
-@pytest.mark.parametrize("binned", [[], [CONTROL]], ids=["events", "events and bins"])
-def test_a_reader_of_plain_numpy_finds_the_same_likelihood_at_random_points(tmp_path, binned):
-    model, data = published(tmp_path, binned)
+@pytest.mark.parametrize(
+    ("binned", "correlations"),
+    [([], []), ([CONTROL], []), ([], [BLOCK])],
+    ids=["events", "events and bins", "correlated"],
+)
+def test_a_reader_of_plain_numpy_finds_the_same_likelihood_at_random_points(tmp_path, binned, correlations):
+    model, data = published(tmp_path, binned, correlations)
     evaluate, random = reader()(tmp_path), np.random.default_rng(3)
     for _ in range(20):
         values = model.inits + np.array([0.5, 1.5, 1.5]) * random.uniform(-1, 1, 3)

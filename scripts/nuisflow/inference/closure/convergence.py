@@ -27,8 +27,7 @@ class Templates:
     def __init__(self, model: UnbinnedModel, nominal: Nominal) -> None:
         self.model, self.nominal = model, nominal
         self.scores = scores(model, model.widened(nominal.values), nominal.fold)
-        constraint = np.where(model.constrained, 1 / np.where(model.constrained, model.widths, 1.0) ** 2, 0.0)
-        self.apart = np.diag(constraint) + _of_bins(model)
+        self.apart = model.structure.precision + _of_bins(model)
         weight = nominal.weight[:, None]
         self.whole = self.apart + (weight * self.scores).T @ self.scores
         rest = np.linalg.solve(self.whole[1:, 1:], self.whole[1:, 0]) if len(self.whole) > 1 else np.zeros(0)

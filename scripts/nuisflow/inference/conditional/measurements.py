@@ -67,7 +67,7 @@ def _yields(
         main = np.maximum(weights @ data.main[0, :, first:last], 0.0)
         channels[name] = {"edges": list(edges[name]), "samples": {}, "data": main}
         total, change, pieces = np.zeros(last - first), np.zeros((last - first, len(model.names))), {}
-        places = zip(model.nominal.structure.cells, model.nominal.plan.cells[:-1, 2], strict=True)
+        places = zip(model.nominal.pieces.cells, model.nominal.plan.cells[:-1, 2], strict=True)
         for cell, start in ((cell, start) for cell, start in places if cell.channel == name):
             part = slice(start, start + last - first)
             channels[name]["samples"][cell.sample] = rates[part].tolist()

@@ -101,6 +101,8 @@ class GridModel:
             if model.names != first.names or model.channels != first.channels:
                 odd = ", ".join(sorted(set(model.names) ^ set(first.names))) or "bins"
                 raise ValueError(f"the models at {name} = {self.z[0]:g} and {value:g} differ in {odd}; use fewer bins")
+        if any(model.structure.extended.correlations for model in self.models):
+            raise ValueError(f"fits over {name} take constraints as independent; remove the correlations")
         row = Parameter(name, name, "z", 0.0, self.z[0], self.z[-1], fixed=False, constraint="normal", width=1.0,
                         auxiliary=0.0)  # fmt: skip
         self.names, self.parameters = (*first.names, name), (*first.parameters, row)

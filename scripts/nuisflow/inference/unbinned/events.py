@@ -246,7 +246,7 @@ def throw(
             ends = np.cumsum(counts[rows])
             for row, end in zip(rows, ends, strict=True):
                 here = slice(end - counts[row], end)
-                centre = np.where(model.constrained, values + model.widths * noise[row], 0.0)
+                centre = np.where(model.constrained, values + model.fluctuated(noise[row]), 0.0)
                 yield model.data(np.ones(counts[row]), found[here], fold[here], centre, binned[row])
 
 

@@ -66,8 +66,8 @@ class Binned:
         bins = 2 * (
             expected - seen + seen * np.log(np.where(seen > 0, seen, 1.0) / expected * (seen > 0) + (seen <= 0))
         )
-        pulls = ((values - data.centre) / np.where(self.model.constrained, self.model.widths, np.inf)) ** 2
-        return float(bins.sum()), float(pulls.sum())
+        pulls = values - data.centre
+        return float(bins.sum()), float(pulls @ self.model.structure.precision @ pulls)
 
 
 def test(

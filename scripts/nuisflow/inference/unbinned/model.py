@@ -1,12 +1,13 @@
 """The likelihood of single events as a function of signal strength, rates and learned nuisance parameters.
 
-    -2 ln L = -2 sum_i ln R(x_i) + 2 sum_p kappa_p n_p(z) + sum_m ((theta_m - a_m) / width_m)^2
+    -2 ln L = -2 sum_i ln R(x_i) + 2 sum_p kappa_p n_p(z) + (theta - a)^T V^-1 (theta - a)
     R(x)    = sum_p kappa_p r_p(x) n_p(z) / n_p(0) S_p(x|z) / M_p(z)
 
 over events i of all regions and processes p: r_p is the nominal intensity relative to a reference, S_p the response of
 the process to z, M_p its own mean over nominal events, n_p the yield counted on simulated events, kappa_p the signal
-strength and rates. Dividing by M_p makes R a density whose yield is n_p, whatever the response (arXiv:2412.01600
-learns the same quantities; there S is not normalised). A region with bins is a sum of the same form: x is the bin.
+strength and rates; a are the auxiliary measurements, V is their covariance. Dividing by M_p makes R a density whose
+yield is n_p, whatever the response (arXiv:2412.01600 learns the same quantities; there S is not normalised). A region
+with bins is a sum of the same form: x is the bin.
 """
 
 # ruff: noqa: ARG002 (a question is asked of all kinds in the same words)
@@ -19,6 +20,7 @@ import numpy as np
 
 from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.likelihood import interpolation
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
@@ -77,7 +79,8 @@ class UnbinnedModel:
         self.widths = np.array([row.width for row in self.parameters])
         self.constrained: Booleans = self.widths > 0
         self.centre = np.where(self.constrained, self.inits, 0.0)
-        self.structure = _structure(description, self.parameters)
+        self.correlations = extensions.blocks(description.get("correlations", ()))
+        self.structure = _structure(description, self.parameters, self._precision())
         self.bounds = self.structure.lower, self.structure.upper
         self.fixed: Booleans = np.zeros(len(self.parameters), dtype=np.bool_)
         listed = description.get("columns", range(len(description["monomials"])))
@@ -85,6 +88,17 @@ class UnbinnedModel:
         self.outputs = len(self.processes) + 1 + int(self.columns.max(initial=-1))
         self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
         self.bins, self.bin_terms = _bins(description, len(self.processes) + len(self.columns))
+
+    def fluctuated(self, noise: Floats) -> Floats:
+        """Return changes of auxiliary measurements (..., parameters) that standard normal *noise* makes."""
+        return np.asarray(self.widths * extensions.correlate(self.correlations, self.names, noise))
+
+    def _precision(self) -> Floats:
+        """Return the inverse covariance of the constraints (parameters, parameters), 0 without a constraint."""
+        root = self.fluctuated(np.eye(len(self.names)))[np.ix_(self.constrained, self.constrained)]
+        found = np.zeros((len(self.names), len(self.names)))
+        found[np.ix_(self.constrained, self.constrained)] = np.linalg.inv(root.T @ root)
+        return found
 
     def data(
         self, weight: Floats, values: Floats, fold: Integers, centre: Floats | None = None, counts: Floats | None = None
@@ -217,7 +231,7 @@ class UnbinnedModel:
     def shifted(self, data: densities.Data, sign: float) -> tuple[Integers, densities.Data]:
         """Return the constrained parameters, and the data with the auxiliary measurement of each one deviation off."""
         index = np.flatnonzero(self.constrained)
-        return index, data._replace(centre=data.centre + sign * np.diag(self.widths)[index])
+        return index, data._replace(centre=data.centre + sign * self.fluctuated(np.eye(len(self.names)))[index])
 
     def constraints(self, data: densities.Data) -> tuple[Floats, Floats]:
         """Return the auxiliary measurements of all parameters and their widths; NaN without a constraint."""
@@ -262,8 +276,7 @@ class UnbinnedModel:
 
     def information(self, data: densities.Data, values: Floats) -> Floats:
         """Return half the Hessian of -2 ln L at *values* without the constraints (parameters, parameters)."""
-        constraints = np.where(self.constrained, 1 / np.where(self.constrained, self.widths, 1.0) ** 2, 0.0)
-        return np.asarray(0.5 * self.twice_nll(data, values)[2] - np.diag(constraints))
+        return np.asarray(0.5 * self.twice_nll(data, values)[2] - self.structure.precision)
 
     def expected(self, values: Floats) -> Floats:
         """Return the expected events of every process, in all regions together."""
@@ -299,7 +312,7 @@ def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
     return covariance, ""
 
 
-def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.Structure:
+def _structure(description: Json, parameters: Sequence[Parameter], precision: Floats) -> densities.Structure:
     """Return what the kernels need."""
     processes, names = list(description["processes"]), [row.name for row in parameters]
     shape = len(parameters), len(processes)
@@ -330,8 +343,7 @@ def _structure(description: Json, parameters: Sequence[Parameter]) -> densities.
         norms=np.array(norms).reshape(len(norms), len(processes), -1),
         monomials=np.array(description["monomials"], dtype=np.int64).reshape(-1, size),
         first=np.searchsorted(owners, np.arange(len(processes) + 1)).astype(np.int64),
-        constrained=np.array([row.width > 0 for row in parameters]),
-        width=np.array([row.width or 1.0 for row in parameters]),
+        precision=precision,
         lower=np.array([row.lower for row in parameters]),
         upper=np.array([row.upper for row in parameters]),
         scale=scale,

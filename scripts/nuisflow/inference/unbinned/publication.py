@@ -12,6 +12,7 @@ import numpy as np
 from nuisflow.inference.unbinned.events import parts
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import interpolation
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.storage import files
@@ -19,7 +20,8 @@ from nuisflow.storage import files
 Json = dict[str, Any]
 FORMULAS = {
     "statistic": "-2 ln L = -2 sum_i w_i ln(lambda(x_i)) + 2 sum_{regions g, processes p} kappa_p N_gp exp(Y_gp(z))"
-    " + sum_k ((theta_k - auxiliary_k) / width_k)^2 over parameters k with a width",
+    " + sum_kl (theta_k - auxiliary_k) precision_kl (theta_l - auxiliary_l), with the inverse covariance of the"
+    " constraints: 1 / width_k^2 on the diagonal, and 0 beside it, but for correlated ones",
     "density": "lambda(x_i) = sum_p kappa_p N_gp r_ip exp(Y_gp(z) - M_tp(z) + sum_c D_ic m_c(z)) with the term t of the"
     " event, its region g, and the coefficients c whose owner is p",
     "rates": "kappa_p = prod_k theta_k over linear parameters that act on p * prod_k f_k(theta_k) over rates that act"
@@ -39,7 +41,7 @@ def described(model: UnbinnedModel, kinds: Sequence[str]) -> Json:
     regions = ["events", *(region["region"] for region in known["binned"])]
     places = zip(regions, s.number.tolist(), s.yields.tolist(), strict=True)
     return {
-        "format": "likelihood of single events, 1",
+        "format": "likelihood of single events, 2",
         "units": UNITS,
         "formulas": FORMULAS,
         "data": list(kinds),
@@ -47,6 +49,7 @@ def described(model: UnbinnedModel, kinds: Sequence[str]) -> Json:
             row._asdict() | {"auxiliary": row.init if row.width else None, "width": row.width or None}
             for row in model.parameters
         ],
+        "precision": s.precision.tolist(),
         "processes": list(model.processes),
         "signal": known["signal"],
         "linear": known["linear"],
@@ -117,7 +120,10 @@ def workspace(whole: Json, channels: Sequence[str]) -> Json:
         poi = one["config"]["poi"] if one["config"]["poi"] in acting else ""
         measurements.append(one | {"config": one["config"] | {"parameters": rows, "poi": poi}})
     seen = [row for row in whole["observations"] if row["name"] in channels]
-    return whole | {"channels": chosen, "measurements": measurements, "observations": seen}
+    found = whole | {"channels": chosen, "measurements": measurements, "observations": seen}
+    written = found.pop("extensions", {}).get("correlations", [])
+    correlations = extensions.kept(written, acting)
+    return found | ({"extensions": {"correlations": correlations}} if correlations else {})
 
 
 _SIMULATION = ("staterror", "shapesys")

@@ -12,6 +12,7 @@ from nuisflow.likelihood import histfactory
 from nuisflow.likelihood.commands import reading
 from nuisflow.likelihood.commands.answer import Answer, Row, Table
 from nuisflow.likelihood.commands.options import Options
+from nuisflow.likelihood.dialects.extensions import Terms
 from nuisflow.likelihood.histfactory import Cell, Floats, Structure
 
 TEXT = "differences of two workspaces in words: channels, samples, modifiers, the largest bins"
@@ -79,6 +80,10 @@ def _cells(place: str, one: Cell, other: Cell, tolerance: float) -> Iterator[Row
     for name in sorted(named[0].keys() & named[1].keys()):
         data = [side[name] for side in named]
         if data[0] is None:
+            continue
+        if any(isinstance(side, Terms) for side in data):
+            if data[0] != data[1]:
+                yield _row(f"{place}, {name}", "another polynomial")
             continue
         words = ("down", "up") if np.ndim(data[0]) == 2 else ("",)
         for word, before, after in zip(words, *map(np.atleast_2d, data), strict=True):

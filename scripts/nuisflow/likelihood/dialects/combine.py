@@ -42,7 +42,7 @@ def read(path: Path, text: str, mass: str | None = None) -> dict[str, Any]:
 
 
 def _workspace(card: Card, files: histograms.Files) -> dict[str, Any]:
-    kept = [column for column, rate in card.columns.items() if rate != 0.0]
+    kept = _kept(card)
     templates = {column: _template(card, files, column) for column in kept}
     constraints: dict[str, dict[str, Any]] = {}
     parameters = {POI: {"name": POI, "inits": [1.0], "bounds": [RANGE]}}
@@ -66,7 +66,7 @@ def _workspace(card: Card, files: histograms.Files) -> dict[str, Any]:
         if used:
             _parameter(nuisance, parameters, constraints)
     for bin_ in card.statistics:
-        _statistics(card, bin_, templates, modifiers)
+        _statistics(card, bin_, templates, modifiers, parameters)
     channels, observations = [], []
     for bin_ in dict.fromkeys(bin_ for bin_, _ in kept):
         samples = [{"name": column[1], "data": templates[column].rates.tolist(), "modifiers": modifiers[column]}
@@ -81,6 +81,15 @@ def _workspace(card: Card, files: histograms.Files) -> dict[str, Any]:
     config = {"poi": POI, "parameters": list(parameters.values())}
     return {"channels": channels, "observations": observations, "extensions": extensions, "version": "1.0.0",
             "measurements": [{"name": "combine", "config": config}]}  # fmt: skip
+
+
+def _kept(card: Card) -> list[Column]:
+    """Return the processes with a rate, of which at least one must be a signal."""
+    kept = [column for column, rate in card.columns.items() if rate != 0.0]
+    if not any(process in card.signals for _, process in kept):
+        raise ValueError(f"{card.path}: no process is a signal (a number of 0 or below, and a rate): cards of control "
+                         f"regions have a likelihood with others only; combine them (combineCards.py)")  # fmt: skip
+    return kept
 
 
 def _rates(card: Card, column: Column) -> list[dict[str, Any]]:
@@ -223,16 +232,17 @@ def _parameter(
 
 
 def _statistics(card: Card, bin_: str, templates: Mapping[Column, _Template],
-                modifiers: Mapping[Column, list[dict[str, Any]]]) -> None:  # fmt: skip
+                modifiers: Mapping[Column, list[dict[str, Any]]], parameters: dict[str, dict[str, Any]],
+                ) -> None:  # fmt: skip
     """Add the parameters of the simulation's statistics, as CMSHistErrorPropagator::setupBinPars chooses them."""
-    line, threshold, with_signal = card.statistics[bin_]
+    _, threshold, with_signal = card.statistics[bin_]
     columns = [column for column in templates if column[0] == bin_]
     factors = {column: math.prod(rate.value for rate in card.rates if column in rate.columns) for column in columns}
     for row in card.nuisances:
         for column in columns if row.kind == "gmN" else ():
             factors[column] *= row.events + 1 if column in row.numbers else 1
     size = len(templates[columns[0]].rates)
-    total, gauss, poisson = ({column: np.zeros(size) for column in columns} for _ in range(3))
+    total, poisson = ({column: np.zeros(size) for column in columns} for _ in range(2))
     for b in range(size):
         rates = {c: (float(templates[c].rates[b]), float(templates[c].errors[b])) for c in columns}
         counted = [c for c in columns if with_signal or c[1] not in card.signals]
@@ -246,26 +256,34 @@ def _statistics(card: Card, bin_: str, templates: Mapping[Column, _Template],
             continue
         for c in columns:
             kind, error = _single(*rates[c], threshold)
-            if kind == "additive":
-                raise ValueError(f"{card.path}: line {line}: bin {b} of {c[1]} in {bin_} is empty but has an error: "
-                                 f"autoMCStats there is not supported")  # fmt: skip
-            (poisson if kind == "shapesys" else gauss)[c][b] = error
+            if kind == "poisson":
+                poisson[c][b] = error
+            elif kind:
+                own = f"prop_bin{bin_}_bin{b}_{c[1]}"
+                parameters[own] = {"name": own, "inits": [0.0], "bounds": [[-7.0, 7.0]]}
+                modifiers[c].append({"name": own, "type": "histosys", "data": _added(templates[c].rates, b, error)})
     whole = any(row.any() for row in total.values())
     for c in columns:
         name = f"prop_bin{bin_}"
-        for kind, own, errors in (("mcstat", name, total[c]), ("shapesys", f"{name}_{c[1]}", poisson[c]),
-                                  ("staterror", f"{name}_{c[1]}_gauss", gauss[c])):  # fmt: skip
+        for kind, own, errors in (("mcstat", name, total[c]), ("shapesys", f"{name}_{c[1]}", poisson[c])):
             if errors.any() or (kind == "mcstat" and whole):
                 modifiers[c].append({"name": own, "type": kind, "data": errors.tolist()})
 
 
 def _single(rate: float, error: float, threshold: float) -> tuple[str, float]:
-    """Return how the statistics of one process in one bin are varied: a modifier and its error (0: not at all)."""
+    """Return how the statistics of one process in one bin are varied, and the error: as a factor or by adding to it.
+
+    What is added is the error of the nominal template, whatever shapes make of the rate.
+    """
     if not error > 0.0:
         return "", 0.0
-    if not rate > 0.0:
-        return "additive", error
     events = math.floor(0.5 + (rate / error) ** 2)
     if rate >= 0.999 * error and events <= threshold:
-        return "shapesys", rate / math.sqrt(events)
-    return "staterror", error
+        return "poisson", rate / math.sqrt(events)
+    return "gauss", error
+
+
+def _added(rates: Floats, bin_: int, error: float) -> dict[str, list[float]]:
+    """Return the templates with the error of one bin added and subtracted."""
+    change = error * (np.arange(len(rates)) == bin_)
+    return {"hi_data": (rates + change).tolist(), "lo_data": (rates - change).tolist()}

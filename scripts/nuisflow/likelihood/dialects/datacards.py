@@ -231,8 +231,9 @@ class _Reader:
             if not words or not words[0].isdecimal():
                 self.refuse(line, f"{name}: gmN needs the number of events, a whole number")
             events, words = int(words[0]), words[1:]
-        if len(words) != len(self.columns):
-            self.refuse(line, f"{name}: {len(words)} entries for {len(self.columns)} columns")
+        words, rest = words[: len(self.columns)], words[len(self.columns) :]
+        if len(words) < len(self.columns) or (rest and _is_effect(rest[0])):  # words behind the last column are free
+            self.refuse(line, f"{name}: {len(words) + len(rest)} entries for {len(self.columns)} columns")
         for row in self.nuisances:
             if row.name == name:
                 self.refuse(line, f"{name} stands in line {row.line} already")
@@ -296,6 +297,11 @@ class _Reader:
             self.refuse(line, f"{name}: the threshold {words[0]} of autoMCStats must not be negative")
         for bin_ in bins:
             self.statistics[bin_] = (line, threshold, len(words) > 1 and words[1] != "0")
+
+
+def _is_effect(word: str) -> bool:
+    """Tell whether a word looks like an entry of a column."""
+    return bool(re.fullmatch(r"-+|[-+.\deE]+(/[-+.\deE]+)?", word))
 
 
 def _words(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -3,7 +3,7 @@
 It stands under ``extensions`` in a workspace, which pyhf then refuses: the likelihood would not be the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nuisflow.names import suggest
 
 if TYPE_CHECKING:
-    from nuisflow.likelihood.histfactory import Parameter
+    from nuisflow.likelihood.histfactory import Cell, Parameter, Structure
 
 KEY = "extensions"
 _PARTS = ("interpolation", "constraints", "correlations", "groups")
@@ -26,6 +26,13 @@ class Correlation(NamedTuple):
     parameters: tuple[str, ...]
     matrix: npt.NDArray[np.float64]
 
+    def of(self, names: Collection[str]) -> "Correlation | None":
+        """Return what is left of the block for these *names*, whatever the others are; None for less than two."""
+        at = [index for index, name in enumerate(self.parameters) if name in names]
+        if len(at) < 2:
+            return None
+        return Correlation(tuple(self.parameters[i] for i in at), self.matrix[np.ix_(at, at)])
+
 
 class Extended(NamedTuple):
     """What stands under ``extensions``, but for constraints, which are in the parameters."""
@@ -34,6 +41,10 @@ class Extended(NamedTuple):
     histosys: str = _CODES["histosys"]
     correlations: tuple[Correlation, ...] = ()
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def among(self, names: Collection[str]) -> tuple[Correlation, ...]:
+        """Return the correlations of these *names*, whatever the others are."""
+        return tuple(block for block in (row.of(names) for row in self.correlations) if block)
 
 
 def read(written: Any, parameters: Sequence["Parameter"]) -> tuple[tuple["Parameter", ...], Extended]:
@@ -60,6 +71,67 @@ def coefficients(numbers: npt.NDArray[np.float64], place: str) -> npt.NDArray[np
     if len(numbers) > 7:
         raise ValueError(f"{place}: {len(numbers)} coefficients; at most 7 (up to the sixth power)")
     return numbers
+
+
+class Terms(NamedTuple):
+    """A polynomial in several *parameters*: the sum of *coefficients* times their *powers* (terms, parameters)."""
+
+    parameters: tuple[str, ...]
+    powers: tuple[tuple[int, ...], ...]
+    coefficients: tuple[float, ...]
+
+
+def terms(written: Any, place: str) -> Terms:
+    """Return a polynomial in several parameters (the data of a polynomial modifier), checked."""
+    found = _entry(written, ("parameters", "terms"), place)
+    names = tuple(map(str, _list(found.get("parameters"), f"{place}: parameters")))
+    if len(names) < 1 or len(set(names)) != len(names):
+        raise ValueError(f"{place}: parameters: names are needed, each once, not {list(names)!r}")
+    powers, numbers = [], []
+    for number, row in enumerate(_list(found.get("terms"), f"{place}: terms")):
+        at = f"{place}: terms[{number}]"
+        term = _entry(row, ("powers", "coefficient"), at)
+        chosen = tuple(_list(term.get("powers"), f"{at}: powers"))
+        if len(chosen) != len(names) or any(type(power) is not int or not 0 <= power <= 6 for power in chosen):
+            raise ValueError(f"{at}: powers: {len(names)} whole numbers from 0 to 6 are needed, not {list(chosen)!r}")
+        if chosen in powers:
+            raise ValueError(f"{at}: powers: {list(chosen)!r} stand twice; add their coefficients")
+        powers.append(chosen)
+        numbers.append(_number(term.get("coefficient"), f"{at}: coefficient"))
+    if not any(numbers):
+        raise ValueError(f"{place}: terms: at least one coefficient must not be 0")
+    return Terms(names, tuple(powers), tuple(numbers))
+
+
+def split(structure: "Structure") -> "Structure":
+    """Return *structure* with every sample that a polynomial in several parameters scales as one sample per term.
+
+    A term is a product of powers, as the plan has them; its samples have the channel and the name of the whole.
+    """
+    return structure._replace(cells=tuple(piece for cell in structure.cells for piece in _pieces(cell)))
+
+
+def _pieces(cell: "Cell") -> list["Cell"]:
+    """Return the terms of one sample in one channel; itself, if nothing of the kind scales it."""
+    found = next((data for data in cell.modifiers.values() if isinstance(data, Terms)), None)
+    if found is None:
+        return [cell]
+    if any(kind == "mcstat" for kind, _ in cell.modifiers):
+        raise ValueError(f"channel {cell.channel}, sample {cell.sample}: mcstat and a polynomial in several parameters "
+                         f"cannot act on one sample; use staterror")  # fmt: skip
+    rest, pieces = {key: data for key, data in cell.modifiers.items() if data is not found}, list["Cell"]()
+    for powers, coefficient in zip(found.powers, found.coefficients, strict=True):
+        if coefficient == 0.0:
+            continue
+        own: dict[tuple[str, str], Any] = {
+            (kind, name): tuple(coefficient * side for side in data) if kind == "histosys" else data
+            for (kind, name), data in rest.items()
+        }
+        for name, power in zip(found.parameters, powers, strict=True):
+            if power:
+                own["polynomial", name] = np.eye(power + 1)[power]
+        pieces += _pieces(cell._replace(nominal=coefficient * cell.nominal, modifiers=own))
+    return pieces
 
 
 def _entry(written: Any, known: Sequence[str] | None, place: str) -> dict[str, Any]:
@@ -140,6 +212,26 @@ def _check(matrix: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], name
         parts = sorted(zip(np.abs(vectors[:, 0]), names, strict=True), reverse=True)
         raise ValueError(f"{place}: not positive definite (smallest eigenvalue {values[0]:.3g}, mostly of "
                          f"{' and '.join(name for _, name in parts[:2])}); lower these correlations")  # fmt: skip
+
+
+def blocks(written: Iterable[Mapping[str, Any]]) -> tuple[Correlation, ...]:
+    """Return blocks that were checked before they were written, as plain values."""
+    return tuple(Correlation(tuple(row["parameters"]), np.array(row["correlation"])) for row in written)
+
+
+def kept(written: Iterable[Mapping[str, Any]], names: Collection[str]) -> list[dict[str, Any]]:
+    """Return what is left of *written* blocks for these *names*, as plain values."""
+    found = (block.of(names) for block in blocks(written))
+    return [{"parameters": list(block.parameters), "correlation": block.matrix.tolist()} for block in found if block]
+
+
+def matrix(blocks: Sequence[Correlation], names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the correlation matrix of all parameters with these *names*."""
+    found = np.eye(len(names))
+    for block in blocks:
+        at = [names.index(name) for name in block.parameters]
+        found[np.ix_(at, at)] = block.matrix
+    return found
 
 
 def correlate(blocks: Sequence[Correlation], names: Sequence[str], noise: npt.NDArray[np.float64],

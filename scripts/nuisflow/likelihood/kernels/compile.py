@@ -59,7 +59,7 @@ def compile_events() -> None:
             np.zeros((1, 1, 1)),
             place[:0, :0],
         ),
-        *(np.zeros(2, dtype=np.int64), none[0], one, -one, 10 * one, one),
+        *(np.zeros(2, dtype=np.int64), zero + 1, -one, 10 * one, one),
     )
     data = densities.Data(one, np.ones((1, 1)), np.zeros((0, 1)), np.array([0, 1]), np.zeros(1))
     density_fits.experiment(structure, data, one, none[0], 0, 1e-3)

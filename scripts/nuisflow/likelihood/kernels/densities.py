@@ -34,7 +34,7 @@ class Structure(NamedTuple):
     the process; *rates* (n, P, 8): the factor on it as of `interpolation.code4` (0: none); *learned* (Z): places of the
     learned parameters; *powers* (T, Z): exponents of the terms of the polynomials ln of yields *yields* (R, P, T)
     and of *norms* (F, P, T); *monomials* (C, Z): exponents that belong to the coefficients, those of process p from
-    *first* (P + 1); *constrained* (n), *width*, *lower*, *upper*, *scale* (n).
+    *first* (P + 1); *precision* (n, n): inverse covariance of the constraints; *lower*, *upper*, *scale* (n).
     """
 
     number: Floats
@@ -47,8 +47,7 @@ class Structure(NamedTuple):
     norms: Floats
     monomials: Integers
     first: Integers
-    constrained: Booleans
-    width: Floats
+    precision: Floats
     lower: Floats
     upper: Floats
     scale: Floats
@@ -354,11 +353,12 @@ def evaluate(s: Structure, data: Data, theta: Floats) -> tuple[float, Floats, Fl
     kappa, kappa1, kappa2 = _rates(s, theta)
     value, gradient, hessian = 0.0, np.zeros(n), np.zeros((n, n))
     for k in range(n):
-        if s.constrained[k]:
-            pull = (theta[k] - data.centre[k]) / s.width[k]
-            value += pull * pull
-            gradient[k] += 2.0 * pull / s.width[k]
-            hessian[k, k] += 2.0 / (s.width[k] * s.width[k])
+        for l in range(n):
+            if s.precision[k, l] != 0.0:
+                force = 2.0 * s.precision[k, l] * (theta[l] - data.centre[l])
+                value += 0.5 * force * (theta[k] - data.centre[k])
+                gradient[k] += force
+                hessian[k, l] += 2.0 * s.precision[k, l]
     for region in range(s.number.shape[0]):
         g, g1, g2 = _polynomials(s.yields[region], t, t1, t2)
         expected, expected1, expected2 = _times_exponential(kappa, kappa1, kappa2, s.learned, g, g1, g2)

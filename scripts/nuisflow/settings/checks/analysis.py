@@ -10,7 +10,7 @@ import pydantic
 
 from nuisflow import datasets, names
 from nuisflow.settings import conditional, known_answers, points, tuning, unbinned
-from nuisflow.settings.checks import dask, figures, published, reserved, variations
+from nuisflow.settings.checks import correlations, dask, figures, published, reserved, variations
 from nuisflow.settings.configuration import Configuration, FileDataset, Learning, Region, Sample
 
 suggest = names.suggest
@@ -34,6 +34,7 @@ def _problems(settings: Configuration) -> Iterator[str]:
         yield from _training_problems(settings, name)
     yield from variations.parameter_problems(settings)
     yield from variations.combination_problems(settings)
+    yield from correlations.problems(settings)
     yield from points.problems(settings)
     yield from conditional.problems(settings)
     yield from unbinned.problems(settings)

@@ -11,7 +11,7 @@ from nuisflow.events import scored_events
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.learning import batches
 from nuisflow.settings.points import STANDARD
-from nuisflow.settings.systematics import FreeRate, Luminosity, Rate
+from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, kept
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files
@@ -209,11 +209,13 @@ def describe(
     means = sums.means / sums.events[:, :, None]
     polynomials.check_means(means, strategy.processes, strategy.variations, sums.z)
     norms = np.array([[_norm(one, sums) for one in of_fold] for of_fold in means])
+    rows = _parameters(strategy, settings)
     description = {
         "poi": settings.fit.poi,
         "signal": settings.signal,
         "processes": list(strategy.processes),
-        "parameters": _parameters(strategy, settings),
+        "parameters": rows,
+        "correlations": kept(settings.correlations, [row["name"] for row in rows]),
         "linear": _linear(settings),
         "rates": {
             parameter: {"processes": acting, "up": variation.sides[0], "down": variation.sides[1]}

@@ -1,0 +1,97 @@
+"""Check the section ``correlations``: names, coefficients, and whether all together are a covariance."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from nuisflow import names
+from nuisflow.settings import conditional, points
+from nuisflow.settings.configuration import Configuration
+from nuisflow.settings.systematics import Block, Correlated
+
+LEAST = 1e-8
+"""The smallest eigenvalue of a correlation matrix that can be inverted."""
+
+
+def problems(settings: Configuration) -> Iterator[str]:
+    """Yield what is wrong with every entry, then with all of them, then where they have no meaning."""
+    known, owners = points.constrained(settings), dict[tuple[str, str], str]()
+    found = []
+    for number, entry in enumerate(settings.correlations):
+        place = f"correlations.{number}"
+        found += [*_name_problems(settings, entry, f"{place}.between"), *_number_problems(entry, place)]
+        for pair in combinations([known.get(name, name) for name in entry.between], 2):
+            key = min(pair), max(pair)
+            if (other := owners.setdefault(key, place)) != place:
+                found.append(f"{place}.between: {pair[0]} with {pair[1]} stands in {other} already; remove one")
+    if not found:
+        found += [text for block in points.blocks(settings) for text in _matrix_problems(block)]
+        found += _elsewhere(settings) if settings.correlations else []
+    yield from found
+
+
+def _name_problems(settings: Configuration, entry: Correlated, place: str) -> Iterator[str]:
+    known = points.constrained(settings)
+    for name in entry.between:
+        chosen = settings.variations.get(name)
+        if chosen is not None and chosen.kind == "free_rate":
+            yield f"{place}: {name!r} has no prior that could be correlated; leave it out"
+        elif chosen is not None and name not in known:
+            own = ", ".join(points.parameters(settings, name))
+            yield f"{place}: {name!r} is decorrelated, so that it is several parameters; name them: {own}"
+        elif name not in known:
+            yield f"{place}: no nuisance parameter {name!r}; {names.suggest(name, known)}"
+    yield from names.duplicates([known.get(name, name) for name in entry.between], place)
+
+
+def _number_problems(entry: Correlated, place: str) -> Iterator[str]:
+    size = len(entry.between)
+    if (entry.coefficient is None) == (entry.matrix is None):
+        yield f"{place}: give either 'coefficient' (of two) or 'matrix' (of two or more)"
+    elif entry.coefficient is not None and size != 2:
+        yield f"{place}.coefficient: is that of two, but 'between' names {size}; write a 'matrix', or one entry a pair"
+    elif entry.matrix is not None:
+        if len(entry.matrix) != size or any(len(row) != size for row in entry.matrix):
+            yield f"{place}.matrix: {size} rows of {size} numbers are needed, in the order of 'between'"
+            return
+        for (i, one), (j, other) in combinations(enumerate(entry.between), 2):
+            if entry.matrix[i][j] != entry.matrix[j][i]:
+                yield f"{place}.matrix: not symmetric: {one} with {other} is not {other} with {one}"
+            if abs(entry.matrix[i][j]) >= 1:
+                yield f"{place}.matrix: {one} with {other}: {entry.matrix[i][j]:g} must be between -1 and 1"
+        for i, name in enumerate(entry.between):
+            if entry.matrix[i][i] != 1:
+                yield (
+                    f"{place}.matrix: {name} with itself: {entry.matrix[i][i]:g} must be 1; the widths of priors are "
+                    "the sizes of the variations"
+                )
+
+
+def _matrix_problems(block: Block) -> Iterator[str]:
+    values, vectors = np.linalg.eigh(np.array(block.correlation))
+    if values[0] < LEAST:
+        rows = sorted(zip(np.abs(vectors[:, 0]), block.parameters, strict=True), reverse=True)
+        most = ", ".join(sorted(name for size, name in rows if size > 0.5 * rows[0][0]))
+        yield (
+            f"correlations: those of {', '.join(block.parameters)} are not positive definite together (smallest "
+            f"eigenvalue {values[0]:.3g}, mostly of {most}): they cannot all be true; lower some"
+        )
+
+
+def _elsewhere(settings: Configuration) -> Iterator[str]:
+    """Yield where constraints are taken as independent."""
+    for name in conditional.trainings(settings):
+        yield (
+            f"correlations: training {name!r} is conditional, whose fits over z take constraints as independent; "
+            "leave this training or the correlations out"
+        )
+    known = points.constrained(settings)
+    pairs = {frozenset(map(known.get, pair)) for entry in settings.correlations for pair in entry.pairs()}
+    for name, scenario in settings.scenarios.items():
+        for pair in combinations(scenario.constrained, 2):
+            if frozenset(map(known.get, pair)) in pairs:
+                yield (
+                    f"scenarios.{name}.constrained: scenarios take priors as independent, as published ones do, but "
+                    f"{pair[0]} and {pair[1]} are correlated; name one of them, or remove their correlation"
+                )
