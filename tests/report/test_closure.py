@@ -8,6 +8,7 @@ from analyses import ROOT
 
 from nuisflow.comparison.trainings import Run
 from nuisflow.report import closure
+from nuisflow.report.plots import closure as drawn
 from nuisflow.settings.checks import reading
 from nuisflow.slices.report import plots
 
@@ -137,3 +138,10 @@ def test_data_that_differ_from_the_model_are_warned_of(changes, words):
 
 def test_one_of_many_features_may_differ_by_chance():
     assert not cautioned("observed", value=OBSERVED | {"features": [{"feature": "met"} | ROW | {"p_value": 6e-4}] * 2})
+
+
+def test_a_hyphen_in_the_name_of_a_parameter_is_no_minus_sign():
+    place = drawn._place(
+        {"place": "tes = -1, lumi = 0.5"}, SETTINGS.model_copy(update={"variations": {"tes": "t-scale"}})
+    )
+    assert place.startswith("t-scale = −1, ")

@@ -13,7 +13,7 @@ from nuisflow.settings.checks import reading
 from nuisflow.slices import review
 
 TRAININGS = {"nominal": {"strategy": "nominal", "label": "Nominal"}, "trees": {"strategy": "boosted_trees", "label": "Trees"}}  # fmt: skip
-VARIATIONS = {f"scale{i}": {"kind": "shift", "columns": {"x": "x + z"}, "label": f"A long name of scale {i}"} for i in range(200)}  # fmt: skip
+VARIATIONS = {f"scale{i}": {"kind": "shift", "columns": {"x": "x + z"}, "label": f"A long-winded name of scale {i}"} for i in range(200)}  # fmt: skip
 SETTINGS = review.words(reading.check(changed(FLAT, ("trainings", TRAININGS), ("variations", VARIATIONS)), "test"))
 
 
@@ -37,7 +37,7 @@ def test_the_loss_of_coverage_is_told_with_whom_and_where():
     )
     nominal = found["rows"][0]
     assert nominal["coverage"] == "90.0 ± 0.1 %"
-    assert nominal["lowest_all"] == "88.0 % (A long name of scale 0 −1)"
+    assert nominal["lowest_all"] == "88.0 % (A long-winded name of scale 0 −1)"
     assert nominal["off"]
 
 
@@ -64,7 +64,7 @@ def test_any_number_of_variations_can_be_drawn_and_those_that_cost_most_are(vari
         figure = plots.conformal(table(variations), SETTINGS)
         assert not overlap(figure)
     titles = [axes.get_xlabel().replace("\n", " ") for axes in figure.axes if axes.get_xlabel()]
-    expected = [f"A long name of scale {i} (standard deviations)" for i in range(min(variations, plots.MOST))]
+    expected = [f"A long-winded name of scale {i} (standard deviations)" for i in range(min(variations, plots.MOST))]
     assert titles == expected
 
 
@@ -110,7 +110,10 @@ def test_variations_are_visible_or_not_and_data_that_are_told_from_the_model_are
     rows = [("scale1_up", "scale1", 1.0, 0.5, 0.01, 0.0, "x"), ("data", "data", 0.0, 0.56, 0.01, 6.0, "x"), ("scale2_up", "scale2", 1.0, None, None, None, None)]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["name", "variation", "z", "auc", "error", "significance", "feature"])
     found = visibility.rows(frame, SETTINGS)
-    assert [row["label"] for row in found] == ["Data against the model", *(f"A long name of scale {i}" for i in (1, 2))]
+    assert [row["label"] for row in found] == [
+        "Data against the model",
+        *(f"A long-winded name of scale {i}" for i in (1, 2)),
+    ]
     assert [row["verdict"] for row in found] == ["visible (6.0 sd)", "not visible (0.0 sd)", "–"]
     assert [row["off"] for row in found] == [True, False, False]
     (caution,) = visibility.cautions(frame)

@@ -87,8 +87,9 @@ def _features(axes: Axes, closure: Json, settings: PlotSettings) -> None:
 def _place(row: Json, settings: PlotSettings) -> str:
     """Return where, with the words for parameters."""
     parts = [part.split(" = ") for part in row["place"].split(", ")]
-    words = (" = ".join([style.parameter_name(part[0], settings), *part[1:]]) for part in parts)
-    return ", ".join(words).replace("-", "−")
+    values = ([value.replace("-", "−") for value in part[1:]] for part in parts)  # a name may have a hyphen
+    names = (style.parameter_name(part[0], settings) for part in parts)
+    return ", ".join(" = ".join([name, *value]) for name, value in zip(names, values, strict=True))
 
 
 def _calibration(axes: Axes, closure: Json, settings: PlotSettings) -> None:

@@ -58,7 +58,8 @@ def _lowest(moved: pd.DataFrame, key: str, settings: PlotSettings) -> str:
 
 def _place(row: "pd.Series[Any]", settings: PlotSettings) -> str:
     label = settings.variations.get(row["variation"], row["variation"])
-    return f"{label} {row['z']:+g}".replace("-", "−") if row["z"] else f"{label}, held out"
+    z = f"{row['z']:+g}".replace("-", "−")  # a label may have a hyphen
+    return f"{label} {z}" if row["z"] else f"{label}, held out"
 
 
 def _percent(value: float) -> str:
