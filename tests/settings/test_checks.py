@@ -54,7 +54,7 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "samples.ttbar.files", ["a.root"], "samples.ttbar.files: the data set 'ditau' is simulated"),
         (DITAU, "features", ["PRI_had_ptt"], "features.0: no column 'PRI_had_ptt'; did you mean 'PRI_had_pt'?"),
         (DITAU, "features", ["PRI_had_pt", "PRI_had_pt"], "features: 'PRI_had_pt' is there twice"),
-        (DITAU, "plots", {"features": {"PRI_had_ptt": "pt [GeV]"}}, "plots.features: no feature 'PRI_had_ptt'; did you mean 'PRI_had_pt'?"),
+        (DITAU, "plots", {"features": {"PRI_had_ptt": "pt [GeV]"}}, "plots.features: no column 'PRI_had_ptt'; did you mean 'PRI_had_pt'?"),
         (DITAU, "features", ["true_mass"], "features.0: 'true_mass' is not known in collision data"),
         (DITAU, "selection", "PRI_had_p > 26", "selection: 'PRI_had_p > 26' uses 'PRI_had_p', which is no column; did you mean 'PRI_had_pt'?"),
         (DITAU, "selection", "open('x')", "selection: \"open('x')\" in"),

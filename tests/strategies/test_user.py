@@ -57,7 +57,7 @@ def test_everything_that_a_strategy_is_asked_is_answered_by_the_class_of_the_use
     text = HEAD + (
         "class Odd(Varied):\n"
         '    """Answer in an odd way."""\n\n'
-        "    stops_early = False\n    scales = False\n    additive = False\n    knows_alternatives = False\n    step: int = 3\n\n"
+        "    stops_early = False\n    learns = False\n    scales = False\n    additive = False\n    knows_alternatives = False\n    step: int = 3\n\n"
         "    @property\n    def members(self): return self.step\n"
         "    @property\n    def classes(self): return 10 * self.step\n"
         "    @property\n    def own_binning(self): return 'binning'\n"
@@ -74,7 +74,7 @@ def test_everything_that_a_strategy_is_asked_is_answered_by_the_class_of_the_use
     )
     strategy = read(written(tmp_path, text), variations=("tes", "jes"), hidden=(5,), options={"step": 4})
     assert (strategy.needs_variations, strategy.stops_early, strategy.scales, strategy.additive) == (True, *[False] * 3)
-    assert strategy.knows_alternatives is False
+    assert strategy.knows_alternatives is strategy.learns is False
     assert (strategy.members, strategy.classes, strategy.points()) == (4, 40, "points")
     assert strategy.own_binning == "binning"
     assert strategy.changes() == {"hidden": (5,), "batch_size": 7}

@@ -293,7 +293,10 @@ class Plots(Section):
     title: str = "Nuisflow"
     luminosity: Positive | None = Field(None, description="integrated luminosity in 1/fb, shown in figures")
     energy: Positive | None = Field(None, description="centre-of-mass energy in TeV, shown in figures")
-    features: dict[Column, str] = Field({}, description="words for features, with their units; default: their names")
+    features: dict[Column, str] = Field(
+        {},
+        description="words for features, with their units; default: their names; those of other columns are not used",
+    )
 
 
 class Configuration(Section):

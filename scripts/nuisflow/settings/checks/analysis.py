@@ -118,8 +118,8 @@ def _column_problems(settings: Configuration) -> Iterator[str]:
         if feature in ("entry", "row", "region", "weight", "observable", "true_mass"):
             yield f"features.{index}: {feature!r} is not known in collision data or reserved; leave it out"
     for feature in settings.plots.features:
-        if feature not in settings.features:
-            yield f"plots.features: no feature {feature!r}; {suggest(feature, settings.features)}"
+        if feature not in available:
+            yield f"plots.features: no column {feature!r}; {suggest(feature, available)}"
     yield from names.duplicates(settings.features, "features")
     yield from names.duplicates(getattr(settings.dataset, "columns", ()), "dataset.columns")
 
