@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nuisflow.likelihood import starts
+from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, Model, Values
 from nuisflow.likelihood.plans import FULL
@@ -41,11 +42,8 @@ def covariance(model: Model, data: Values | None, values: Floats, held: Booleans
 def prefit(model: Model) -> Floats:
     """Return the covariance of the parameters by their constraints; 0 for those that are fixed or have none."""
     widths = np.where(model.fixed, 0.0, np.nan_to_num(starts.widths(model)))
-    result: Floats = np.diag(widths**2)
-    for block in model.structure.extended.correlations:
-        at = [model.index(name) for name in block.parameters]
-        result[np.ix_(at, at)] = block.matrix * np.outer(widths[at], widths[at])
-    return result
+    correlation = extensions.matrix(model.structure.extended.correlations, model.names)
+    return np.asarray(correlation * np.outer(widths, widths))
 
 
 def edge(model: Model, data: Values | None, values: Floats, held: Booleans) -> tuple[Integers, Floats]:

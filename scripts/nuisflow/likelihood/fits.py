@@ -88,8 +88,8 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     if model.large and start is None:
         minima = starts.deepest(model, data, begin, held, tolerance=1e-10)
     else:
-        begins = starts.further(model, begin, held) if start is None else np.atleast_2d(begin)
-        begins = np.vstack([begins, starts.scattered(model, begin, held)]) if start is None else begins
+        others = starts.further, starts.scattered
+        begins = np.vstack([of(model, begin, held) for of in others]) if start is None else begin
         minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = starts.deepest_of(minima)
     if start is None and len(away := starts.wide(model, minima.values[deepest], held)):

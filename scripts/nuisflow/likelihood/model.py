@@ -119,6 +119,8 @@ class Model(OfWorkspace):
         self._blocks: Blocks | None = None
         self.sided: Integers | None = None
         """Where minima may lie on both sides of 0, once `starts.two_sided` has found out."""
+        self.curved: Integers | None = None
+        """Which parameters may have several minima in their bounds, once `starts.curved` has found out."""
         self._check_rates()
 
     def _check_rates(self) -> None:

@@ -37,8 +37,9 @@ def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
     A polynomial of one or several parameters has the same rates at several places, each of which may be a minimum.
     ASSUME: fits of large models start near enough; their metric is of one place.
     """
-    where = curved(model)[~held[curved(model)]]
-    if model.large or not len(where):
+    where = curved(model)
+    where = where[~held[where]]
+    if not len(where) or model.large:
         return np.empty((0, len(begin)))
     random, found = np.random.default_rng(2), np.tile(begin, (STARTS, 1))
     for i in where:
@@ -49,6 +50,12 @@ def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
 
 def curved(model: Model) -> Integers:
     """Return the parameters with polynomials beyond the first power, or with products of several of them."""
+    if model.curved is None:
+        model.curved = _curved(model)
+    return model.curved
+
+
+def _curved(model: Model) -> Integers:
     plan = model.plan
     of = np.repeat(np.arange(len(plan.cells) - 1), np.diff(plan.cells[:, NORMS]))
     scaling = plan.norms[:, CODE] == SCALING
@@ -137,9 +144,8 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
         begin = _mirrored(minima.values, which, held)
         minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
     for point in scattered(model, model.inits, model.fixed):
-        begin = minima.values.copy()
-        begin[:, curved(model)] = point[curved(model)]
-        begin = np.where(held, minima.values, begin)
+        begin, where = minima.values.copy(), curved(model)
+        begin[:, where] = np.where(held[:, where], begin[:, where], point[where])
         minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
     flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
