@@ -50,19 +50,19 @@ def acting(settings: Configuration, variation: str) -> tuple[str, ...]:
 
 def parameters(settings: Configuration, variation: str) -> dict[str, tuple[str, str]]:
     """Return the nuisance parameters of *variation*, each with the first process and region it acts on."""
-    chosen = settings.variations[variation].processes
+    chosen, known = settings.variations[variation].processes, parts(settings)
     return {
-        name: (owner_of(acting[0][0], parts(settings), chosen), acting[0][1])
+        name: (owner_of(acting[0][0], known, chosen), acting[0][1])
         for name, acting in acting_on(settings, variation).items()
     }
 
 
 def acting_on(settings: Configuration, variation: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """Return the nuisance parameters of *variation*, each with all processes and regions it acts on."""
-    chosen = settings.variations[variation]
+    chosen, known = settings.variations[variation], parts(settings)
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for process in affected(settings, variation):
-        owner = owner_of(process, parts(settings), chosen.processes)
+        owner = owner_of(process, known, chosen.processes)
         for region in acting(settings, variation):
             name = names.parameter(variation, chosen.kind, chosen.decorrelate, owner, region)
             found[name] = (*found.get(name, ()), (process, region))

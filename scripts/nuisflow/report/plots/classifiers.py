@@ -82,7 +82,7 @@ def _scores(axes: Axes, one: Curves) -> None:
             rows[f"{name}, seen"] = style.with_errors(*one["trained"][index])
             axes.stairs(one["trained"][index][0], edges, fill=True, color=colour, alpha=0.3, lw=0)
         axes.errorbar(centres, share, error, fmt="o", ms=2.5, lw=0.9, color=colour)
-    style.tell_bins(axes, style.Bins(edges, edges[[0, -1]], None, edges), "score", rows)
+    style.tell_bins(axes, edges, "score", rows)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, None)
     axes.set_xlabel("score", fontsize=9)

@@ -142,7 +142,7 @@ def _log_ratio(axes: Axes, row: Json) -> None:
     look = _points(style.INK, fmt="o", ls="none", label=f"data: χ² {row['chi2']:.0f}/{row['ndof']}")
     axes.errorbar(centre, second / width, yerr=error / width, xerr=0.5 * width, **look)
     rows = {"fitted model": [f"{value:.4g}" for value in first], "data": style.with_errors(second, error)}
-    style.tell_bins(axes, style.Bins(edges, edges[[0, -1]], None, edges), "ln R", rows)
+    style.tell_bins(axes, edges, "ln R", rows)
     axes.set_yscale("log")
     axes.set_xlabel("ln R at the best fit")
     axes.set_ylabel("events per unit of ln R, same sum")

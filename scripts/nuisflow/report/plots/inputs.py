@@ -56,7 +56,7 @@ def feature(one: Mapping[str, Any], content: Mapping[str, Any], settings: PlotSe
     bins = style.Bins(np.asarray(yields["edges"]), np.zeros(0), None, np.asarray(yields["edges"]))
     templates._stack(upper, bins, yields, settings, content["shown"])
     for axes in (upper, lower):
-        style.tell_bins(axes, bins, _label(one, settings), templates.contents(yields, settings, content["shown"]))
+        style.tell_bins(axes, bins.edges, _label(one, settings), templates.contents(yields, settings, content["shown"]))
     spread = max(0.02, templates._ratio(lower, bins, yields, settings, content["shown"]))
     reach = min(1.2 * spread, templates._REACH)
     lower.set_ylim(1 - reach, 1 + reach)

@@ -1,5 +1,6 @@
 """The look of all figures: colours, headings, binned axes, and how they are written so that the bytes repeat."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,10 +120,15 @@ def areas(axes: Axes, across: np.ndarray, up: np.ndarray | None, texts: Sequence
     axes.add_artist(boxes)
 
 
-def tell_bins(axes: Axes, chosen: "Bins", label: str, rows: Mapping[str, Sequence[str]]) -> None:
-    """Give the bins of *axes* words: their edges and one line for each of *rows*, of which every bin has a text."""
-    ends = [f"{label} {low:.4g} to {high:.4g}" for low, high in zip(chosen.values, chosen.values[1:], strict=False)]
-    across = np.column_stack([chosen.edges[:-1], chosen.edges[1:]])
+def tell_bins(
+    axes: Axes, edges: np.ndarray, label: str, rows: Mapping[str, Sequence[str]], values: np.ndarray | None = None
+) -> None:
+    """Give the bins of *axes* words: their edges and one line for each of *rows*, of which every bin has a text.
+
+    *values* of the *edges*, where they are drawn at other places.
+    """
+    ends = [f"{label} {low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges if values is None else values)]
+    across = np.column_stack([edges[:-1], edges[1:]])
     texts = ["; ".join([end, *(f"{name}: {row[i]}" for name, row in rows.items())]) for i, end in enumerate(ends)]
     areas(axes, across, None, texts)
 

@@ -45,7 +45,8 @@ def stacked(fit: Mapping[str, Any], region: str, settings: PlotSettings) -> Figu
         chosen = style.bins(yields["edges"])
         _stack(panels[0, column], chosen, yields, settings, shown)
         for axes in panels[:, column]:
-            style.tell_bins(axes, chosen, settings.regions[region][1], contents(yields, settings, shown))
+            words = contents(yields, settings, shown)
+            style.tell_bins(axes, chosen.edges, settings.regions[region][1], words, chosen.values)
         spread = max(spread, _ratio(panels[1, column], chosen, yields, settings, shown))
         style.binned_axis(panels[0, column], chosen, None)
         style.binned_axis(panels[1, column], chosen, settings.regions[region][1])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nuisflow.comparison import trainings
 from nuisflow.report import tables
 from nuisflow.report.cautions import Caution, few
 from nuisflow.report.findings import number
@@ -72,8 +73,7 @@ def networks(table: pd.DataFrame | None, settings: PlotSettings) -> dict[str, An
 def _network(row: Mapping[Hashable, Any]) -> list[str]:
     """Return the cells of one network."""
     held, seen, *p_values = (
-        float("nan") if row[name] is None else float(row[name])
-        for name in ("auc", "auc_trained", "p_value_signal", "p_value_background")
+        trainings.number(row[name]) for name in ("auc", "auc_trained", "p_value_signal", "p_value_background")
     )
     difference = f"{seen - held:+.4f}".replace("-", "−") if np.isfinite(seen - held) else "–"
     areas = [number(held, 4), number(seen, 4), difference]

@@ -1,6 +1,6 @@
 """Check the section ``correlations``: names, coefficients, and whether all together are a covariance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -20,19 +20,18 @@ def problems(settings: Configuration) -> Iterator[str]:
     found = []
     for number, entry in enumerate(settings.correlations):
         place = f"correlations.{number}"
-        found += [*_name_problems(settings, entry, f"{place}.between"), *_number_problems(entry, place)]
+        found += [*_name_problems(settings, known, entry, f"{place}.between"), *_number_problems(entry, place)]
         for pair in combinations([known.get(name, name) for name in entry.between], 2):
             key = min(pair), max(pair)
             if (other := owners.setdefault(key, place)) != place:
                 found.append(f"{place}.between: {pair[0]} with {pair[1]} stands in {other} already; remove one")
     if not found:
         found += [text for block in points.blocks(settings) for text in _matrix_problems(block)]
-        found += _elsewhere(settings) if settings.correlations else []
+        found += _elsewhere(settings, known) if settings.correlations else []
     yield from found
 
 
-def _name_problems(settings: Configuration, entry: Correlated, place: str) -> Iterator[str]:
-    known = points.constrained(settings)
+def _name_problems(settings: Configuration, known: Mapping[str, str], entry: Correlated, place: str) -> Iterator[str]:
     for name in entry.between:
         chosen = settings.variations.get(name)
         if chosen is not None and chosen.kind == "free_rate":
@@ -79,14 +78,13 @@ def _matrix_problems(block: Block) -> Iterator[str]:
         )
 
 
-def _elsewhere(settings: Configuration) -> Iterator[str]:
+def _elsewhere(settings: Configuration, known: Mapping[str, str]) -> Iterator[str]:
     """Yield where constraints are taken as independent."""
     for name in conditional.trainings(settings):
         yield (
             f"correlations: training {name!r} is conditional, whose fits over z take constraints as independent; "
             "leave this training or the correlations out"
         )
-    known = points.constrained(settings)
     pairs = {frozenset(map(known.get, pair)) for entry in settings.correlations for pair in entry.pairs()}
     for name, scenario in settings.scenarios.items():
         for pair in combinations(scenario.constrained, 2):
