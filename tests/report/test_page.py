@@ -518,7 +518,7 @@ def test_areas_have_their_values_and_points_among_them_none():
     def draw(axes):
         axes.plot([0.5, 1.5], [1, 2], "o")
         edges = np.array([0.0, 1.0, 3.0])
-        style.tell_bins(axes, style.Bins(edges, edges, None, edges), "mass", {"data": ["1", "2"], "a; b": ["3", "4"]})
+        style.tell_bins(axes, edges, "mass", {"data": ["1", "2"], "a; b": ["3", "4"]})
 
     assert tipped(draw) == ["mass 0 to 1; data: 1; a; b: 3", "mass 1 to 3; data: 2; a; b: 4"]
 
