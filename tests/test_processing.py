@@ -8,9 +8,10 @@ import pytest
 from analyses import changed, shipped
 from studies import memory_of_events
 
+from nuisflow import expressions
 from nuisflow.datasets import ditau
 from nuisflow.events import selection, variations
-from nuisflow.settings import configuration, expressions
+from nuisflow.settings import configuration
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import ingested
 

@@ -7,9 +7,9 @@ from analyses import shipped
 from nuisflow.datasets import ditau
 from nuisflow.events import selection
 from nuisflow.events.selection import EventError
+from nuisflow.expressions import ExpressionError
 from nuisflow.settings import configuration
 from nuisflow.settings.configuration import Dask, FlatDataset, Sample
-from nuisflow.settings.expressions import ExpressionError
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices import events as slices
 from nuisflow.slices.events import EventSelection, Processing, RegionSelection

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nuisflow.events import variations
+from nuisflow.expressions import ExpressionError
 from nuisflow.settings.configuration import DitauDataset, FlatDataset
-from nuisflow.settings.expressions import ExpressionError
 from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Weight, WeightSet
 
 FLAT = FlatDataset(kind="flat", columns=("pt", "eta"), missing=-999)

@@ -14,7 +14,7 @@ import pytest
 import uproot
 
 from ingest_events import ingest_events
-from nuisflow.settings import expressions
+from nuisflow import expressions
 from nuisflow.storage import ingested, user_files
 from nuisflow.storage.files import FileError
 

@@ -11,7 +11,6 @@ from analyses import FLAT, changed
 from nuisflow import strategies
 from nuisflow.learning import loop
 from nuisflow.learning.classifier import Classifier
-from nuisflow.settings import expressions
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.slices import inference, report, training
@@ -72,18 +71,28 @@ def test_its_axis_is_drawn_in_units_of_the_observable(small):
     assert {name: one["edges"] for name, one in found.items()} == {"signal": [0, 100, 200], "control": [0, 200]}
 
 
-EXPRESSIONS = [
-    "x", "x * y - 1", "sqrt(x**2 + y**2)", "where((x > 0) & (y < 1), x, -y)", "arctan2(y, x) + pi / 2", "abs(x) % 2",
-    "maximum(x, y) + 1.e-1", "2",
-]  # fmt: skip
+VALUES = {
+    "x": lambda x, y: x,
+    "x * y - 1": lambda x, y: x * y - 1,
+    "sqrt(x**2 + y**2)": np.hypot,
+    "where((x > 0) & (y < 1), x, -y)": lambda x, y: np.where((x > 0) & (y < 1), x, -y),
+    "arctan2(y, x) + pi / 2": lambda x, y: np.arctan2(y, x) + np.pi / 2,
+    "abs(x) % 2": lambda x, y: np.abs(x) % 2,
+    "x % 2 + y // 1": lambda x, y: x % 2 + y // 1,
+    "maximum(x, y) + 1.e-1": lambda x, y: np.maximum(x, y) + 0.1,
+    "2": lambda x, y: np.full_like(x, 2),
+    "(x > 0) + (y > 0)": lambda x, y: 1 * (x > 0) + 1 * (y > 0),  # numexpr takes this for "or"
+    "3 - (x > 0)": lambda x, y: 3 - 1 * (x > 0),
+    "where(x == -99.9, 0, x)": lambda x, y: np.where(x < -50, 0, x),  # -99.9 is another number in single precision
+}
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_values_are_those_of_the_same_expression_elsewhere_in_the_configuration(expression):
+@pytest.mark.parametrize("expression", VALUES)
+def test_values_are_what_the_expression_says_of_features_in_single_precision(expression):
     features = np.random.default_rng(1).normal(0, 2, (500, 2)).astype(np.float32)
-    columns = {"x": features[:, 0].astype(float), "y": features[:, 1].astype(float)}
-    found = made(expression).values(features)
-    np.testing.assert_allclose(found, expressions.evaluate(expression, columns, 500), rtol=1e-12)
+    features[::7, 0] = -99.9
+    expected = VALUES[expression](*features.T.astype(float))
+    np.testing.assert_allclose(made(expression).values(features), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_feature_may_have_the_name_of_a_function():
@@ -145,6 +154,7 @@ def test_another_edge_inside_and_other_words_change_no_score():
     ("options", "message"),
     [
         ({"expression": "w"}, r"expression: 'w' uses 'w', which is no column; .* made of the section 'features'"),
+        ({"expression": "where(x, 1, 0)"}, r"trainings.obs.expression: 'x' is a float32, not true or false; write"),
         ({"expression": "x.real"}, r"trainings.obs.expression: .* is not allowed"),
         ({"binning": {"number": 5}}, r"trainings.obs.binning: give 'low' and 'high'"),
         ({"binning": UNIFORM | {"low": 5}}, r"binning: low \(5\) must be below high \(3\)"),

@@ -9,7 +9,7 @@ from nuisflow.slices.inputs import InputBinning, InputFilling
 from nuisflow.storage import event_files
 from nuisflow.templates import inputs
 
-UNDEFINED = -25.0
+UNDEFINED = -99.9  # which single precision rounds
 FEATURES = ("pt", "jets", "jet_pt", "flat")
 REGIONS = ("signal", "control")
 

@@ -11,9 +11,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from nuisflow import datasets, seeds
+from nuisflow import datasets, expressions, seeds
 from nuisflow.progress import progress
-from nuisflow.settings import expressions
 from nuisflow.slices.events import Ingestion
 from nuisflow.storage import ingested, records, user_files
 from nuisflow.storage.files import FileError

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow import slices
+from nuisflow import expressions, slices
 from nuisflow.events import ingestion, selection
 from nuisflow.progress import Reporter
-from nuisflow.settings import expressions, points, sections
+from nuisflow.settings import points, sections
 from nuisflow.settings.configuration import Configuration
 from nuisflow.slices.events import Ingestion, Processing
 from nuisflow.storage import disks, user_files

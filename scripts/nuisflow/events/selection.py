@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nuisflow import datasets
+from nuisflow import datasets, expressions
 from nuisflow.events import parallel, parts, variations
 from nuisflow.events.parts import EVERYTHING
 from nuisflow.events.variations import Strength
-from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Shift, Weight
 from nuisflow.slices.events import FURTHER, EventSelection, Processing, expressions_of

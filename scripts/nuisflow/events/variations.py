@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nuisflow import datasets
-from nuisflow.settings import expressions
+from nuisflow import datasets, expressions
 from nuisflow.settings.configuration import Dataset
 from nuisflow.settings.systematics import Luminosity, Rate, Shift, Variation, Weight, WeightSet
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nuisflow import names, seeds
+from nuisflow import expressions, names, seeds
 from nuisflow.events import parallel, selection
 from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
@@ -21,7 +21,6 @@ from nuisflow.likelihood import fits, starts, toys
 from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
-from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dask, Sample
 from nuisflow.settings.systematics import Luminosity, Rate, Shift, Weight
 from nuisflow.slices.bootstrap import BootstrapSettings

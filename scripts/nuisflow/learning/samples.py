@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nuisflow import expressions
 from nuisflow.events import parts, selection
-from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Sample
 from nuisflow.slices.events import EventSelection
 from nuisflow.storage import event_files, ingested

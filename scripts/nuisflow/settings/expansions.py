@@ -7,9 +7,8 @@ that process, in HistFactory's words. Tables and figures show them together.
 
 from collections.abc import Iterator, Mapping
 
-from nuisflow import datasets
+from nuisflow import datasets, expressions
 from nuisflow.names import suggest
-from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Configuration, Estimate, FileDataset, Part, Process, Sample
 from nuisflow.settings.systematics import Rate, TwoPoint, Variation, Weight, WeightSet
 from nuisflow.strategies.observable import Observable

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from nuisflow import datasets
-from nuisflow.settings import configuration, expressions, points, systematics
+from nuisflow import datasets, expressions
+from nuisflow.settings import configuration, points, systematics
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.storage.event_files import TREE

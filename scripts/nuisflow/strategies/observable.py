@@ -1,11 +1,11 @@
 """An observable as it is, without any training: the line 'no machine learning' of a comparison."""
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nuisflow import expressions
 from nuisflow.strategies.binning import Binning
 from nuisflow.strategies.strategy import History, Networks, Strategy, Task
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from nuisflow.strategies.networks import Architecture
-
-_PREFIX = "column_"
 
 
 class Observable(Strategy):
@@ -79,23 +77,11 @@ class Observable(Strategy):
 
     def values(self, features: "np.ndarray") -> "np.ndarray":
         """Return the observable of events, shape (events,), in float64; *features* is of shape (events, features)."""
-        import numexpr
         import numpy as np
 
-        numexpr.set_num_threads(1)  # jobs run side by side
-        columns = {
-            _PREFIX + name: column.astype(np.float64) for name, column in zip(self.inputs, features.T, strict=True)
-        }
-        found = numexpr.evaluate(self._renamed(), local_dict=columns | {"pi": np.float64(np.pi)}, global_dict={})
-        return np.broadcast_to(np.asarray(found, dtype=np.float64), (len(features),))
-
-    def _renamed(self) -> str:
-        """Return the expression with names of features that no function of numexpr has."""
-
-        def name(match: re.Match[str]) -> str:
-            return _PREFIX + match[0] if match[0] in self.inputs else match[0]
-
-        return re.sub(r"\b[A-Za-z_]\w*\b(?!\s*\()", name, self.expression.strip())
+        columns = dict(zip(self.inputs, np.asarray(features, dtype=np.float32).T, strict=True))
+        found = expressions.evaluate(self.expression, columns, len(features), "expression")
+        return found.astype(np.float64)
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:  # noqa: ARG002
         """Return no network, and one row of history without loss and cost; the AUC is that of the better direction."""

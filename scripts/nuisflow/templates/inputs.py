@@ -96,7 +96,7 @@ def axis(parts: Iterable[tuple[bool, np.ndarray, np.ndarray]], undefined: float 
         if not chosen:
             continue
         values, weights = (np.concatenate(one).astype(np.float64) for one in zip(*chosen, strict=True))
-        defined = np.full(len(values), True) if undefined is None else values != undefined
+        defined = _defined(values, undefined)
         lost = lost or not defined.all()
         if defined.any():
             whole = whole and bool(np.all(values[defined] == np.round(values[defined])))
@@ -203,7 +203,12 @@ def _weights(rows: Columns, variation: str) -> Columns:
 
 def _below(values: np.ndarray, undefined: float | None) -> np.ndarray:
     """Return *values* with those that stand for 'undefined' below all others."""
-    return values if undefined is None else np.where(values == undefined, -np.inf, values)
+    return values if undefined is None else np.where(_defined(values, undefined), values, -np.inf)
+
+
+def _defined(values: np.ndarray, undefined: float | None) -> np.ndarray:
+    """Return which values of features, of single precision in whatever type, do not stand for 'undefined'."""
+    return np.full(values.shape, True) if undefined is None else values != np.float32(undefined)
 
 
 class Sums:
@@ -224,7 +229,7 @@ class Sums:
     def add(self, rows: Columns) -> None:
         """Add events: *features* and ``weight``."""
         values = np.column_stack([rows[name] for name in self.features]).astype(np.float64)
-        defined = np.ones(values.shape) if self.undefined is None else (values != self.undefined).astype(np.float64)
+        defined = _defined(values, self.undefined).astype(np.float64)
         scaled = (values - self.middle) / self.width * defined
         weight = rows["weight"][:, None]
         weighted, counted = (scaled * weight).T, defined

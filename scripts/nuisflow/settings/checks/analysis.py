@@ -161,9 +161,8 @@ def _training_problems(settings: Configuration, name: str) -> Iterator[str]:
     if training.needs_variations and not training.variations:
         yield f"{place}.variations: the strategy {training.strategy!r} needs at least one; {suggest('', usable)}"
     yield from names.duplicates(training.variations, f"{place}.variations")
-    for problem in variations.expression_problems(
-        getattr(training, "expression", None), settings.features, f"{place}.expression"
-    ):
+    known = dict.fromkeys(settings.features, np.dtype(np.float32))
+    for problem in variations.expression_problems(getattr(training, "expression", None), known, f"{place}.expression"):
         yield f"{problem} (an observable is made of the section 'features')"
     if (training.classes or 0) * settings.learning.folds > MAXIMUM_BINS:
         folds = settings.learning.folds

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nuisflow.settings import expressions
+from nuisflow import expressions
 from nuisflow.settings.systematics import Weight
 
 _EXAMPLE = "write e.g. '(expression)**z' with the factor at z = 1, or give 'up'"

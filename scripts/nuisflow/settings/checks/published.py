@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from nuisflow import datasets
-from nuisflow.settings import expressions
+from nuisflow import datasets, expressions
 from nuisflow.settings.configuration import Configuration, FileDataset
 from nuisflow.settings.systematics import Shift
 

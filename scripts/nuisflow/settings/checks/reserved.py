@@ -3,8 +3,8 @@
 import keyword
 from collections.abc import Iterator
 
+from nuisflow.expressions import CONSTANTS
 from nuisflow.settings.configuration import Configuration
-from nuisflow.settings.expressions import CONSTANTS
 from nuisflow.settings.systematics import Shift, Weight, WeightSet
 
 _GROUPS = {

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from nuisflow import datasets, names
+from nuisflow import datasets, expressions, names
 from nuisflow.names import suggest
-from nuisflow.settings import expressions, points
+from nuisflow.settings import points
 from nuisflow.settings.checks import factors
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, TwoPoint, Weight, WeightSet

@@ -5,10 +5,10 @@ numbers in `whole`) and which events a selection keeps (`decisions`). An express
 `grammar`.
 """
 
-from nuisflow.settings.expressions.decisions import compares, decide, require_decided
-from nuisflow.settings.expressions.evaluation import evaluate
-from nuisflow.settings.expressions.grammar import CONSTANTS, FUNCTIONS, ExpressionError, names
-from nuisflow.settings.expressions.kinds import BOOL, UNKNOWN, check
+from nuisflow.expressions.decisions import compares, decide, require_decided
+from nuisflow.expressions.evaluation import evaluate
+from nuisflow.expressions.grammar import CONSTANTS, FUNCTIONS, ExpressionError, names
+from nuisflow.expressions.kinds import BOOL, UNKNOWN, check
 
 __all__ = [
     "BOOL",

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow.settings.expressions import grammar, kinds, whole
-from nuisflow.settings.expressions.grammar import ExpressionError
-from nuisflow.settings.expressions.kinds import BOOL, DECIMAL, FLOAT32, FLOAT64, INTEGER, WHOLE
+from nuisflow.expressions import grammar, kinds, whole
+from nuisflow.expressions.grammar import ExpressionError
+from nuisflow.expressions.kinds import BOOL, DECIMAL, FLOAT32, FLOAT64, INTEGER, WHOLE
 
 PREFIX = "column_"
 _PART = "part_"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow.settings.expressions.grammar import ExpressionError
+from nuisflow.expressions.grammar import ExpressionError
 
 _LIMIT = 2**63
 _EXACT: dict[type, Callable[..., Any]] = {

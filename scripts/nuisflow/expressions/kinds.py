@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow.settings.expressions import grammar
-from nuisflow.settings.expressions.grammar import ExpressionError
+from nuisflow.expressions import grammar
+from nuisflow.expressions.grammar import ExpressionError
 
 Kinds = dict[ast.expr, str]
 BOOL, WHOLE, FLOAT32, FLOAT64 = "a boolean", "a whole number", "a float32", "a float64"

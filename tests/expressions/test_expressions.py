@@ -9,7 +9,7 @@ from analyses import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nuisflow.settings import expressions
+from nuisflow import expressions
 
 COLUMNS = {"pt": np.array([10.0, 30.0, 50.0], dtype=np.float32), "njets": np.array([0, 1, 2], dtype=np.int32)}
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nuisflow.settings.expressions import grammar, kinds
-from nuisflow.settings.expressions.evaluation import Evaluation
-from nuisflow.settings.expressions.grammar import ExpressionError
+from nuisflow.expressions import grammar, kinds
+from nuisflow.expressions.evaluation import Evaluation
+from nuisflow.expressions.grammar import ExpressionError
 
 Undecided = np.ndarray | None
 """Whether each event is undecided; None: none is."""
