@@ -118,6 +118,25 @@ def test_unsigned_numbers_beyond_the_range_are_refused_with_a_remedy(tmp_path):
     assert ingest([written(tmp_path, {"n": small}, "parquet", "t")], "n").read(["n"])["n"].tolist() == small.tolist()
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [["18446744073709551615", "1"], ["9007199254740993", ""], ["0.5", "1", "-9007199254740993"], ["9" * 30, "1"]],
+)
+def test_whole_numbers_of_csv_that_float64_would_round_are_refused(tmp_path, monkeypatch, lines):
+    (tmp_path / "s.csv").write_text("event,x\n" + "".join(f"{line},1\n" for line in lines))
+    for block in (8 << 20, 64):
+        monkeypatch.setattr(user_files, "_BLOCK", block)
+        with pytest.raises(FileError, match=r"s.csv: column 'event' has whole numbers beyond 2\*\*53, .* split it"):
+            ingest([tmp_path / "s.csv"], "event")
+    assert ingest([tmp_path / "s.csv"], "x").read(["x"])["x"].tolist() == [1] * len(lines)
+
+
+def test_large_numbers_of_csv_that_are_no_whole_numbers_are_float64(tmp_path):
+    (tmp_path / "s.csv").write_text("x\n1e25\n123456789012345678901.0\n9007199254740992\ninf\n")
+    found = ingest([tmp_path / "s.csv"], "x").read(["x"])["x"]
+    assert found.tolist() == [1e25, 123456789012345678901.0, 2.0**53, np.inf]
+
+
 def test_rows_are_numbered_file_by_file_in_the_order_given(tmp_path):
     paths = [
         written(tmp_path, {"x": part}, "parquet", name) for name, part in zip("ba", np.split(NUMBER, [30]), strict=True)

@@ -7,7 +7,6 @@ refused, with its type and a remedy; a missing number is NaN.
 
 import contextlib
 import difflib
-import gzip
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from nuisflow.storage.files import REMEDY, FileError
 from nuisflow.storage.ingested import LISTS, Kind
+from nuisflow.storage.streams import Ended
 
 Columns = dict[str, Any]
 Text = Mapping[str, Sequence[str]]
@@ -135,9 +135,13 @@ def _as(path: Path, name: str, values: Any, kind: Kind) -> Any:
         remedy = f"write it as float64, or as two columns: {name} // 2**32 and {name} % 2**32"
         raise FileError(f"{path}: column {name!r} has {values[large][0]}, beyond 2**63 - 1; {remedy}")
     if kind == DOUBLE and values.dtype.kind in "iu" and len(values) and max(abs(int(values.min())), int(values.max())) > EXACT:  # fmt: skip  # noqa: E501
-        remedy = "it is whole elsewhere and has fractions or gaps here: write the same type everywhere"
-        raise FileError(f"{path}: column {name!r} has whole numbers beyond 2**53, not exact as float64; {remedy}")
+        raise _inexact(path, name)
     return values.astype(kind, copy=False)
+
+
+def _inexact(path: Path, name: str) -> FileError:
+    remedy = "fill gaps and write no fractions in it, in no file, or split it into x // 2**32 and x % 2**32"
+    return FileError(f"{path}: column {name!r} has whole numbers beyond 2**53, not exact as float64; {remedy}")
 
 
 def _lists(values: Any) -> Any:
@@ -264,42 +268,13 @@ def array(values: Any) -> np.ndarray:
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 
-class _Ended(io.RawIOBase):
-    """A stream of bytes that remembers how it ended; of *most* bytes, it ends with the last whole line of these."""
-
-    def __init__(self, path: Path, most: int | None = None) -> None:
-        self._file = path.open("rb")
-        self._source: Any = gzip.GzipFile(fileobj=self._file) if path.name.lower().endswith(".gz") else self._file
-        if most is not None and len(data := self._source.read(most)) == most:
-            self._source = io.BytesIO(data[: data.rfind(b"\n") + 1])
-        elif most is not None:
-            self._source = io.BytesIO(data)
-        self.last = b"\n"
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._source.read(len(buffer))
-        buffer[: len(data)] = data
-        self.last = data[-1:] or self.last
-        return len(data)
-
-    def close(self) -> None:
-        self._source.close()
-        self._file.close()
-        super().close()
-
-
 @contextlib.contextmanager
-def _csv(
-    path: Path, columns: Sequence[str], types: Mapping[str, Any], most: int | None
-) -> Iterator[tuple[Any, _Ended]]:
+def _csv(path: Path, columns: Sequence[str], types: Mapping[str, Any], most: int | None) -> Iterator[tuple[Any, Ended]]:
     """Give a reader of *columns* (in the first *most* bytes), one thread: so that an error has its row."""
     import pyarrow as pa
     from pyarrow import csv
 
-    with _Ended(path, most) as stream:
+    with Ended(path, most) as stream:
         try:
             yield (
                 csv.open_csv(
@@ -341,7 +316,7 @@ def _header(path: Path) -> list[str]:
     """Return the names of the columns of a CSV file."""
     import csv
 
-    with io.TextIOWrapper(io.BufferedReader(_Ended(path)), encoding="utf-8-sig", newline="") as stream:
+    with io.TextIOWrapper(io.BufferedReader(Ended(path)), encoding="utf-8-sig", newline="") as stream:
         return next(csv.reader(stream), [])
 
 
@@ -373,7 +348,11 @@ def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text, 
     types = {name: pa.string() if name in text else pa.from_numpy_dtype(kind) for name, kind in chosen.items()}
     with _csv(path, list(chosen), types, most) as (reader, stream):
         left: list[Any] = []
+        doubles = {name for name, kind in chosen.items() if kind == DOUBLE and name not in text}
         for batch in reader:
+            for name in [name for name in doubles if np.any(np.abs(array(batch.column(name))) >= EXACT)]:
+                _check_exact(path, name)
+                doubles.remove(name)
             left.append(batch)
             table = pa.Table.from_batches(left)
             whole = table.num_rows - table.num_rows % rows
@@ -384,6 +363,18 @@ def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text, 
             raise FileError(f"{path}: ends within a line: broken off? {REMEDY}, or end its last line if it is whole")
         if left:
             yield _columns(path, pa.Table.from_batches(left), chosen)
+
+
+def _check_exact(path: Path, name: str) -> None:
+    """Raise an error if the text of a column that is read as float64 has whole numbers that are not exact in it."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    with _csv(path, [name], {name: pa.string()}, None) as (reader, _):
+        for batch in reader:
+            found = batch.column(0).filter(compute.match_substring_regex(batch.column(0), r"^\s*[+-]?[0-9]{16,}\s*$"))
+            if any(abs(int(text)) > EXACT for text in found.to_pylist()):
+                raise _inexact(path, name)
 
 
 def _columns(path: Path, table: Any, chosen: Mapping[str, Kind]) -> Columns:
