@@ -133,6 +133,15 @@ def test_events_with_negative_weights_are_taken_and_its_auc_counts_them_as_they_
     assert history[0]["auc"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_few_events_are_enough_where_nothing_is_learnt():
+    options = {"strategy": "observable", "expression": "x", "binning": UNIFORM, "inputs": ("x", "y")}
+    pool = gaussians.pool(options, number=2)
+    classifier, history = loop.train(pool, pool.settings.training, "cpu")
+    assert all(np.isnan(row["auc"]) for row in history)
+    columns = {"x": np.float32([-2.0, 0.5]), "y": np.float32([0, 0]), "entry": np.arange(2)}
+    assert classifier.score(columns).tolist() == [0, 0.5]
+
+
 def test_its_bins_are_its_own_and_regions_with_other_observables_keep_theirs(small):
     found = inference.filling(small.settings, "mass").regions
     assert found["signal"].edges == pytest.approx(np.array(EDGES) / 200)

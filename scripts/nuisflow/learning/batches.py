@@ -57,8 +57,9 @@ def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
         total = weights[chosen].sum()
         if not total > 0:
             raise BatchError(
-                f"no {name} events to train on: none are in a region whose observable is 'score', or all have weight "
-                "0; check the selections, or simulate more events"
+                f"no {name} events to train on: none are in a region whose observable is 'score', their weights do not "
+                "add up to more than 0, or they are too few for every fold and its validation; check the selections, "
+                "or simulate more events"
             )
         balanced[chosen] = weights[chosen] * (0.5 * len(weights) / total)
     return balanced

@@ -84,12 +84,18 @@ class Observable(Strategy):
         return found.astype(np.float64)
 
     def fit(self, task: Task, loop: "Callable[[Strategy, Task], tuple[Networks, History]]") -> tuple[Networks, History]:  # noqa: ARG002
-        """Return no network, and one row of history without loss and cost; the AUC is that of the better direction."""
+        """Return no network, and one row of history without loss and cost; the AUC is that of the better direction.
+
+        It is nan where the few events that would validate are not of both classes: nothing depends on it.
+        """
         import math
 
         from nuisflow.strategies import metrics
 
-        events = task.fold.validation()
-        area = metrics.area_under_curve(self.values(events.features), events.labels, events.weights)
+        try:
+            events = task.fold.validation()
+            area = metrics.area_under_curve(self.values(events.features), events.labels, events.weights)
+        except ValueError:  # `BatchError`, of a room below
+            area = math.nan
         row = {"epoch": 1, "events_seen": 0, "seconds": 0.0, "train_loss": math.nan, "validation_loss": math.nan}
         return {}, [row | {"auc": max(area, 1 - area), "kept": 1.0}]
