@@ -107,6 +107,21 @@ def test_files_of_a_sample_share_the_type_that_holds_all_their_values(tmp_path):
         ingest(paths, "x")
 
 
+def test_a_decimal_number_is_the_same_in_files_of_different_precision(tmp_path):
+    """-99.9 stands for 'undefined' in all of them; as float32 in float64 it would be -99.90000152587890625."""
+    values = [-99.9, 0.1, 2.5, np.inf, np.nan, 3.4e38, 1e-42]
+    single = written(tmp_path, {"x": np.float32(values)}, "root", "a")
+    half = written(tmp_path, {"x": np.float16([-99.9, 0.1])}, "parquet", "b")
+    double = tmp_path / "c.csv"
+    double.write_text("x\n-99.9\n0.1\n")
+    found = ingest([single, half, double], "x").read(["x"])
+    np.testing.assert_array_equal(found["x"], [*values, -99.9, 0.1, -99.9, 0.1])
+    assert np.count_nonzero(expressions.evaluate("x == -99.9", found)) == 3
+    found = ingest([half], "x").read(["x"])
+    assert found["x"].dtype == np.float32
+    assert expressions.evaluate("x == -99.9", found).tolist() == [True, False]
+
+
 def test_unsigned_numbers_beyond_the_range_are_refused_with_a_remedy(tmp_path):
     for suffix in ("root", "rntuple", "parquet"):
         path = written(tmp_path, {"event": np.array([1, 2**63], dtype=np.uint64)}, suffix)

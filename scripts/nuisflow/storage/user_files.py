@@ -136,6 +136,16 @@ def _as(path: Path, name: str, values: Any, kind: Kind) -> Any:
         raise FileError(f"{path}: column {name!r} has {values[large][0]}, beyond 2**63 - 1; {remedy}")
     if kind == DOUBLE and values.dtype.kind in "iu" and len(values) and max(abs(int(values.min())), int(values.max())) > EXACT:  # fmt: skip  # noqa: E501
         raise _inexact(path, name)
+    return _widened(values, kind)
+
+
+def _widened(values: np.ndarray, kind: Any) -> np.ndarray:
+    """Return *values* as *kind*; fractions of less precision become the decimal numbers that they were: -99.9 stays so.
+
+    ASSUME: the shortest decimal number that is the value in its own precision, at most half of its last digit away.
+    """
+    if values.dtype.kind == "f" and np.dtype(kind).kind == "f" and values.dtype.itemsize < np.dtype(kind).itemsize:
+        return values.astype(np.bytes_).astype(kind)
     return values.astype(kind, copy=False)
 
 
@@ -151,7 +161,7 @@ def _lists(values: Any) -> Any:
     def widened(layout: Any, **_: Any) -> Any:
         if not layout.is_numpy:
             return None
-        return ak.contents.NumpyArray(layout.data.astype(meaning(layout.data.dtype), copy=False))
+        return ak.contents.NumpyArray(_widened(layout.data, meaning(layout.data.dtype)))
 
     return ak.transform(widened, ak.from_regular(values, axis=None))
 
