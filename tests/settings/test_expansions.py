@@ -172,6 +172,10 @@ def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
             [("variations", {"r": {"kind": "rate", "size": 0.1, "processes": ["z", "qcd"]}})],
             r"variations.r.processes: names 'qcd' and 'z', whose simulation is subtracted .* leave 'qcd' out",
         ),
+        (
+            [("variations", {"flip": {"kind": "shift", "columns": {"sign": "sign + 0.1 * z", "mass": "mass + z"}}})],
+            r"variations.flip.columns.sign: processes.qcd.estimate.sideband uses 'sign', but events do not move into",
+        ),
     ],
 )
 def test_a_wrong_estimate_is_named_with_a_remedy(changes, message):

@@ -76,6 +76,24 @@ def test_a_name_that_clashes_is_refused_with_its_place(changes, message):
     assert any(line.startswith(f"config.yaml: {message}") for line in problems(*changes))
 
 
+def test_two_pairs_of_process_and_region_never_share_a_nuisance_parameter_by_their_names():
+    """z in region jets_sr, and z_jets in region sr, would both have jes_z_jets_sr."""
+    samples = {name: {"process": name, "files": [f"{name}.csv"], "weight": "w"} for name in ("s", "z", "z_jets")}
+    varied = {"kind": "shift", "columns": {"x": "x + z"}, "decorrelate": ["process", "region"]}
+    changes = [
+        ("processes", {"s": {"role": "signal"}, "z": {}, "z_jets": {}}),
+        ("samples", samples),
+        ("regions", {"sr": {"selection": "x > 0"}, "jets_sr": {"selection": "x < 0"}}),
+    ]
+    expected = (
+        "config.yaml: variations.jes.decorrelate: the nuisance parameters of process 'z' in region 'jets_sr' and of "
+        "process 'z_jets' in region 'sr' would both be called 'jes_z_jets_sr', and be one; rename a process or a region"
+    )
+    assert problems(*changes, ("variations", {"jes": varied})) == [expected]
+    for apart in ({"decorrelate": ["region"]}, {"processes": ["s", "z"]}, {"regions": ["sr"]}):
+        assert reading.check(changed(FLAT, *changes, ("variations", {"jes": varied | apart})))
+
+
 def test_the_names_of_mc_statistics_are_free_where_there_are_none():
     varied = ("variations", {"staterror_signal": {"kind": "rate", "size": 0.1}})
     assert reading.check(changed(FLAT, varied, ("fit", {"mc_statistics": False})))

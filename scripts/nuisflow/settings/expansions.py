@@ -220,6 +220,19 @@ def expression_problems(settings: Configuration) -> Iterator[str]:
                 expressions.check(getattr(estimate, key), columns, f"processes.{name}.estimate.{key}", selection=True)
             except expressions.ExpressionError as error:
                 yield str(error)
+            else:
+                yield from _moved(settings, f"processes.{name}.estimate.{key}", getattr(estimate, key))
+
+
+def _moved(settings: Configuration, place: str, text: str) -> Iterator[str]:
+    """Yield shifts of columns that decide what the sideband is: it is decided once, before any shift."""
+    for name, variation in settings.variations.items():
+        columns = getattr(variation, "columns", None) or {}
+        for column in sorted(columns.keys() & expressions.names(text)):
+            yield (
+                f"variations.{name}.columns.{column}: {place} uses {column!r}, but events do not move into or out of a "
+                "sideband with a shift; decide it by a column that no shift changes, or leave this one out of the shift"
+            )
 
 
 def _reweight_problems(settings: Configuration, name: str, chosen: TwoPoint) -> Iterator[str]:

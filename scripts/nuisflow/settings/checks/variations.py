@@ -209,6 +209,22 @@ def parameter_problems(settings: Configuration) -> Iterator[str]:
         for parameter in points.parameters(settings, name):
             if (other := owners.setdefault(parameter, repr(name))) != repr(name) and name != settings.fit.poi:
                 yield f"variations.{name}: its nuisance parameter {parameter!r} is one of {other} too; rename one"
+        yield from _ambiguous(settings, name)
+
+
+def _ambiguous(settings: Configuration, name: str) -> Iterator[str]:
+    """Yield nuisance parameters of a decorrelated variation that two pairs of process and region would share."""
+    chosen, known = settings.variations[name], points.parts(settings)
+    if set(chosen.decorrelate) != {"process", "region"}:
+        return
+    for parameter, acting in points.acting_on(settings, name).items():
+        pairs = {(points.owner_of(process, known, chosen.processes), region) for process, region in acting}
+        if len(pairs) > 1 and chosen.kind != "luminosity":
+            listed = " and ".join(f"of process {process!r} in region {region!r}" for process, region in sorted(pairs))
+            yield (
+                f"variations.{name}.decorrelate: the nuisance parameters {listed} would both be called {parameter!r}, "
+                "and be one; rename a process or a region"
+            )
 
 
 def _shift(settings: Configuration, place: str, shift: Shift) -> Iterator[str]:
