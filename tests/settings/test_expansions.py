@@ -13,7 +13,7 @@ from nuisflow.settings import points
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.settings.configuration import Dask, Part
-from nuisflow.slices import reweighting
+from nuisflow.slices import reweighting, studies
 from nuisflow.slices.events import processing
 
 CONTENT = {
@@ -146,6 +146,15 @@ def test_the_expected_events_are_those_of_the_subtraction(tmp_path):
         total += sum(part["weight"].sum() for part in parts)
     beside = {name: table[table["sign"] > 0] for name, table in tables.items()}
     assert total == pytest.approx(1.5 * (len(beside["data"]) - 2 * beside["z"]["w"].sum()))
+
+
+def test_a_training_with_a_part_of_the_simulation_has_the_data_of_an_estimate_as_they_are():
+    settings = check(("studies", {"training_events": [0.1]}))
+    events = studies.training(settings, "nominal", 1, "0.1").events
+    columns = {"entry": np.arange(2), "w": np.array([0.5, 2.0])}
+    expected = {"qcd_data": [1.5, 1.5], "z_low": [10.0, 40.0]}
+    for name, weights in expected.items():
+        np.testing.assert_allclose(selection.weights(columns, events, settings.samples[name]), weights)
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def weights(columns: Columns, selection: EventSelection, sample: Sample) -> np.n
         return np.ones(size)
     text = "weight" if sample.weight is None else sample.weight
     weight = expressions.evaluate(text, columns, size, "weight of the sample")
-    low, high = selection.rows
+    low, high = part_of(selection, sample)
     return np.array(weight, dtype=np.float64) / (high - low)
 
 
