@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nuisflow.learning import batches, scaling
+from nuisflow.learning import batches, blocks, scaling
+from nuisflow.settings.systematics import Rate
 
 REGIONS = {
     "inside": {"selection": "y > 0", "observable": "score"},
@@ -117,6 +118,19 @@ def test_expected_events_carry_the_physical_weight():
     events = pool.events(everything(pool))
     assert np.array_equal(events.expected, np.repeat(np.float32([1, 3]), 4000))
     assert events.weights == pytest.approx(1)
+
+
+def test_rates_multiply_weights_in_their_order_whatever_the_hashes_of_their_names():
+    """Products of floating point depend on the order, that of a set of texts changes from process to process."""
+    rates = {f"rate_{index}": Rate(kind="rate", size=0.07 + 0.01 * index) for index in range(9)}
+    settings = gaussians.settings({"strategy": "augmentation", "variations": ["rate"]})
+    settings = settings.model_copy(update={"variations": rates})
+    columns, z = gaussians.columns(500, (0, 0), 1), np.random.default_rng(1).normal(size=(500, len(rates)))
+    found = blocks.Maker(settings)._at("signal", columns, z).weights
+    expected = columns["w"].astype(float)
+    for rate, values in zip(rates.values(), z.T, strict=True):
+        expected = expected * rate.factor(values)
+    assert np.array_equal(found, expected)
 
 
 def test_rates_and_weights_act_on_the_weights_of_their_processes_only():

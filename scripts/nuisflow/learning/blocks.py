@@ -201,7 +201,7 @@ class Maker:
         chosen = {name: self.settings.variations[name] for name in z}
         varied = {name: value for name, value in chosen.items() if isinstance(value, SHIFT_OR_WEIGHT)}
         selected = selection.select(columns, self.settings.events, sample, varied, z)
-        for name in chosen.keys() - varied.keys():
+        for name in (name for name in chosen if name not in varied):  # in order, whatever the hashes of their names
             selected["weight"] *= variations.factor(chosen[name], selected, z[name][selected["row"]])
         return selected
 
