@@ -80,6 +80,26 @@ def test_the_selection_is_that_of_pandas(raw):
     assert found["weight"].sum() == pytest.approx(0.5 * len(table))
 
 
+def test_whole_numbers_that_an_observable_would_round_are_refused_with_a_remedy():
+    """In single precision, which observables have, runs 300000000 to 300000016 would be one."""
+    run = np.arange(300_000_000, 300_000_040)
+    columns = {"entry": np.arange(40), "run": run, "w": np.ones(40)}
+
+    def selected(observable):
+        events = EventSelection(
+            dataset=FlatDataset(kind="flat", columns=("run", "w")),
+            derived={},
+            selection=None,
+            regions={"control": RegionSelection(selection=None, observable=observable)},
+            features=("w",),
+        )
+        return selection.select(columns, events, Sample(process="z", weight="w"), {}, {})["observable"]
+
+    with pytest.raises(EventError, match=r"regions.control.observable: 'run' is 300000000 .* \(run\) - 300000000"):
+        selected("run")
+    assert selected("(run) - 300000000").tolist() == list(range(40))
+
+
 def test_the_observable_is_undefined_where_it_is_the_score(raw):
     found = together(selection.process(raw, processing(), Dask()))
     assert np.all(np.isnan(found["observable"][found["region"] == 0]))

@@ -191,9 +191,22 @@ def test_merged_bins_have_enough_background(values, variances, minimum):
     assert np.all(np.diff(kept) > 0)
     sums = np.add.reduceat(values, kept[:-1]), np.add.reduceat(variances, kept[:-1])
     enough = (sums[0] > 0) & (sums[0] ** 2 / sums[1] >= minimum * (1 - 1e-12))
-    assert np.all(enough[1:])  # the lowest bin may have been spoilt by negative weights that nothing can repair
-    if np.all(values > 0) and values.sum() ** 2 / variances.sum() >= minimum and len(kept) == 2:
-        assert enough[0]
+    assert np.all(enough) or len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "variances", "merged"),
+    [
+        ([-3, 5, 40, 40], [3, 5, 40, 40], [0, 2, 3, 4]),  # half an effective event, which is enough
+        ([20, 12, 30, 40], [400, 12, 30, 40], [0, 4]),  # one event of weight 20
+        ([-6, 5, 40, 40], [6, 5, 40, 40], [0, 3, 4]),
+    ],
+)
+def test_events_at_the_lowest_end_that_spoil_the_bin_above_join_further_bins(values, variances, merged):
+    background = Content(np.array(values, float), np.array(variances, float))
+    minimum = 10 if variances[0] == 400 else 0.5
+    kept = binning.merge(Content(np.zeros(4), np.zeros(4)), background, minimum)
+    assert kept.tolist() == merged
 
 
 @steady

@@ -19,6 +19,8 @@ from nuisflow.storage import event_files, ingested
 
 Columns = dict[str, np.ndarray]
 OUTSIDE = -1
+SINGLE = 2**24
+"""Whole numbers up to here are exact in single precision."""
 
 
 class EventError(ValueError):
@@ -230,8 +232,20 @@ def _observables(columns: Columns, region: np.ndarray, selection: EventSelection
         if chosen.observable != "score":
             inside, place = region == index, f"regions.{name}.observable"
             rows = _rows(columns, np.flatnonzero(inside))
-            values[inside] = expressions.evaluate(chosen.observable, rows, place=place)
+            found = expressions.evaluate(chosen.observable, rows, place=place)
+            _check_whole(found, chosen.observable, place)
+            values[inside] = found
     return values
+
+
+def _check_whole(values: np.ndarray, text: str, place: str) -> None:
+    """Raise `EventError` for whole numbers that single precision, in which observables are kept, would round."""
+    if values.dtype.kind in "iu" and np.any(large := np.abs(values) > SINGLE):
+        value = int(values[large][0])
+        raise EventError(
+            f"{place}: {text!r} is {value} in some events, but an observable has single precision, which rounds whole "
+            f"numbers beyond 2**24; subtract an offset here and from the edges, such as ({text}) - {value}"
+        )
 
 
 def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None:

@@ -111,8 +111,9 @@ def merge(signal: Content, background: Content, minimum: float) -> np.ndarray:
     """Return indices of the edges that remain when bins with too few effective background events join a neighbour.
 
     Bins are collected from the highest downwards, the signal-like end of a score; what remains at the lowest end joins
-    the bin above it. Bins without a single event between two that have enough, and `BESIDE_A_HOLE`, stay apart as one
-    bin: a hole of the selection, such as a signal window left out, across which no events must be drawn.
+    the bin above it, and with it the next one if its weights, large or negative, leave too few effective events. Bins
+    without a single event between two that have enough, and `BESIDE_A_HOLE`, stay apart as one bin: a hole of the
+    selection, such as a signal window left out, across which no events must be drawn.
     """
     number, beside = len(signal.values), max(minimum, BESIDE_A_HOLE)
     kept, events = [number], signal.variances + background.variances
@@ -129,6 +130,8 @@ def merge(signal: Content, background: Content, minimum: float) -> np.ndarray:
         if hole or enough(lower, upper, minimum):
             kept.append(lower)
     kept[-1 if len(kept) > 1 else 1 :] = [0]
+    while len(kept) > 2 and not enough(0, kept[-2], minimum):
+        del kept[-2]
     return np.array(kept[::-1])
 
 
