@@ -61,8 +61,9 @@ def _new_values(
 def factor(variation: Variation, columns: Columns, z: Strength, name: str = "weight") -> np.ndarray:
     """Return the factor on the event weights at *z*: shape (events,), 1 at z = 0; *name* is for errors.
 
-    Rates are as in workspaces (`Rate.factor`); a weight given as up and down is up^z above 0 and down^-z below
-    (HistFactory interpolation code 1, arXiv:1007.1727 appendix; CERN-OPEN-2012-016 eq. 8).
+    Rates are as in workspaces (`Rate.factor`), the luminosity is the factor itself; a weight given as up and down is
+    up^z above 0 and down^-z below (HistFactory's interpolation code 1, arXiv:1007.1727 appendix; CERN-OPEN-2012-016,
+    equation 8).
     """
     size = len(next(iter(columns.values())))
     strength = np.broadcast_to(np.asarray(z, dtype=float), (size,))
@@ -81,7 +82,7 @@ def factor(variation: Variation, columns: Columns, z: Strength, name: str = "wei
         case Rate():
             return variation.factor(strength)
         case Luminosity(size=relative):
-            return np.asarray((1 + relative) ** strength)
+            return np.asarray(1 + relative * strength)
         case _:
             return np.ones(size)
 
