@@ -156,6 +156,16 @@ def test_whole_numbers_stay_whole():
     assert all(isinstance(options["depth"], int) for options in chosen)
 
 
+def test_trials_leave_out_what_acts_only_where_the_observable_is_no_score():
+    content = toy(tune={"augmentation": {"options": {"width": [1, 2]}}})
+    scored = [name for name, one in content["regions"].items() if one.get("observable", "score") == "score"]
+    others = [name for name in content["regions"] if name not in scored]
+    rate = {"kind": "rate", "size": 0.3, "processes": ["ttbar"]}
+    content["variations"] |= {"there": rate | {"regions": others}, "here": rate | {"regions": scored}, "all": rate}
+    found = tuning.study(reading.check(content, "config.yaml"), "augmentation").variations
+    assert set(content["variations"]) - set(found) == {"there"}
+
+
 def test_labels_do_not_rerun_trials():
     content = toy(tune={"augmentation": {"options": {"width": [1.0, 2.0]}}})
     renamed = content | {"variations": content["variations"] | {"tes": content["variations"]["tes"] | {"label": "x"}}}

@@ -6,6 +6,7 @@ from typing import Any
 import pydantic
 
 from nuisflow import names, strategies
+from nuisflow.settings import points
 from nuisflow.settings.configuration import Configuration, Range, Tuning
 from nuisflow.settings.sections import Section
 from nuisflow.settings.systematics import Variation
@@ -17,7 +18,8 @@ _FIXED = ("strategy", "label", "variations", "hidden")
 class Study(Section):
     """Slice of tune_training, besides what the training itself depends on: the trials, and what is measured.
 
-    *variations*: all of the analysis; *bins*: of the histogram whose expected uncertainty is compared.
+    *variations*: all of the analysis that act where the observable is the score; *bins*: of the histogram
+    whose expected uncertainty is compared.
     """
 
     tuning: Tuning
@@ -29,9 +31,14 @@ def study(settings: Configuration, training: str) -> Study:
     """Return what the trials of *training* depend on."""
     binning = settings.templates.binning
     unlabelled = {"label": None, "group": "other"}
+    scored = {name for name, region in settings.regions.items() if region.observable == "score"}
     return Study(
         tuning=settings.tune[training],
-        variations={name: known.model_copy(update=unlabelled) for name, known in settings.variations.items()},
+        variations={
+            name: known.model_copy(update=unlabelled)
+            for name, known in settings.variations.items()
+            if scored.intersection(points.acting(settings, name))
+        },
         bins=len(binning.edges) - 1 if binning.rule == "edges" else binning.number,
     )
 
