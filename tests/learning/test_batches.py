@@ -74,6 +74,23 @@ def test_balance_needs_both_classes():
         batches.balance(np.array([1.0, 0.0]), np.array([1, 0]))
 
 
+def test_rows_that_take_turns_leave_a_fold_without_a_class_unless_there_is_another_number_of_folds():
+    """A file whose even rows are signal: with two folds, all of it is of fold 0, whose network learns of fold 1."""
+    columns = gaussians.columns(400, (0, 0), 1)
+    taking_turns = {
+        name: {key: values[start::2] for key, values in columns.items()}
+        for start, name in enumerate(["signal", "background"])
+    }
+    pool = batches.Pool(taking_turns, gaussians.settings({"strategy": "nominal"}))
+    with pytest.raises(ValueError, match=r"no signal events .* row modulo learning.folds; .* another number of folds"):
+        batches.fold_events(pool, 0)
+    pool = batches.Pool(taking_turns, gaussians.settings({"strategy": "nominal"}, folds=3))
+    for fold in range(3):
+        events = batches.fold_events(pool, fold).train()
+        assert set(events.labels) == {0, 1}
+        assert not np.any(events.entry % 3 == fold)
+
+
 def test_z_of_zero_gives_the_nominal_events_bit_for_bit():
     pool = gaussians.pool(SHIFTED, events={"regions": REGIONS})
     nominal, at_zero = pool.events(everything(pool)), pool.events(everything(pool), np.zeros((8000, 1)))

@@ -58,8 +58,9 @@ def balance(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if not total > 0:
             raise BatchError(
                 f"no {name} events to train on: none are in a region whose observable is 'score', their weights do not "
-                "add up to more than 0, or they are too few for every fold and its validation; check the selections, "
-                "or simulate more events"
+                "add up to more than 0, they are too few for every fold and its validation, or all are of one fold, "
+                "which is the number of the row modulo learning.folds; check the selections, simulate more events, or "
+                "where rows of different kinds take turns, shuffle them or choose another number of folds"
             )
         balanced[chosen] = weights[chosen] * (0.5 * len(weights) / total)
     return balanced
