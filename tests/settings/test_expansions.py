@@ -112,6 +112,15 @@ def test_reweighted_events_have_their_ratios_in_the_sideband_too_which_no_classi
     assert reweighting.reweighted_samples(settings, "generator") == ["z_low", "z_high", "z_other"]
 
 
+def test_samples_of_two_processes_are_not_reweighted_by_one_network():
+    """20 % more of one process and 20 % less of another are nothing to a network that sees both together."""
+    both = {"generator": {"kind": "two_point", "up": ["z_other", "higgs_other"], "reweight": True}}
+    with pytest.raises(
+        ConfigurationError, match=r"generator.up: one network .* of higgs and z together .* per process"
+    ):
+        check(("variations", both), *(ALTERNATIVES[index] for index in (0, 2)))
+
+
 def test_the_free_rate_of_the_shipped_analysis_of_collision_data_moves_what_is_subtracted():
     found = reading.check(shipped("cms_htautau")).variations
     assert found["w_rate"].processes == ("wjets", "qcd_minus_wjets")

@@ -239,6 +239,13 @@ def _reweight_problems(settings: Configuration, name: str, chosen: TwoPoint) -> 
     for sample in (*chosen.up, *chosen.held_out):
         if sample not in settings.samples:
             yield f"variations.{name}: no sample {sample!r}; {suggest(sample, settings.samples)}"
+    processes = {settings.samples[sample].process for sample in chosen.up if sample in settings.samples}
+    if len(processes) > 1:
+        yield (
+            f"variations.{name}.up: one network would tell the samples of {' and '.join(sorted(processes))} together "
+            "from their alternatives, and what changes one process against the other would be lost: make one variation "
+            "per process, or remove 'reweight'"
+        )
     if chosen.down:
         yield f"variations.{name}.down: a reweighted variation is 1 / ratio at z = -1; remove 'down', or 'reweight'"
 
