@@ -47,6 +47,19 @@ def test_everything_can_be_written_as_json(found):
     json.dumps(found, default=lambda value: value.tolist(), allow_nan=False)
 
 
+def test_a_fit_to_data_that_does_not_converge_is_written_all_the_same_with_tests_of_its_goodness_asked_for():
+    """Two factors on all that is expected: nothing tells them apart."""
+    content = workspace()
+    for sample in content["channels"][0]["samples"]:
+        sample["modifiers"] = [{"name": name, "type": "normfactor", "data": None} for name in ("mu", "twin")]
+    found = measurements.measure(Model(content), "observed", {}, EDGES, goodness_toys=5, seed=1)
+    assert not found["converged"]
+    toys = found["goodness_of_fit"]["toys"]
+    assert (toys["p_value"], toys["p_low"], toys["failed"]) == (None, None, 5)
+    json.dumps(found, default=lambda value: value.tolist(), allow_nan=False)
+    assert math.isnan(fit_row(found)["p_value_toys"])
+
+
 def test_asimov_data_give_the_expected_significance_and_limits_without_signal(found, model):
     tested = found["asimov"]
     assert tested["significance"]["sigmas"] == limits.significance(model, model.asimov()).sigmas

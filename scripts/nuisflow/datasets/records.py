@@ -146,8 +146,9 @@ def numbers(values: Any, size: int, missing: float | None) -> np.ndarray:
         raise ShapeError(f"has {len(plain)} values for {size} events")
     if plain.dtype.kind in "biu":
         plain = plain.astype(np.int32 if plain.dtype.itemsize < 4 else np.int64)
-    if np.ma.is_masked(plain) and missing is None and plain.dtype.kind == "i":
-        plain = plain.astype(np.float64)
+    fraction = missing is None or not float(missing).is_integer()
+    if np.ma.is_masked(plain) and fraction and plain.dtype.kind == "i":
+        plain = plain.astype(np.float64)  # whole numbers would hold the whole part of *missing*
     plain = plain.astype(np.float32) if plain.dtype.itemsize < 4 else plain
     return np.asarray(np.ma.filled(plain, np.nan if missing is None else missing))
 

@@ -53,7 +53,7 @@ def measure(
     )
     if observed and goodness_toys:
         thrown = toys.goodness_of_fit_by_toys(model, data, goodness_toys, seed, "fit_workspace")
-        found["goodness_of_fit"]["toys"] = thrown._asdict()
+        found["goodness_of_fit"]["toys"] = plain(thrown._asdict())
     yields = {"prefit": _yields(model, data, None, edges), "postfit": _yields(model, data, best, edges)}
     return found | {"yields": plain(yields)}
 
