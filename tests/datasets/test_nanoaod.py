@@ -15,6 +15,7 @@ import yaml
 from analyses import ROOT, changed
 
 from nuisflow import datasets
+from nuisflow.datasets import records
 from nuisflow.events.selection import select
 from nuisflow.settings import configuration
 from nuisflow.settings.checks import reading
@@ -291,6 +292,11 @@ def test_nothing_becomes_the_undefined_value_or_nan(toy, tmp_path):
         found = flat(toy, section(written(tmp_path, text), missing=missing))["ht"]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, [values[0] if values else number for values in first])
+
+
+def test_a_missing_whole_number_becomes_the_undefined_value_also_if_that_is_a_fraction():
+    for missing, expected in ((-99.9, [3, -99.9]), (-999.0, [3, -999]), (None, [3, math.nan])):
+        np.testing.assert_array_equal(records.numbers(ak.Array([3, None]), 2, missing), expected)
 
 
 def test_the_weights_of_the_example_stand_for_the_events_it_says(data):
