@@ -361,7 +361,7 @@ def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text, 
         doubles = {name for name, kind in chosen.items() if kind == DOUBLE and name not in text}
         for batch in reader:
             for name in [name for name in doubles if np.any(np.abs(array(batch.column(name))) >= EXACT)]:
-                _check_exact(path, name)
+                _check_exact(path, name, most)
                 doubles.remove(name)
             left.append(batch)
             table = pa.Table.from_batches(left)
@@ -375,12 +375,12 @@ def _iterate_csv(path: Path, chosen: Mapping[str, Kind], rows: int, text: Text, 
             yield _columns(path, pa.Table.from_batches(left), chosen)
 
 
-def _check_exact(path: Path, name: str) -> None:
+def _check_exact(path: Path, name: str, most: int | None) -> None:
     """Raise an error if the text of a column that is read as float64 has whole numbers that are not exact in it."""
     import pyarrow as pa
     from pyarrow import compute
 
-    with _csv(path, [name], {name: pa.string()}, None) as (reader, _):
+    with _csv(path, [name], {name: pa.string()}, most) as (reader, _):
         for batch in reader:
             found = batch.column(0).filter(compute.match_substring_regex(batch.column(0), r"^\s*[+-]?[0-9]{16,}\s*$"))
             if any(abs(int(text)) > EXACT for text in found.to_pylist()):
