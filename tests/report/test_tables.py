@@ -113,6 +113,15 @@ def test_impacts_are_sorted_and_the_factors_of_all_bins_added():
     assert shifted["rows"][-1] == ("MC statistics, all bins", ["0.050", "0.050"])
 
 
+def test_a_parameter_that_moves_the_result_to_one_side_only_has_the_mean_size_of_both_changes():
+    """+0.3 and +0.2 are 0.25, not 0.05, which would rank it below all others."""
+    made = results()
+    jes = made["impacts"]["parameter"] == "jes"
+    made["impacts"].loc[jes, ["impact_up", "impact_down"]] = [0.3, 0.2]
+    rows = tables.impact_table(made, SETTINGS)["rows"]
+    assert rows == [("jet energy scale", ["0.250", "0.250"]), ("tau energy scale", ["0.200", "0.200"])]
+
+
 def test_without_variations_the_factors_of_all_bins_are_the_only_impact():
     made = results()
     made["impacts"] = made["impacts"][made["impacts"]["parameter"].str.endswith("]")]

@@ -133,14 +133,16 @@ def _share(value: float, total: float, places: int) -> tuple[str, float]:
 def impact_table(tables: Mapping[str, pd.DataFrame], settings: PlotSettings, kind: str = "impact") -> dict[str, Any]:
     """Return the size of the impact of every nuisance parameter on the POI in every training, the largest first.
 
-    *kind*: ``impact`` (held one postfit standard deviation off) or ``observable`` (auxiliary measurement shifted; only
-    these add up, so that the factors of all bins stand in one row). Half the distance of up and down, medians over
-    seeds, expected. Of very many parameters the largest are shown.
+    *kind*: ``impact`` (held one postfit standard deviation off): the mean size of up and down, which are not lost where
+    both are on one side; or ``observable`` (auxiliary measurement shifted; only these add up, so that the factors of
+    all bins stand in one row): half their distance. Medians over seeds, expected. Of very many parameters the largest
+    are shown.
     """
     table = tables["impacts"]
     names = [name for name in ordered(tables["trainings"], settings) if name in set(table["training"])]
     table = table[(table["data"] == "asimov") & table["training"].isin(names)]
-    table = table.assign(size=(table[f"{kind}_up"] - table[f"{kind}_down"]).abs() / 2)
+    up, down = table[f"{kind}_up"], table[f"{kind}_down"]
+    table = table.assign(size=(up.abs() + down.abs()) / 2 if kind == "impact" else (up - down).abs() / 2)
     single = ~table["parameter"].str.endswith("]")
     parameters = table[single].pivot_table("size", "parameter", "training", "median", dropna=False)
     parameters = parameters.reindex(columns=names)
