@@ -29,7 +29,7 @@ from nuisflow.learning.batches import Pool
 from nuisflow.learning.classifier import Classifier
 
 NUMBER = 50_000
-"""Events per class."""
+"""Events per class, at most as many as a network sees."""
 UNAWARE = ("nominal", "boosted_trees", "ensemble", "dropout", "bayesian")
 AWARE = (
     *("augmentation", "adversarial", "inferno", "parametrised", "conditional", "decorrelation", "domain_adaptation"),
@@ -61,7 +61,7 @@ class Trained(NamedTuple):
 def pool(name: str, events_seen: int) -> Pool:
     """Return the events and settings of one training, with a network of usual size."""
     learning = {"hidden": (64, 64), "batch_size": 1024, "events_seen": events_seen, "folds": 2}
-    return gaussians.pool(TRAININGS[name], number=NUMBER, **learning)
+    return gaussians.pool(TRAININGS[name], number=min(NUMBER, events_seen), **learning)
 
 
 def train(device: str, folder: Path, events_seen: int) -> None:
