@@ -30,7 +30,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run inputs publication dry-run verify test test-all test-checked test-slurm plugin benchmark check format schema docs clean
+.PHONY: help install tools run inputs publication dry-run verify test test-all test-checked test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -103,6 +103,8 @@ docs: $(TESTS) ## Build the site: build/docs/index.html, to be read without a ne
 	@echo "==> build/docs/index.html"
 
 install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)
+
+tools: $(TESTS) ## Install what the tests need too
 
 $(VENV)/bin/python:
 	@echo "==> Creating $(VENV) with $(PYTHON)"

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import starts
 import yaml
 from analyses import ROOT, changed
 from wheels import built, repository, unpacked
@@ -33,12 +34,9 @@ URL = "https://github.com/physics/nuisflow"
 
 def snakemake(folder, *arguments, **environment):
     """Run Snakemake in *folder*; return its status and what it printed."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
-        command, cwd=folder, env=clean | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+    settings = clean | {"OMP_NUM_THREADS": "1"} | environment
+    return starts.snakemake(folder, "--cores", "2", *arguments, environment=settings)
 
 
 def planned(printed):
