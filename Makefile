@@ -17,6 +17,9 @@ CONFIGS := $(wildcard config/*.yaml)
 PLUGIN_slurm    := snakemake-executor-plugin-slurm==2.8.0
 PLUGIN_htcondor := snakemake-executor-plugin-htcondor==0.3.0
 PLUGIN := $(if $(PLUGIN_$(PROFILE)),$(VENV)/.ready-$(PROFILE))
+# Bytecode is written by all cores at the end, not by one while pip installs, and not of the tests of others.
+PIP = $(BIN)/pip install --quiet --progress-bar on --no-compile
+BYTECODE = $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE)
 
 # One file of tests stays in one process, whose tests share what was made once. TEST_ARGS: e.g. "-k displaced --durations=20".
@@ -30,7 +33,7 @@ BENCHMARK_ARGS ?=
 
 ANALYSIS = $(shell sed -n 's/^analysis: *\([a-z0-9_]*\).*/\1/p' $(CONFIG))
 
-.PHONY: help install run inputs publication dry-run verify test test-all test-checked test-slurm plugin benchmark check format schema docs clean
+.PHONY: help install tools run inputs publication dry-run verify test test-all test-checked test-slurm plugin benchmark check format schema docs clean
 
 help: ## Show what can be made
 	@echo "make TARGET [CONFIG=config/….yaml] [PROFILE=default] [CORES=all] [TORCH=cpu|cuda]"
@@ -104,6 +107,8 @@ docs: $(TESTS) ## Build the site: build/docs/index.html, to be read without a ne
 
 install: $(READY) ## Install everything into .venv (TORCH=cuda for an NVIDIA GPU)
 
+tools: $(TESTS) ## Install what the tests need too
+
 $(VENV)/bin/python:
 	@echo "==> Creating $(VENV) with $(PYTHON)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -114,18 +119,19 @@ $(VENV)/bin/python:
 $(READY): envs/requirements.txt | $(VENV)/bin/python
 	@echo "==> Installing (a few minutes the first time)"
 ifeq ($(TORCH),cuda)
-	$(BIN)/pip install --quiet "torch==$(TORCH_VERSION)"
+	$(PIP) "torch==$(TORCH_VERSION)"
 	grep -v '^xgboost-cpu' $< > $(VENV)/requirements-cuda.txt && \
-	  $(BIN)/pip install --quiet --progress-bar on -r $(VENV)/requirements-cuda.txt "$$(sed -n 's/^xgboost-cpu/xgboost/p' $<)"
+	  $(PIP) -r $(VENV)/requirements-cuda.txt "$$(sed -n 's/^xgboost-cpu/xgboost/p' $<)"
 else ifeq ($(shell uname -s),Darwin)
-	$(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)"
+	$(PIP) "torch==$(TORCH_VERSION)"
 	sed 's/^xgboost-cpu/xgboost/' $< > $(VENV)/requirements-mac.txt && \
-	  $(BIN)/pip install --quiet --progress-bar on -r $(VENV)/requirements-mac.txt
+	  $(PIP) -r $(VENV)/requirements-mac.txt
 else
-	$(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
-	  $(BIN)/pip install --quiet --progress-bar on "torch==$(TORCH_VERSION)" --index-url $(TORCH_INDEX)
-	$(BIN)/pip install --quiet --progress-bar on -r $<
+	$(PIP) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	  $(PIP) "torch==$(TORCH_VERSION)" --index-url $(TORCH_INDEX)
+	$(PIP) -r $<
 endif
+	@$(BYTECODE)
 	@echo "==> Compiling the likelihood (once)"
 	$(BIN)/python scripts/compile_likelihood.py
 	@touch $@
@@ -137,9 +143,10 @@ $(VENV)/.ready-$(PROFILE): $(READY)
 
 $(TESTS): envs/requirements-test.txt envs/requirements-oracle.txt $(READY)
 	@echo "==> Installing the tools of the tests"
-	$(BIN)/pip install --quiet --progress-bar on -r $<
-	$(BIN)/pip install --quiet --no-deps -r envs/requirements-oracle.txt || \
+	$(PIP) -r $<
+	$(PIP) --no-deps -r envs/requirements-oracle.txt || \
 	  echo "    (optional packages to compare with could not be installed: those tests are skipped)"
+	@$(BYTECODE)
 	@touch $@
 
 clean: ## Remove the results of CONFIG

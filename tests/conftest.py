@@ -17,9 +17,12 @@ sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that start Snakemake first, so that no worker has one of them left when the other has nothing."""
-    long = {item.path for item in items if item.get_closest_marker("workflow")}
-    items.sort(key=lambda item: item.path not in long)
+    """Run the longest files first, so that no worker has one of them left when the other has nothing.
+
+    These are the files that start Snakemake, then those with slow tests.
+    """
+    marked = [{item.path for item in items if item.get_closest_marker(name)} for name in ("workflow", "slow")]
+    items.sort(key=lambda item: [item.path not in paths for paths in marked])
 
 
 @pytest.fixture(scope="session")

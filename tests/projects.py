@@ -1,12 +1,11 @@
 """Copies of the project, and runs of Snakemake."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import starts
 import yaml
 from analyses import ROOT
 
@@ -29,7 +28,4 @@ def snakemake(folder: Path, content: dict[str, Any] | Path | str, *arguments: st
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         content = "config.yaml"
     place = [] if (folder / "workflow").is_dir() else ["--snakefile", str(ROOT / "workflow" / "Snakefile")]
-    command = [sys.executable, "-m", "snakemake", *place, "--configfile", str(content), "--cores", "2", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    return starts.snakemake(folder, *place, "--configfile", str(content), "--cores", "2", *arguments)

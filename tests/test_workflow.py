@@ -454,6 +454,7 @@ def again(of_files, *changes):
     return dict(changes_of_toy.rules(printed))
 
 
+@pytest.mark.slow
 def test_a_column_for_the_observable_of_a_control_region_trains_nothing(of_files):
     assert again(of_files) == {}
     ran = again(of_files, ("regions.control.observable", "u"))
@@ -461,11 +462,13 @@ def test_a_column_for_the_observable_of_a_control_region_trains_nothing(of_files
     assert ran["ingest_events"] == 2
 
 
+@pytest.mark.slow
 def test_another_order_of_files_runs_again_all_that_numbers_events(of_files):
     ran = again(of_files, ("samples.s.files", ["s2.csv", "s1.csv"]))
     assert ran == {"ingest_events": 1, "process_events": 3, "train_network": 1, "score_events": 1, "fill_templates": 1}
 
 
+@pytest.mark.slow
 def test_a_changed_file_runs_again_what_is_behind_it_whatever_its_date(of_files):
     path = of_files[0] / "data" / "s1.csv"
     before, date = path.read_text(), path.stat().st_mtime_ns

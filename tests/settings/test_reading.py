@@ -1,7 +1,7 @@
 """What is said of files that are not YAML, and of YAML that does not mean what it looks like."""
 
 import pytest
-from analyses import changed, shipped
+from analyses import ROOT, changed, shipped
 
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -78,3 +78,8 @@ def test_a_process_whose_name_became_a_truth_value_is_refused_also_without_a_fil
     content["processes"][False] = {}
     with pytest.raises(ConfigurationError, match="processes: must be text, but no, off and false mean false in YAML"):
         reading.check(content)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_fast_reader_and_the_one_that_explains_mistakes_read_the_same(path):
+    assert reading.read(path) == reading._explained(path.read_text(encoding="utf-8"), path)

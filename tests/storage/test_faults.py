@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import starts
 import yaml
 from analyses import FLAT, ROOT
 from faults.kill_at_random import configuration, fingerprints
@@ -26,8 +27,8 @@ RESULTS = Path("results") / "toy"
 RAW = str(RESULTS / "raw" / "ztautau.root")
 WORKSPACE = str(RESULTS / "trainings" / "augmentation" / "seed1" / "workspace.json")
 SCORES = WORKSPACE.replace("workspace.json", "scores.parquet")
-COMMAND = (
-    *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")),
+ARGUMENTS = (
+    *("--snakefile", str(ROOT / "workflow" / "Snakefile")),
     *("--workflow-profile", str(ROOT / "workflow" / "profiles" / "default")),
     *("--configfile", "config.yaml", "--cores", "2"),
 )
@@ -40,7 +41,7 @@ OPTIONS = {
 
 
 def snakemake(folder, *arguments):
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, check=False, **OPTIONS)
+    return starts.snakemake(folder, *ARGUMENTS, *arguments, environment=OPTIONS["env"])
 
 
 def configured(folder, content=None):
@@ -169,7 +170,9 @@ def test_a_read_only_results_folder_is_named_and_loses_nothing(copied, mounted):
 
 def begun(folder, *arguments):
     """Start a run and return it once it holds the results."""
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, start_new_session=True, **OPTIONS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *ARGUMENTS, *arguments], cwd=folder, start_new_session=True, **OPTIONS
+    )
     for _ in range(6000):
         with contextlib.suppress(OSError, ValueError):
             if json.loads((folder / ".snakemake/nuisflow/toy.lock").read_text())["process"] == process.pid:

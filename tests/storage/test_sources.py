@@ -58,8 +58,9 @@ RULES = "\n".join(path.read_text() for path in sorted((ROOT / "workflow" / "rule
 
 SCRIPTS = sorted(set(re.findall(r"scripts/(\w+)\.py", RULES)))
 LOADS = """
-import os, sys
-import matplotlib, pandas, pyarrow.parquet, pydantic, scipy.stats, torch, uproot  # shared by all scripts: once
+import gc, os, sys
+import hist, iminuit, matplotlib.figure, numba, pandas, pyarrow.parquet, pydantic, scipy.stats, torch, uproot  # once
+gc.freeze()
 for script in sys.argv[1:]:
     if (child := os.fork()) == 0:
         __import__(script)

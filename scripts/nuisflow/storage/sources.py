@@ -157,13 +157,16 @@ def _tree_hash(path: Path) -> str:
 def _imports(path: Path, folder: Path) -> tuple[Path, ...]:
     """Return the library files that *path* imports, at any depth of its code."""
     ours = {module for module in _parsed(path).modules if module.split(".")[0] == PACKAGE}
-    files: set[Path] = set()
-    for module in ours:
-        parts = module.split(".")
-        for length in range(1, len(parts) + 1):
-            base = folder.joinpath(*parts[:length])
-            files.update(file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())
-    return tuple(sorted(file for file in files if not _is_model(file.relative_to(folder / PACKAGE))))
+    return tuple(sorted({file for module in ours for file in _files(module, folder)}))
+
+
+@functools.cache
+def _files(module: str, folder: Path) -> tuple[Path, ...]:
+    """Return the files of *module*, which may be a name in one, and of the packages it lies in, but for models."""
+    parts = module.split(".")
+    bases = [folder.joinpath(*parts[:length]) for length in range(1, len(parts) + 1)]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return tuple(file for file in files if not _is_model(file.relative_to(folder / PACKAGE)))
 
 
 def _is_model(file: Path) -> bool:

@@ -3,6 +3,7 @@
 Nothing here imports torch or xgboost: the configuration is checked against these classes when Snakemake starts.
 """
 
+import functools
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -76,5 +77,11 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 def read(options: dict[str, Any]) -> Strategy:
     """Return the strategy described by *options* (plain values, as stored in a model file)."""
-    chosen: Strategy = TypeAdapter(AnyStrategy).validate_python(options)
+    chosen: Strategy = _reader().validate_python(options)
     return chosen
+
+
+@functools.cache
+def _reader() -> TypeAdapter[Strategy]:
+    """Return what reads options, which takes a quarter of a second to make."""
+    return TypeAdapter(AnyStrategy)

@@ -1,5 +1,6 @@
 """From a file to a configuration, or to errors with a place and a remedy."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ class ConfigurationError(ValueError):
     """A configuration that cannot be used, with one line per problem."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML and refuses two kinds of keys that YAML readers take without a word.
+class _Names(yaml.constructor.SafeConstructor):
+    """A reader of YAML that refuses two kinds of keys which readers take without a word.
 
     One that stands twice, of which they keep the last; and one that is no text, such as ``no``, which means false.
     """
@@ -45,6 +46,14 @@ class _Loader(yaml.SafeLoader):
                 raise ConfigurationError(f"{_at(key_node.start_mark)}: {key!r} is there twice; remove one")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _Loader(_Names, yaml.SafeLoader):
+    """Knows the line of every mistake."""
+
+
+class _FastLoader(_Names, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads what is right in a tenth of the time."""
 
 
 def _no_name(key: Any, word: Any) -> str:
@@ -86,9 +95,18 @@ def _invalid(path: Path | str, error: yaml.YAMLError) -> str:
 def read(path: Path | str) -> Any:
     """Return the content of the YAML file *path*; a key that stands twice is an error."""
     try:
-        loader = _Loader(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not text in UTF-8 ({error}); save it with this encoding") from None
+    with contextlib.suppress(yaml.YAMLError, ConfigurationError):
+        return yaml.load(text, _FastLoader)
+    return _explained(text, path)
+
+
+def _explained(text: str, path: Path | str) -> Any:
+    """Return what *text* says, read by the loader that knows where a mistake is."""
+    try:
+        loader = _Loader(text)
     except yaml.YAMLError as error:  # characters that no YAML has
         raise ConfigurationError(_invalid(path, error)) from None
     loader.name = str(path)
