@@ -117,6 +117,18 @@ def test_a_calibrated_score_is_told_beside_what_it_was_before():
     assert min(found["points"][0]) < 0.1 < 0.2 < min(found["points_calibrated"][0])
 
 
+def test_bins_of_a_few_events_are_in_the_calibration_error_but_not_shown():
+    """Of 40 events at 0.1 and 8 at 0.7, all signal: the share in the second bin would be 1, without an error."""
+    score, signal = np.repeat([0.1, 0.7], [40, 8]), np.repeat([True, False, True], [4, 36, 8])
+    found = classifiers.reliability(sample(score, signal), np.random.default_rng(5))
+    assert found["points"][0] == pytest.approx([0.1], abs=1e-3)
+    ten = classifiers.reliability(
+        sample(*(np.append(one, two) for one, two in ((score, [0.7] * 4), (signal, [True] * 4)))),
+        np.random.default_rng(5),
+    )
+    assert ten["points"][0] == pytest.approx([0.1, 0.7], abs=1e-3)
+
+
 def test_scores_before_their_calibration_are_found_from_those_in_the_file(tmp_path):
     rng = np.random.default_rng(3)
     raw, size = rng.uniform(0, 1, 3000).astype(np.float32), 3000

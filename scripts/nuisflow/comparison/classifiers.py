@@ -30,6 +30,8 @@ PERMUTED = 5_000
 SHOWN, CURVE, RELIABLE = 25, 100, 20
 """Bins of the distributions, points of a ROC curve, and bins of a reliability diagram."""
 BOOTSTRAPS = 500
+FEWEST = 10
+"""Effective events of a bin from which its share of signal is shown: that of one event is 0 or 1."""
 BACKGROUND, SIGNAL = 0, 1
 
 
@@ -293,9 +295,10 @@ class Points(NamedTuple):
         return np.asarray(np.sqrt(both) / np.where(total > 0, total, 1.0) ** 2)
 
     def plain(self) -> list[list[float]]:
-        """Return score, share of signal and its error of all bins with events."""
-        filled = self.signal + self.background > 0
-        share = self.signal[filled] / (self.signal + self.background)[filled]
+        """Return score, share of signal and its error of all bins with at least `FEWEST` effective events."""
+        total, variance = self.signal + self.background, self.signal_variance + self.background_variance
+        filled = (total > 0) & (total**2 >= FEWEST * variance)
+        share = self.signal[filled] / total[filled]
         return [self.score[filled].tolist(), share.tolist(), self.error[filled].tolist()]
 
 
