@@ -8,8 +8,8 @@ import pandas as pd
 
 from nuisflow.comparison import trainings
 from nuisflow.report import tables
-from nuisflow.report.cautions import Caution, few
-from nuisflow.report.findings import number
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few, number
 from nuisflow.slices.report import PlotSettings
 
 CHANCE = 0.001
