@@ -148,10 +148,13 @@ def test_what_is_missing_is_said(tmp_path):
         "nothing moves the features"
         in plots.sensitivity(content(feature("pt", shapes={})), words()).texts[0].get_text()
     )
-    found = content(feature("pt", constant=True), feature("eta", undefined=True, data=[0.0] * 4), shown=True)
+    found = content(
+        feature("pt", constant=True), feature("eta", undefined=True, data=[0.0] * 4, p_value=1e-9), shown=True
+    )
     (section,) = inputs.sections({"signal": found}, words())
     text = " ".join(section["remarks"])
-    assert "no data in this region" in text
+    assert "no data in this region, where 91 events are expected" in text
+    assert "disagree" not in text  # in every feature, by the same lack of events
     assert "nothing can be learnt from it here: pt." in text
     assert "the first bin holds: eta." in text
 
