@@ -26,13 +26,15 @@ def judge_trainings(
     trained = by_run(models)
     rows, found, losses = [], [], []
     for run, path in progress(by_run(scores).items(), "classifiers", len(scores)):
-        held, known = classifiers.held_out(path, samples, chosen), None
+        held, known, before = classifiers.held_out(path, samples, chosen), None, None
         if chosen.learns[run.training]:
             classifier, score = plain.scorer(trained[run], "cpu")
             known = classifiers.seen(score, classifier.features, samples, chosen)
+            if any(classifier.calibrations):
+                before = classifiers.held_out(path, samples, chosen, classifier.calibrations)
             lost = classifiers.importance(score, classifier.features, samples, chosen)
             losses += [run._asdict() | {"feature": name, "auc_lost": loss} for name, loss in lost.items()]
-        own, curve = classifiers.judge(run, held, known, chosen)
+        own, curve = classifiers.judge(run, held, known, chosen, before)
         rows += own
         found.append(curve)
     files.write_rows(outputs["table"], rows)

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import stats
 
 from nuisflow.comparison import classifiers
 from nuisflow.comparison.classifiers import BACKGROUND, SIGNAL, Scores
 from nuisflow.comparison.trainings import Run
-from nuisflow.learning import batches
+from nuisflow.learning import batches, isotonic
 from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import event_files
 
@@ -108,18 +106,49 @@ def test_the_band_of_a_calibration_error_beyond_fluctuations_is_its_spread_over_
     assert np.mean([one["ece_high"] - one["ece_low"] for one in found]) / 2 == pytest.approx(spread, rel=0.25)
 
 
-@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(0.1, 3)), min_size=1, max_size=8))
-def test_isotonic_regression_is_the_least_squares_solution_that_ascends(pairs):
-    values, weights = np.array(pairs).T
-    found = classifiers.isotonic(values, weights)
-    assert np.all(np.diff(found) >= 0)
+def test_a_calibrated_score_is_told_beside_what_it_was_before():
+    rng = np.random.default_rng(6)
+    score, signal = calibrated(rng, 90_000, lambda score: 0.5 + 0.6 * (score - 0.5))
+    before, after = sample(score, signal), sample(0.5 + 0.6 * (score - 0.5), signal)
+    found = classifiers.reliability(after, np.random.default_rng(5), before)
+    assert found["calibrated"]
+    assert found["ece"] == pytest.approx(0.4 * 0.25, abs=0.01)
+    assert found["ece_calibrated"] == classifiers.reliability(after, rng)["ece"] < 0.01
+    assert min(found["points"][0]) < 0.1 < 0.2 < min(found["points_calibrated"][0])
 
-    def cost(solution):
-        return np.sum(weights * (solution - values) ** 2)
 
-    constraint = {"type": "ineq", "fun": np.diff} if len(values) > 1 else ()
-    best = optimize.minimize(cost, np.sort(values), constraints=constraint, method="SLSQP")
-    assert cost(found) <= best.fun + 1e-4
+def test_bins_of_a_few_events_are_in_the_calibration_error_but_not_shown():
+    """Of 40 events at 0.1 and 8 at 0.7, all signal: the share in the second bin would be 1, without an error."""
+    score, signal = np.repeat([0.1, 0.7], [40, 8]), np.repeat([True, False, True], [4, 36, 8])
+    found = classifiers.reliability(sample(score, signal), np.random.default_rng(5))
+    assert found["points"][0] == pytest.approx([0.1], abs=1e-3)
+    ten = classifiers.reliability(
+        sample(*(np.append(one, two) for one, two in ((score, [0.7] * 4), (signal, [True] * 4)))),
+        np.random.default_rng(5),
+    )
+    assert ten["points"][0] == pytest.approx([0.1, 0.7], abs=1e-3)
+
+
+def test_scores_before_their_calibration_are_found_from_those_in_the_file(tmp_path):
+    rng = np.random.default_rng(3)
+    raw, size = rng.uniform(0, 1, 3000).astype(np.float32), 3000
+    maps = [isotonic.measured(raw, rng.uniform(0, 1, size) < raw**power, np.ones(size)) for power in (1, 2, 3)]
+    entry = np.arange(size)
+    fold = batches.fold(entry, 3)
+    values = np.choose(fold, [calibration(raw) for calibration in maps]).astype(np.float32)
+    columns = {"entry": entry, "region": np.zeros(size, dtype=int), "weight": np.ones(size), "observable": raw}
+    event_files.write_event_parts(tmp_path / "nominal" / "higgs.parquet", iter([columns]), {"region": SETTINGS.regions})
+    names = {"variation": ["nominal"], "sample": ["higgs"]}
+    parts = iter([{"variation": np.zeros(size, np.int16), "sample": np.zeros(size, np.int16), "score": values}])
+    event_files.write_event_parts(tmp_path / "scores.parquet", parts, names)
+    settings = SETTINGS.model_copy(update={"samples": {"higgs": "s"}})
+    events = {"higgs": tmp_path / "nominal" / "higgs.parquet"}
+    found = classifiers.held_out(tmp_path / "scores.parquet", events, settings, maps)
+    expected = scores_of([(number, True, raw[fold == number], np.ones(1000)) for number in range(3)], folds=3)
+    moved = np.abs(np.cumsum(found.weights - expected.weights, axis=-1))  # by rounding, across the edge of one bin
+    assert moved.max() <= 3
+    used = classifiers.held_out(tmp_path / "scores.parquet", events, settings)
+    assert np.abs(np.cumsum(used.weights - expected.weights, axis=-1)).max() > 50
 
 
 def test_seen_events_are_those_that_their_network_was_trained_on(tmp_path):

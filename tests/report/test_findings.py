@@ -19,9 +19,9 @@ SETTINGS = ReportSettings(
 )
 
 
-def ranked(sigmas, data="asimov", **changes):
+def ranked(sigmas, data="asimov", labels=SETTINGS.trainings, **changes):
     """Return the ranking of trainings with these uncertainties of their seeds."""
-    strategies = {name: (label, name) for name, label in SETTINGS.trainings.items()}
+    strategies = {name: (label, name) for name, label in labels.items()}
     settings = ComparisonSettings(signal="s", trainings=strategies, seeds=1, folds=2, samples={}, regions=(), scored=())
     rows = [
         dict.fromkeys(SUMMARY, np.nan)
@@ -56,6 +56,13 @@ def test_a_difference_within_the_spread_is_undecided():
     found = text(ranked({"nominal": [0.21, 0.25, 0.23, 0.2, 0.24], "adversarial": [0.20, 0.24, 0.22, 0.2, 0.23]}))
     assert "is undecided (" in found
     assert "No difference to the best is established: nominal" in found
+
+
+def test_of_very_many_trainings_the_next_best_are_named_and_the_others_counted():
+    many = {f"training_{index}": f"number {index}" for index in range(24)}
+    found = text(ranked({name: [0.2 + 0.001 * index] for index, name in enumerate(many)}, labels=many))
+    names = [f"number {index} (+{0.5 * index:.1f} %)" for index in range(1, 6)]
+    assert f"No difference to the best is established: {', '.join(names)} and 18 more may be as good." in found
 
 
 def test_a_spread_too_small_to_be_written_is_not_called_zero():

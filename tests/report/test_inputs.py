@@ -49,10 +49,12 @@ def rendered(folder: Path, found, names):
     place = folder / "inputs" / "regions" / "signal"
     files.write_json(place / "content.json", found)
     figures = [place / "figures" / f"{name}.svg" for name in names]
-    drawn = [place / "correlations.svg", place / "correlations.pdf"]
+    drawn = [place / f"{name}.{kind}" for name in slices.TABLES for kind in ("svg", "pdf")]
     settings = sections.plain(words())
     plot_inputs.plot_inputs(place / "content.json", figures, place / "features.pdf", drawn, settings=settings)
-    write_inputs.write_inputs([place / "content.json"], [*figures, drawn[0]], folder / "inputs.html", settings=settings)
+    write_inputs.write_inputs(
+        [place / "content.json"], [*figures, *drawn[::2]], folder / "inputs.html", settings=settings
+    )
     return (folder / "inputs.html").read_text()
 
 
@@ -112,12 +114,47 @@ def test_hundreds_of_features_and_of_variations_stay_readable(tmp_path):
     assert len(slices.figures(reading.check(changed(FLAT, ("dataset.columns", ["w", *names]), ("features", names)), "t"))) == 36  # fmt: skip
 
 
+def texts_of(figure):
+    """Return the texts in the cells of a table, row by row, by the names of rows and columns."""
+    axes = figure.axes[0]
+    rows, columns = (
+        [label.get_text() for label in labels] for labels in (axes.get_yticklabels(), axes.get_xticklabels())
+    )
+    places = {tuple(np.floor(text.get_position()[::-1]).astype(int)): text.get_text() for text in axes.texts}
+    return {rows[row]: {columns[column]: text for (of, column), text in sorted(places.items()) if of == row} for row in range(len(rows))}  # fmt: skip
+
+
+def test_what_moves_a_feature_is_told_by_the_larger_side_for_every_nuisance_parameter():
+    shapes = {"scale": [0.5, 2.34], "quiet": [0.01, 0.0], "loud": [17.2, 3.0]}
+    found = content(feature("pt", shapes=shapes), feature("eta", shapes=shapes | {"scale": [0.0, 0.0]}))
+    expected = {"pt": {"Energy scale": "2.3", "loud": "17"}, "eta": {"loud": "17"}}
+    assert texts_of(plots.sensitivity(found, words())) == expected
+
+
+def test_of_hundreds_what_moves_most_is_shown_and_the_rest_counted():
+    names = [f"feature_{index}" for index in range(50)]
+    many = {f"variation_{index}": [0.1 + 0.01 * index, 0.0] for index in range(80)}
+    found = content(*(feature(name, shapes=many) for name in names))
+    figure = plots.sensitivity(found, words())
+    shown = texts_of(figure)
+    assert len(shown) == 30
+    assert {tuple(row) for row in shown.values()} == {tuple(f"variation_{index}" for index in range(50, 80))}
+    assert "20 features and 50 parameters with smaller changes are not shown" in figure.texts[0].get_text()
+
+
 def test_what_is_missing_is_said(tmp_path):
     assert "No simulated event is in this region." in rendered(tmp_path, content(), ["pt"])
-    found = content(feature("pt", constant=True), feature("eta", undefined=True, data=[0.0] * 4), shown=True)
+    assert (
+        "nothing moves the features"
+        in plots.sensitivity(content(feature("pt", shapes={})), words()).texts[0].get_text()
+    )
+    found = content(
+        feature("pt", constant=True), feature("eta", undefined=True, data=[0.0] * 4, p_value=1e-9), shown=True
+    )
     (section,) = inputs.sections({"signal": found}, words())
     text = " ".join(section["remarks"])
-    assert "no data in this region" in text
+    assert "no data in this region, where 91 events are expected" in text
+    assert "disagree" not in text  # in every feature, by the same lack of events
     assert "nothing can be learnt from it here: pt." in text
     assert "the first bin holds: eta." in text
 
@@ -136,7 +173,7 @@ def test_disagreement_is_marked_and_comes_first():
     assert any("disagree" in text and "bad" in text for text in section["remarks"])
 
 
-@pytest.mark.parametrize("name", ["figures/pt", "correlations"])
+@pytest.mark.parametrize("name", ["figures/pt", *slices.TABLES])
 def test_figures_of_regions_are_no_figures_of_trainings(name):
     owner, stem = figure_key(Path(f"results/a/inputs/regions/signal/{name}.svg"))
     assert owner == "inputs-signal"

@@ -305,6 +305,20 @@ def test_budgets_that_differ_are_pointed_out(material, settings):
     assert other["over"] == ["boosted trees"]
 
 
+def test_a_training_without_any_fit_has_its_budget_and_dashes_for_what_is_not_known(material, settings):
+    tables = dict(material.tables)
+    tables["trainings"] = tables["trainings"].copy()
+    own = tables["trainings"]["training"] == "nominal"
+    tables["trainings"].loc[own, ["events_seen", "sigma", "sigma_up", "sigma_down"]] = np.nan
+    row = budget_rows(tables["trainings"], settings)["rows"][list(settings.trainings).index("nominal")]
+    learning = settings.configuration["learning"]
+    assert row["asked"] == f"{learning['events_seen'] * learning['folds']:,}"
+    assert row["seen"] == "–"
+    shown = render(TEMPLATE, material._replace(tables=tables), settings)
+    assert "+–" not in shown
+    assert "nan" not in shown[shown.index('id="budgets"') : shown.index('id="coverage"')]
+
+
 def test_a_training_that_learns_nothing_has_no_budget_no_losses_and_its_bins_in_words(material, settings):
     tables = dict(material.tables)
     tables["trainings"] = tables["trainings"].copy()

@@ -145,11 +145,9 @@ def epistemic_files(name: str) -> list[str]:
 
 def input_figures() -> list[str]:
     """Return the figures of the features of every region."""
-    figures = [f"figures/{feature}" for feature in slices.inputs.figures(settings)] + [
-        "correlations"
-    ]
+    figures = [f"figures/{feature}" for feature in slices.inputs.figures(settings)]
     return collect(
         "<results>/inputs/regions/{region}/{figure}.svg",
         region=settings.regions,
-        figure=figures,
+        figure=[*figures, *slices.inputs.TABLES],
     )

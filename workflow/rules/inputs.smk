@@ -107,8 +107,9 @@ rule plot_inputs:
             category="Features",
             labels={"region": "{region}"},
         ),
-        correlations=collect(
-            "<results>/inputs/regions/{{region}}/correlations.{format}",
+        tables=collect(
+            "<results>/inputs/regions/{{region}}/{figure}.{format}",
+            figure=slices.inputs.TABLES,
             format=["svg", "pdf"],
         ),
     log:

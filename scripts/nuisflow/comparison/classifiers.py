@@ -14,7 +14,7 @@ import numpy as np
 from nuisflow import seeds
 from nuisflow.comparison.trainings import Run
 from nuisflow.events import scored_events
-from nuisflow.learning import batches
+from nuisflow.learning import batches, isotonic
 from nuisflow.slices.review import JudgementSettings
 from nuisflow.storage import event_files
 from nuisflow.strategies import metrics
@@ -30,6 +30,8 @@ PERMUTED = 5_000
 SHOWN, CURVE, RELIABLE = 25, 100, 20
 """Bins of the distributions, points of a ROC curve, and bins of a reliability diagram."""
 BOOTSTRAPS = 500
+FEWEST = 10
+"""Effective events of a bin from which its share of signal is shown: that of one event is 0 or 1."""
 BACKGROUND, SIGNAL = 0, 1
 
 
@@ -55,8 +57,16 @@ class Scores(NamedTuple):
 # --- scores ---------------------------------------------------------------------------------------------------------
 
 
-def held_out(scores: Path, events: Mapping[str, Path], settings: JudgementSettings) -> Scores:
-    """Return the scores by networks that have not seen the nominal *events* (by sample), as in the templates."""
+def held_out(
+    scores: Path,
+    events: Mapping[str, Path],
+    settings: JudgementSettings,
+    undo: Sequence[isotonic.Calibration | None] | None = None,
+) -> Scores:
+    """Return the scores by networks that have not seen the nominal *events* (by sample), as in the templates.
+
+    *undo*: the calibrations of all folds, if the scores before them are asked for.
+    """
     found = Scores.empty(settings.folds)
     variations, samples = (event_files.texts(scores, name) for name in ("variation", "sample"))
     blocks = scored_events.blocks(scores, variations, samples)
@@ -66,7 +76,19 @@ def held_out(scores: Path, events: Mapping[str, Path], settings: JudgementSettin
         for region, rows in scored_events.rows(part, regions, ("entry",)):
             if region in settings.scored:
                 fold = batches.fold(rows["entry"], settings.folds)
-                found.add(fold, process == settings.signal, rows["value"], rows["weight"])
+                values = rows["value"] if undo is None else _uncalibrated(rows["value"], fold, undo)
+                found.add(fold, process == settings.signal, values, rows["weight"])
+    return found
+
+
+def _uncalibrated(
+    values: np.ndarray, fold: np.ndarray, calibrations: Sequence[isotonic.Calibration | None]
+) -> np.ndarray:
+    """Return what the scores *values* of events of *fold* were before their calibration."""
+    found = values.copy()
+    for number, calibration in enumerate(calibrations):
+        if calibration is not None:
+            found[fold == number] = calibration.undone(values[fold == number])
     return found
 
 
@@ -132,8 +154,13 @@ def _some(
 # --- numbers --------------------------------------------------------------------------------------------------------
 
 
-def judge(run: Run, held: Scores, trained: Scores | None, settings: JudgementSettings) -> tuple[list[Row], Row]:
-    """Return one row per network of *run*, and its curves; *trained*: scores of training events, if it learns."""
+def judge(
+    run: Run, held: Scores, trained: Scores | None, settings: JudgementSettings, uncalibrated: Scores | None = None
+) -> tuple[list[Row], Row]:
+    """Return one row per network of *run*, and its curves; *trained*: scores of training events, if it learns.
+
+    *uncalibrated*: the scores before their calibration, if the training has one.
+    """
     rows = []
     for fold in range(settings.folds):
         row: Row = {"training": run.training, "seed": run.seed, "fold": fold + 1, "auc": auc(held.weights[fold])}
@@ -142,7 +169,8 @@ def judge(run: Run, held: Scores, trained: Scores | None, settings: JudgementSet
             found = None if trained is None else kolmogorov(held, trained, fold, label)
             row |= {f"ks_{name}": found and found[0], f"p_value_{name}": found and found[1]}
         rows.append(row)
-    calibration = reliability(held, seeds.generator(settings.seed, "reliability", run.training, run.seed))
+    generator = seeds.generator(settings.seed, "reliability", run.training, run.seed)
+    calibration = reliability(held, generator, uncalibrated)
     curves = {
         "training": run.training,
         "seed": run.seed,
@@ -211,24 +239,27 @@ def densities(scores: Scores) -> list[list[list[float]]]:
 # --- calibration ----------------------------------------------------------------------------------------------------
 
 
-def reliability(scores: Scores, generator: np.random.Generator) -> Row:
+def reliability(scores: Scores, generator: np.random.Generator, uncalibrated: Scores | None = None) -> Row:
     """Return the reliability of scores as probabilities of signal in an equal mixture, before and after calibration.
 
     ``ece``: the expected calibration error, the mean distance of the share of signal to the score, with its 68 % band
     by bootstrap (every event a Poisson number of times; sums of many are Gaussian), and ``ece_expected``, what a
-    perfect calibration would show by fluctuations. Calibrated scores are those of `isotonic`, from the other folds.
+    perfect calibration would show by fluctuations. Calibrated scores are the *scores* themselves where these
+    are calibrated (``calibrated``), from *uncalibrated* ones, else those of the isotonic regression of the other folds.
     """
-    balanced = _balanced(scores)
+    used = uncalibrated is not None
+    balanced = _balanced(scores if uncalibrated is None else uncalibrated)
     if balanced is None:
-        return {"ece": None, "ece_calibrated": None, "points": None, "points_calibrated": None}
+        return {"calibrated": used, "ece": None, "ece_calibrated": None, "points": None, "points_calibrated": None}
     centres = (np.arange(BINS) + 0.5) / BINS
-    before = _points(balanced, np.broadcast_to(centres, (len(balanced.weights), BINS)))
-    calibrated = _calibrated(balanced, centres)
-    after = _points(balanced, calibrated)
+    own = np.broadcast_to(centres, (len(balanced.weights), BINS))
+    before = _points(balanced, own)
+    after = _points(_balanced(scores) or balanced, own) if used else _points(balanced, _calibrated(balanced, centres))
     error = float(_error(before.signal, before.background, before.score))
     varied, perfect = _band(before, generator)
     low, high = np.quantile(varied, [0.158655, 0.841345])
     return {
+        "calibrated": used,
         "ece": error,
         "ece_low": max(2 * error - float(high), 0.0),  # fluctuations add to it: the basic bootstrap takes them off
         "ece_high": max(2 * error - float(low), error),
@@ -264,9 +295,10 @@ class Points(NamedTuple):
         return np.asarray(np.sqrt(both) / np.where(total > 0, total, 1.0) ** 2)
 
     def plain(self) -> list[list[float]]:
-        """Return score, share of signal and its error of all bins with events."""
-        filled = self.signal + self.background > 0
-        share = self.signal[filled] / (self.signal + self.background)[filled]
+        """Return score, share of signal and its error of all bins with at least `FEWEST` effective events."""
+        total, variance = self.signal + self.background, self.signal_variance + self.background_variance
+        filled = (total > 0) & (total**2 >= FEWEST * variance)
+        share = self.signal[filled] / total[filled]
         return [self.score[filled].tolist(), share.tolist(), self.error[filled].tolist()]
 
 
@@ -316,13 +348,6 @@ def _calibrated(scores: Scores, centres: np.ndarray) -> np.ndarray:
         if not len(filled):
             found.append(centres)
             continue
-        steps = isotonic(signal[filled] / total[filled], total[filled])
+        steps = isotonic.regression(signal[filled] / total[filled], total[filled])
         found.append(np.interp(centres, centres[filled], steps))
     return np.array(found)
-
-
-def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the ascending values with the least weighted squares to *values*."""
-    from scipy import optimize
-
-    return np.asarray(optimize.isotonic_regression(values, weights=weights).x)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nuisflow.learning import scaling, scoring
+from nuisflow.learning import isotonic, scaling, scoring
 from nuisflow.learning.plain import FORMAT
 from nuisflow.learning.scoring import TrainingError
 from nuisflow.slices.training import Scoring
@@ -38,11 +38,15 @@ def device(choice: str) -> str:
 
 @dataclass(frozen=True)
 class FoldModel:
-    """The networks of one fold, the scaling of their inputs, and the options that were chosen for them alone."""
+    """The networks of one fold, the scaling of their inputs, and the options that were chosen for them alone.
+
+    *calibration*: of their score, if the training asks for one.
+    """
 
     networks: Networks
     scaling: scaling.Scaling
     options: Mapping[str, Any] = field(default_factory=dict)
+    calibration: isotonic.Calibration | None = None
 
 
 class Classifier:
@@ -57,6 +61,11 @@ class Classifier:
     ) -> None:
         self.strategy, self.features, self.architecture, self.folds = strategy, tuple(features), architecture, folds
         self.where = "cpu"
+
+    @property
+    def calibrations(self) -> list[isotonic.Calibration | None]:
+        """What calibrates the score of every fold."""
+        return [model.calibration for model in self.folds]
 
     def score(self, columns: Columns) -> np.ndarray:
         """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,).
@@ -81,7 +90,9 @@ class Classifier:
         questions = [choose(self.strategy.model_copy(update=dict(model.options))) for model in self.folds]
 
         def ask(fold: int, features: np.ndarray) -> np.ndarray:
-            return self._in_own_bins(self._answered(questions[fold], self.folds[fold], features), fold)
+            values = self._in_own_bins(self._answered(questions[fold], self.folds[fold], features), fold)
+            calibration = self.folds[fold].calibration
+            return values if calibration is None else calibration(values)
 
         return scoring.answers(columns, self.features, len(self.folds), ask, shape)
 
@@ -135,6 +146,7 @@ class Classifier:
                     "missing": model.scaling.missing,
                     "options": dict(model.options),
                     "constants": self.strategy.model_copy(update=dict(model.options)).constants(),
+                    "calibration": model.calibration and tuple(map(torch.from_numpy, model.calibration)),
                 }
                 for model in self.folds
             ],
@@ -194,4 +206,7 @@ def _read_fold(strategy: Strategy, architecture: networks.Architecture, part: di
         net.load_state_dict(part["networks"][name])
         net.eval()
     scaled = scaling.Scaling(part["mean"].numpy(), part["deviation"].numpy(), part["missing"])
-    return FoldModel(nets, scaled, part["options"])
+    knots = part["calibration"]
+    return FoldModel(
+        nets, scaled, part["options"], knots and isotonic.Calibration(*(values.numpy() for values in knots))
+    )

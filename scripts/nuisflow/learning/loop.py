@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nuisflow import seeds
-from nuisflow.learning import batches, scoring
+from nuisflow.learning import batches, isotonic, scoring
 from nuisflow.learning.classifier import Classifier, FoldModel
 from nuisflow.learning.scoring import TrainingError
 from nuisflow.settings import configuration
@@ -66,8 +66,17 @@ def train_fold(
     events = batches.fold_events(pool, number, scales=chosen.scales, points=chosen.points(), together=judged)
     task = Task(f"{settings.name}, fold {number}", architecture, events, learning, architecture.seed, where)
     fitted, history = chosen.fit(task, loop)
-    fitted = {name: net.cpu() for name, net in fitted.items()}
-    return FoldModel(fitted, events.scaling, dict(options)), history
+    fitted = {name: net.cpu().eval() for name, net in fitted.items()}
+    calibration = _calibration(chosen, fitted, events) if chosen.calibrate == "isotonic" else None
+    return FoldModel(fitted, events.scaling, dict(options), calibration), history
+
+
+@torch.inference_mode()
+def _calibration(strategy: Strategy, nets: Networks, fold: batches.FoldEvents) -> isotonic.Calibration:
+    """Return the calibration of the score at nominal: by validation events, none of which it scores for templates."""
+    events = to_device(fold.validation(), "cpu")
+    scores = [strategy.score(nets, batch.features, batch.z).numpy() for batch in sliced(events, scoring.BLOCK)]
+    return isotonic.measured(np.concatenate(scores), events.labels.numpy(), events.weights.numpy())
 
 
 def together(learning: configuration.Learning) -> int:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nuisflow.learning import scaling, scoring, tensors
+from nuisflow.learning import isotonic, scaling, scoring, tensors
 from nuisflow.strategies import boosted_trees
 
 if TYPE_CHECKING:
     from nuisflow.learning.classifier import Classifier
 
-FORMAT = 3
+FORMAT = 4
 """Of the files of `classifier`."""
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda values: np.maximum(values, 0, out=values),
@@ -68,20 +68,22 @@ class Trees:
 
 @dataclass(frozen=True)
 class Plain:
-    """A trained classifier, per fold the scaling of its inputs and the logit, that scores as `classifier.Classifier`.
+    """A trained classifier, per fold scaling of its inputs, logit, calibration, that scores as `classifier.Classifier`.
 
     Numbers differ by rounding, in the last digits of single precision.
     """
 
     features: tuple[str, ...]
     folds: tuple[tuple[scaling.Scaling, Layers | Trees], ...]
+    calibrations: tuple[isotonic.Calibration | None, ...]
 
     def score(self, columns: scoring.Columns) -> np.ndarray:
         """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,)."""
 
         def ask(fold: int, features: np.ndarray) -> np.ndarray:
-            scaled, logit = self.folds[fold]
-            return _sigmoid(logit(scaled(features)))
+            (scaled, logit), calibration = self.folds[fold], self.calibrations[fold]
+            values = _sigmoid(logit(scaled(features)))
+            return values if calibration is None else calibration(values)
 
         return scoring.answers(columns, self.features, len(self.folds), ask)
 
@@ -96,7 +98,9 @@ def load(path: Path | str) -> Plain | None:
         if content["format"] != FORMAT or any(fold["constants"] is None for fold in content["folds"]):
             return None
         folds = [_fold(fold, content["architecture"]["activation"]) for fold in content["folds"]]
-        return Plain(tuple(content["features"]), tuple(folds))
+        knots = [fold["calibration"] for fold in content["folds"]]
+        calibrations = tuple(values and isotonic.Calibration(*values) for values in knots)
+        return Plain(tuple(content["features"]), tuple(folds), calibrations)
     except Exception as error:  # of damaged bytes there are many kinds
         logging.getLogger(__name__).info("%s is read by torch (%s: %s)", path, type(error).__name__, error)
         return None

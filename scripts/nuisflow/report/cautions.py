@@ -1,7 +1,7 @@
 """What makes numbers less trustworthy than they look: one line per kind, with names, cause and remedy."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from nuisflow.comparison import agreement
 from nuisflow.comparison.trainings import DATA, Run, fewest_events
 from nuisflow.report import findings
-from nuisflow.report.findings import TARGET, listed, named, number, percent
+from nuisflow.report.findings import MOST_NAMES, TARGET, few, listed, named, number, percent
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 _BIAS_ERRORS = 4.0
@@ -23,7 +23,6 @@ _PARABOLIC = 0.10
 _FAILED_TOYS = 0.01
 _POOR_FIT = 0.01
 _LARGE_PULL = 2.0
-_MOST_NAMES = 5
 _SIMULATE = "Simulate more events or use fewer bins."
 
 
@@ -48,13 +47,6 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
         *_poor(tables["trainings"], fits, settings),
         *_pulls(fits, settings),
     ]
-
-
-def few(names: Iterable[str]) -> str:
-    """Return *names*, each once, as 'a, b and c', and how many more there are."""
-    unique = list(dict.fromkeys(names))
-    more = [f"{len(unique) - _MOST_NAMES} more"] if len(unique) > _MOST_NAMES else []
-    return listed([*unique[:_MOST_NAMES], *more])
 
 
 def _failed(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
@@ -167,7 +159,7 @@ def _parabolic(trainings: pd.DataFrame) -> Iterator[Caution]:
         yield Caution(
             f"The profile-likelihood interval differs from the parabolic error of the Hessian: {few(words)}.",
             "All numbers here are of the former; do not use the covariance matrix alone.",
-            tuple(words) if len(words) > _MOST_NAMES else (),
+            tuple(words) if len(words) > MOST_NAMES else (),
         )
 
 
@@ -218,20 +210,20 @@ def _simulation(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[Ca
             large.append(name)
     if scarce:
         yield Caution(
-            f"The simulation is too small for {listed(scarce)}: intervals cover too rarely where it dominates the "
+            f"The simulation is too small for {few(scarce)}: intervals cover too rarely where it dominates the "
             f"uncertainty and bins have fewer than about {SCARCE} effective simulated events (arXiv:2401.10542).",
             _SIMULATE,
         )
     if alike:
         yield Caution(
-            f"The finite simulation makes up more than half of the total uncertainty of {listed(alike)}, and nuisance "
+            f"The finite simulation makes up more than half of the total uncertainty of {few(alike)}, and nuisance "
             "parameters act almost like the signal strength: intervals then cover too rarely even with hundreds of "
             "simulated events per bin (arXiv:2401.10542).",
             _SIMULATE,
         )
     if large:
         yield Caution(
-            f"The finite simulation makes up more than a third of the total uncertainty of {listed(large)}.",
+            f"The finite simulation makes up more than a third of the total uncertainty of {few(large)}.",
             "A larger one would measure better.",
         )
 
@@ -242,7 +234,7 @@ def _unknown_simulation(trainings: pd.DataFrame) -> Iterator[Caution]:
     unknown = fitted[fitted["sigma_mcstat"].isna()]
     if len(unknown) and (fitted["sigma_mcstat"] > 0.01 * fitted["sigma"]).any():
         yield Caution(
-            f"The uncertainty of {listed([str(label) for label in unknown['label']])} does not include the finite "
+            f"The uncertainty of {few(map(str, unknown['label']))} does not include the finite "
             "simulation, that of the others does: ranked with them, it looks too good.",
             "Ask for replicas of this training (replicas: 10), whose spread is the missing part.",
         )
@@ -269,5 +261,5 @@ def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]
         yield Caution(
             f"The observed data pull nuisance parameters far, in prior standard deviations: {few(words)}.",
             "Ask whether the data can know this parameter so well, or whether it stands for something that is missing.",
-            tuple(words) if len(words) > _MOST_NAMES else (),
+            tuple(words) if len(words) > MOST_NAMES else (),
         )

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nuisflow.comparison.trainings import Run
-from nuisflow.report.cautions import Caution, few
-from nuisflow.report.findings import named, number, percent
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few, named, number, percent
 from nuisflow.slices.report import PlotSettings
 
 CHANCE, ERRORS = 0.001, 4.0

@@ -1,7 +1,7 @@
 """What the tables mean in words: what was measured, which training is best, and how sure that is."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,8 @@ TARGET = 0.682689492137
 _COVERAGE_ERRORS = 4.0
 _COVERAGE_MATTERS = 0.005
 _REMARKS = 3
+MOST_NAMES = 5
+"""Names that a sentence lists; of more it gives the number."""
 
 
 def decimals(value: float, digits: int = 3) -> int:
@@ -118,9 +120,9 @@ def _rivals(expected: pd.DataFrame) -> Iterator[str]:
     if not open_ones:
         yield f"All other trainings are worse by at least {CLEAR:g} standard deviations."
     elif len(open_ones) == len(others):
-        yield f"No difference to the best is established: {listed(open_ones)} may be as good."
+        yield f"No difference to the best is established: {few(open_ones)} may be as good."
     else:
-        yield f"Not established to be worse: {listed(open_ones)}."
+        yield f"Not established to be worse: {few(open_ones)}."
     if others["relative"].max() < EQUAL:
         widest = 100 * others["relative"].max()
         yield f"All trainings lie within {widest:.1f} %: in practice it hardly matters which is used."
@@ -134,6 +136,13 @@ def _rival(row: "pd.Series[Any]") -> str:
 def listed(items: Sequence[str]) -> str:
     """Return *items* as 'a, b and c'."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def few(names: Iterable[str]) -> str:
+    """Return *names*, each once, as 'a, b and c', and how many more there are."""
+    unique = list(dict.fromkeys(names))
+    more = [f"{len(unique) - MOST_NAMES} more"] if len(unique) > MOST_NAMES else []
+    return listed([*unique[:MOST_NAMES], *more])
 
 
 def _caution(expected: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from nuisflow.report import findings
-from nuisflow.report.cautions import Caution, few
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few
 from nuisflow.slices.report import PlotSettings
 
 

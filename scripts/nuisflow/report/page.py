@@ -197,7 +197,7 @@ def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, 
             continue
         row = expected.loc[[name]].iloc[0]
         options = dict(settings.configuration["trainings"][name])
-        given, learns = options.pop("events_seen", None) or learning["events_seen"], row["events_seen"] > 0
+        given, learns = options.pop("events_seen", None) or learning["events_seen"], row["events_seen"] != 0
         asked += [given] if learns else []
         options |= dict.fromkeys(settings.configuration.get("tune", {}).get(name, {}).get("options", {}), "by trials")
         if row["events_seen"] > _OVER_BUDGET * given * learning["folds"]:
@@ -207,7 +207,7 @@ def budget_rows(trainings: pd.DataFrame, settings: ReportSettings) -> dict[str, 
                 "label": label,
                 "strategy": options.pop("strategy"),
                 "asked": f"{given * learning['folds']:,}" if learns else "none: nothing is learnt",
-                "seen": f"{row['events_seen']:,.0f}",
+                "seen": "–" if pd.isna(row["events_seen"]) else f"{row['events_seen']:,.0f}",
                 "seconds": findings.number(row["train_seconds"], 1),
                 "options": "; ".join(
                     f"{key}: {_plain(value)}"

@@ -7,8 +7,8 @@ import pandas as pd
 
 from nuisflow.comparison import robustness
 from nuisflow.report import findings
-from nuisflow.report.cautions import Caution, few
-from nuisflow.report.findings import poi_name
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few, poi_name
 from nuisflow.slices.report import PlotSettings
 
 

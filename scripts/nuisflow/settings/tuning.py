@@ -12,7 +12,7 @@ from nuisflow.settings.sections import Section
 from nuisflow.settings.systematics import Variation
 from nuisflow.strategies.strategy import Strategy
 
-_FIXED = ("strategy", "label", "variations", "hidden")
+_FIXED = ("strategy", "label", "variations", "hidden", "calibrate")
 
 
 class Study(Section):

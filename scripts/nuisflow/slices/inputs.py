@@ -12,6 +12,8 @@ from nuisflow.strategies.binning import Binning
 MOST_FIGURES = 36
 """Features of a region that have a figure in the report, the first of the configuration; all are in one PDF."""
 
+TABLES = ("correlations", "sensitivity")
+"""Figures of all features of a region together."""
 PARTS = ("page.css", "page.js", "review/inputs.html", "review/inputs_page.html")
 """What the page on features alone is made of."""
 

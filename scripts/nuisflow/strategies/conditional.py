@@ -52,6 +52,10 @@ class Conditional(Parametrised):
             raise ValueError("at, scan: the strategy 'conditional' scores at every z; use 'parametrised' for these")
         return self
 
+    def _uncalibrated(self) -> str:
+        """Return why its score cannot be calibrated."""
+        return "is another one at every hypothesised z, where one regression would be wrong"
+
     def networks(self, architecture: "Architecture") -> "Networks":
         """Return a classifier, with an input for z if it is told."""
         return super().networks(architecture) if self.told else {"classifier": architecture.network("classifier")}

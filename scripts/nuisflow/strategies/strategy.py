@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -83,8 +83,8 @@ class Task:
 class Strategy(BaseModel):
     """One way of training a classifier; each child is one file of this folder and overrides what it changes.
 
-    The fields are the options of the training in config.yaml. The last four replace the value of the same name in the
-    section ``learning`` for this training only: leave them out to compare at a matched budget.
+    The fields are the options of the training in config.yaml. Those from *hidden* to *events_seen* replace the value of
+    the same name in the section ``learning`` for this training only: leave them out to compare at a matched budget.
 
     The common loop (`training.loop`) asks a strategy six questions. Most children answer one or two in their own way:
 
@@ -123,6 +123,9 @@ class Strategy(BaseModel):
     batch_size: Annotated[int, Field(gt=0)] | None = Field(None, description="as learning.batch_size")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="as learning.learning_rate")
     events_seen: Annotated[int, Field(gt=0)] | None = Field(None, description="as learning.events_seen")
+    calibrate: Literal["isotonic"] | None = Field(
+        None, description="isotonic: the score is made a probability by a regression on validation events"
+    )
 
     @model_validator(mode="after")
     def _check_variations(self) -> Self:
@@ -132,6 +135,25 @@ class Strategy(BaseModel):
                 "or choose another strategy"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_calibration(self) -> Self:
+        if self.calibrate == "isotonic" and (reason := self._uncalibrated()):
+            raise ValueError(
+                f"calibrate: the score of the strategy {self.strategy!r} {reason}; remove 'calibrate', or calibrate a "
+                "training with one continuous score of one network, such as 'nominal'"
+            )
+        return self
+
+    def _uncalibrated(self) -> str | None:
+        """Return why its score cannot be made a probability by one regression, if it cannot."""
+        if not self.learns:
+            return "comes from no network, and has no validation events"
+        if self.classes is not None:
+            return f"is one of {self.classes} classes, whose order is all that counts"
+        if self.members > 1:
+            return f"is a mean over {self.members} members, which would not be calibrated with it"
+        return None
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ class Unbinned(Strategy):
     width: Annotated[float, Field(gt=0, le=10)] = Field(
         1.0, description="standard deviation of z in training, in units of the prior's"
     )
-    calibrate: bool = Field(True, description="whether the ratios are calibrated after the training")
+    calibrate: bool = Field(  # type: ignore[assignment]
+        True, description="whether the ratios are calibrated after the training"
+    )
     hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field((64, 64, 64), description="as learning.hidden")
     batch_size: Annotated[int, Field(gt=0)] | None = Field(4096, description="as learning.batch_size")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(0.002, description="as learning.learning_rate")

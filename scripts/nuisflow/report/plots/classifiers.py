@@ -28,8 +28,8 @@ def compared(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
         look: dict[str, Any] = {"color": looks[one["training"]].colour, "ls": looks[one["training"]].line, "lw": 1.3}
         if one["roc"]:
             _rejection(left, one["roc"], **look)
-        if one["points"]:
-            score, share, _ = np.asarray(one["points"])
+        if points := one["points_calibrated" if one.get("calibrated") else "points"]:
+            score, share, _ = np.asarray(points)
             right.plot(score, share - score, marker="o", ms=3, **look)
         handles.append(Line2D([], [], label=style.wrapped(settings.trainings[one["training"]]), **look))
     _roc_axes(left)
@@ -51,7 +51,8 @@ def training(curves: Sequence[Curves], settings: PlotSettings) -> Figure:
     _scores(scores, first)
     _networks(roc, curves)
     _roc_axes(roc)
-    looks = {"points": ("score", style.INK, style.INK), "points_calibrated": ("calibrated", style.ORANGE, "none")}
+    names = ("before", "score (calibrated)") if first.get("calibrated") else ("score", "calibrated")
+    looks = {"points": (names[0], style.INK, style.INK), "points_calibrated": (names[1], style.ORANGE, "none")}
     for key, (label, colour, fill) in looks.items():
         if first.get(key):
             score, share, error = np.asarray(first[key])

@@ -1,4 +1,4 @@
-"""Figures of features before any training: every feature in a region beside data, and their correlations."""
+"""Figures of features before any training: each in a region beside data, correlations, and what moves them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
@@ -20,7 +21,7 @@ _ROW = 0.16
 _COLUMNS = 3
 _LETTERS = 9.0 * 38
 """Letters that fit below an axis, times the size of their type."""
-_MOST_CORRELATED = 30
+_MOST_CORRELATED, _MOST_MOVED = 30, 30
 _WRITTEN = 0.15
 """Size from which a correlation stands as a number, too."""
 
@@ -135,26 +136,82 @@ def correlations(content: Mapping[str, Any], settings: PlotSettings) -> Figure:
     chosen = _most_correlated(lower, upper)
     matrix = np.tril(lower[np.ix_(chosen, chosen)], -1) + np.triu(upper[np.ix_(chosen, chosen)], 1)
     np.fill_diagonal(matrix, np.nan)
-    shown = [names[index] for index in chosen]
-    size, words = 0.3 * len(chosen), 0.068 * max(map(len, shown)) + 0.15
-    width, height = max(size + words + 0.9, 3.8), size + words + 0.5
-    figure = Figure(figsize=(width, height))  # by hand: a layout engine would measure every number
-    axes = figure.add_axes((words / width, words / height, size / width, size / height))
-    bar = figure.add_axes(((words + size + 0.15) / width, words / height, 0.12 / width, min(size, 3) / height))
-    image = axes.pcolormesh(matrix, cmap="RdBu_r", vmin=-1, vmax=1, edgecolors=style.PAPER, linewidth=0.5)
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isfinite(value) and abs(value) >= _WRITTEN:
-            colour = "#fefefe" if abs(value) > 0.6 else "#111111"
-            axes.text(column + 0.5, row + 0.5, _percent(value), ha="center", va="center", fontsize=6, color=colour)
-    places = np.arange(len(shown)) + 0.5
-    axes.set_xticks(places, shown, rotation=90, fontsize=7.5)
-    axes.set_yticks(places, shown, fontsize=7.5)
-    axes.tick_params(length=0)
-    axes.invert_yaxis()
-    figure.colorbar(image, cax=bar, ticks=[-1, 0, 1]).outline.set_visible(False)
-    left = len(names) - len(shown)
+    shown, left = [names[index] for index in chosen], len(names) - len(chosen)
+    texts = np.full(matrix.shape, "", dtype=object)
+    for place, value in np.ndenumerate(matrix):
+        texts[place] = _percent(value) if np.isfinite(value) and abs(value) >= _WRITTEN else ""
     lines = [settings.regions[content["region"]][0], "correlations in %: signal below the diagonal, background above"]
     lines += [f"{left} features with weaker correlations are not shown"] if left else []
+    look = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
+    return _table(matrix, texts, (shown, shown), lines, ticks=[-1, 0, 1], dark=np.abs(matrix) > 0.6, **look)
+
+
+def sensitivity(content: Mapping[str, Any], settings: PlotSettings) -> Figure:
+    """Return how much every nuisance parameter changes the shape of every feature, in standard deviations of the data.
+
+    The larger of both sides, the change of the yield taken out. Of very many features, and of parameters, those with
+    the largest changes are shown.
+    """
+    found = content["features"]
+    parameters = list(found[0]["shapes"]) if found else []
+    if not parameters:
+        return style.empty("No variations, or no simulated events: nothing moves the features.")
+    sizes = np.array([[max(one["shapes"][name]) for name in parameters] for one in found])
+    rows, columns = (np.sort(np.argsort(-sizes.max(axis=axis), kind="stable")[:_MOST_MOVED]) for axis in (1, 0))
+    matrix = sizes[np.ix_(rows, columns)]
+    shown = [found[index]["feature"] for index in rows]
+    labels = [_shortened(settings.variations.get(parameters[index], parameters[index])) for index in columns]
+    lines = [
+        settings.regions[content["region"]][0],
+        "change of the shape by one prior standard deviation, in σ of the data",
+    ]
+    hidden = {"features": len(found) - len(rows), "parameters": len(parameters) - len(columns)}
+    left = [f"{number} {what}" for what, number in hidden.items() if number]
+    lines += [f"{' and '.join(left)} with smaller changes are not shown"] if left else []
+    scale = PowerNorm(0.5, 0, max(1.0, float(matrix.max())))
+    texts = np.vectorize(_sigmas, otypes=[object])(matrix)
+    names = (shown, labels)
+    return _table(matrix, texts, names, lines, dark=scale(matrix) > 0.55, cmap="Blues", norm=scale)
+
+
+def _sigmas(value: float) -> str:
+    """Return a number of standard deviations; nothing where none of them matters."""
+    return "" if value < 0.05 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+def _shortened(text: str, most: int = 36) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _table(
+    matrix: np.ndarray,
+    texts: np.ndarray,
+    names: tuple[Sequence[str], Sequence[str]],
+    lines: Sequence[str],
+    *,
+    dark: np.ndarray,
+    ticks: Sequence[float] | None = None,
+    **look: Any,
+) -> Figure:
+    """Return a *matrix* as coloured cells, some *dark*, with *texts*, *names* of rows and columns and *lines* above."""
+    (rows, columns), cell = matrix.shape, 0.3
+    across, up = (0.068 * max(map(len, found)) + 0.15 for found in names)
+    size, tall = cell * columns, cell * rows
+    width, height = max(size + across + 0.9, 0.062 * max(map(len, lines)), 3.8), tall + up + 0.5
+    figure = Figure(figsize=(width, height))  # by hand: a layout engine would measure every number
+    axes = figure.add_axes((across / width, up / height, size / width, tall / height))
+    bar = figure.add_axes(((across + size + 0.15) / width, up / height, 0.12 / width, min(tall, 3) / height))
+    image = axes.pcolormesh(matrix, edgecolors=style.PAPER, linewidth=0.5, **look)
+    for (row, column), text in np.ndenumerate(texts):
+        if text:
+            colour = "#fefefe" if dark[row, column] else "#111111"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=6, color=colour)
+    axes.set_xticks(np.arange(columns) + 0.5, names[1], rotation=90, fontsize=7.5)
+    axes.set_yticks(np.arange(rows) + 0.5, names[0], fontsize=7.5)
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    figure.colorbar(image, cax=bar, ticks=ticks).outline.set_visible(False)
+    bar.tick_params(labelsize=7.5)
     figure.text(0.02, 1 - 0.06 / height, "\n".join(lines), fontsize=7.5, va="top")
     return figure
 

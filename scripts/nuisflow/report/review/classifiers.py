@@ -8,8 +8,8 @@ import pandas as pd
 
 from nuisflow.comparison import trainings
 from nuisflow.report import tables
-from nuisflow.report.cautions import Caution, few
-from nuisflow.report.findings import number
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few, number
 from nuisflow.slices.report import PlotSettings
 
 CHANCE = 0.001
@@ -49,7 +49,7 @@ def rows(
                 if pd.isna(mean["ece"])
                 else f"{mean['ece']:.4f} ({mean['ece_low']:.4f} to {mean['ece_high']:.4f})",
                 "expected": number(mean["ece_expected"], 4),
-                "calibrated": number(mean["ece_calibrated"], 4),
+                "calibrated": number(mean["ece_calibrated"], 4) + (", in use" if mean["calibrated"] > 0 else ""),
             }
         )
     return found
@@ -118,7 +118,7 @@ def moved(feature: str, contents: Mapping[str, Any], settings: PlotSettings) -> 
     return f"{settings.variations.get(strongest, strongest)} ({shapes[strongest]:.2g})"
 
 
-_ERRORS = ("ece", "ece_low", "ece_high", "ece_expected", "ece_calibrated")
+_ERRORS = ("calibrated", "ece", "ece_low", "ece_high", "ece_expected", "ece_calibrated")
 
 
 def _smallest(own: pd.DataFrame) -> float:

@@ -134,13 +134,14 @@ def _remarks(content: Mapping[str, Any], settings: PlotSettings) -> Iterator[str
             "Collision data are blinded here. Unblind all with fit.unblind: true, or a control region with "
             f"regions.{content['region']}.control: true."
         )
-    if content["shown"] and not any(one["data"] and sum(one["data"]) for one in found):
-        yield "There are no data in this region."
+    seen = any(one["data"] and sum(one["data"]) for one in found)
+    if content["shown"] and not seen:
+        yield f"There are no data in this region, where {sum(found[0]['total']):,.3g} events are expected."
     if constant := [one["feature"] for one in found if one["constant"]]:
-        yield f"Without variance, so that nothing can be learnt from it here: {', '.join(constant)}."
+        yield f"Without variance, so that nothing can be learnt from it here: {_listed(constant)}."
     if undefined := [one["feature"] for one in found if one["undefined"]]:
-        yield f"Undefined for some events, which the first bin holds: {', '.join(undefined)}."
-    if off := [one["feature"] for one in found if one["with"] and one["with"]["p_value"] < _DOUBTFUL]:
+        yield f"Undefined for some events, which the first bin holds: {_listed(undefined)}."
+    if off := [one["feature"] for one in found if seen and one["with"] and one["with"]["p_value"] < _DOUBTFUL]:
         share = _DOUBTFUL * sum(one["with"] is not None for one in found)
         yield (
             f"Data and model disagree (p-value below {_DOUBTFUL:g}, variations included) in {_listed(off)}; by chance "
