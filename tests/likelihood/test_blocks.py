@@ -74,7 +74,7 @@ def test_a_signal_strength_of_0_keeps_its_derivative(large):
 def test_a_fit_goes_on_in_another_metric_where_one_does_not_lead_to_the_end(large, monkeypatch):
     expected = large.minimise(tolerance=1e-10)
     monkeypatch.setattr(steps, "_ROUNDS", 6)
-    monkeypatch.setattr(type(large), "_one_by_one", lambda *_: None)  # what is left would have no value
+    monkeypatch.setattr(type(large), "one_by_one", lambda *_: None)  # what is left would have no value
     found = large.minimise(tolerance=1e-10)
     assert found.status[0] == 0
     assert found.iterations[0] > 6

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
+from nuisflow.likelihood.constraints.parameters import widths
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
@@ -28,7 +29,7 @@ def further(model: Model, begin: Floats, held: Booleans) -> Floats:
     """Return the starting point and STARTS others, always the same, spread as the constraints are."""
     noise = np.random.default_rng(0).standard_normal((STARTS + 1, len(begin)))
     noise[0] = 0.0
-    return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model)))
+    return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model.parameters)))
 
 
 def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
@@ -73,7 +74,7 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     valleys, wherever they are: constrained parameters start anywhere within five standard deviations, factors of
     single bins and free ones within a factor of seven.
     """
-    centres, spread = model.inits, np.nan_to_num(widths(model))
+    centres, spread = model.inits, np.nan_to_num(widths(model.parameters))
     pulls = np.where(held, 0.0, np.abs(values - centres) * (spread > 0) / np.where(spread > 0, spread, 1.0))
     scales = np.array([row.constraint != "normal" or row.kind == "staterror" for row in model.parameters])
     bound = ~held & ((values <= model.lower) | (values >= model.upper))
@@ -84,17 +85,6 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     begins = np.where(scales, np.where(values > 0.0, values, centres) * factors, centres + 5.0 * where * spread)
     found: Floats = np.where(held, values, np.clip(begins, model.lower, model.upper))
     return found
-
-
-def widths(model: Model) -> Floats:
-    """Return the prefit standard deviation of every parameter; NaN for those without a constraint."""
-    return np.array([_width(row) for row in model.parameters])
-
-
-def _width(row: Parameter) -> float:
-    if row.constraint != "poisson":
-        return row.width if row.constraint == "normal" else np.nan
-    return float(row.width**-0.5 if row.auxiliary == row.width else max(row.auxiliary, 1.0) ** 0.5 / row.width)
 
 
 def two_sided(model: Model) -> Integers:
