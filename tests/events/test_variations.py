@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nuisflow.events import variations
 from nuisflow.settings.configuration import DitauDataset, FlatDataset
 from nuisflow.settings.expressions import ExpressionError
-from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Weight, WeightSet
+from nuisflow.settings.systematics import FreeRate, Rate, Shift, Weight, WeightSet
 
 FLAT = FlatDataset(kind="flat", columns=("pt", "eta"), missing=-999)
 COLUMNS = {"pt": np.array([20.0, 40.0, -999.0], dtype=np.float32), "eta": np.array([0.1, 0.2, 0.3], dtype=np.float32)}
@@ -60,7 +60,6 @@ def test_rates_are_log_normal_and_symmetric_in_the_logarithm(size, z):
     up = variations.factor(Rate(kind="rate", size=size), COLUMNS, z)
     down = variations.factor(Rate(kind="rate", size=size), COLUMNS, -z)
     assert np.allclose(up * down, 1, rtol=1e-4)
-    assert np.allclose(variations.factor(Luminosity(kind="luminosity", size=size), COLUMNS, z), up, rtol=1e-4)
 
 
 @given(up=st.floats(-0.5, 2), down=st.floats(-0.5, 2), z=st.floats(-4, 4))

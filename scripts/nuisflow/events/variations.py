@@ -10,7 +10,7 @@ import numpy as np
 from nuisflow import datasets
 from nuisflow.settings import expressions
 from nuisflow.settings.configuration import Dataset
-from nuisflow.settings.systematics import Luminosity, Rate, Shift, Variation, Weight, WeightSet
+from nuisflow.settings.systematics import Rate, Shift, Variation, Weight, WeightSet
 
 Columns = dict[str, np.ndarray]
 Strength = float | np.ndarray
@@ -81,8 +81,6 @@ def factor(variation: Variation, columns: Columns, z: Strength, name: str = "wei
             return np.asarray(np.where(strength >= 0, up, down))
         case Rate():
             return variation.factor(strength)
-        case Luminosity(size=relative):
-            return np.asarray((1 + relative) ** strength)
         case _:
             return np.ones(size)
 
