@@ -9,6 +9,7 @@ from workspace_strategies import point, workspaces
 
 from nuisflow.likelihood import covariances, fits, limits, model, starts, uncertainties
 from nuisflow.likelihood.blocks import curvature, evaluation, steps
+from nuisflow.likelihood.constraints import parameters
 from nuisflow.likelihood.model import Model
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -102,7 +103,7 @@ def test_fits_side_by_side_with_parameters_held_are_those_of_the_kernels(large, 
     best, count = fits.fit(large).values, 12
     held, start = np.tile(large.fixed, (count, 1)), np.tile(best, (count, 1))
     index = np.linspace(0, len(best) - 1, count).astype(int)  # also factors of single bins
-    start[np.arange(count), index] += 0.5 * starts.widths(large)[index]
+    start[np.arange(count), index] += 0.5 * parameters.widths(large.parameters)[index]
     held[np.arange(count), index] = True
     found = large.minimise(None, start, held, tolerance=1e-10, near=best)
     oracle = dense.minimise(None, start, held, tolerance=1e-12)
