@@ -250,7 +250,7 @@ def test_postfit_yields_match_numerical_propagation(model):
                        for up, down in zip(above, below, strict=True)]).T  # fmt: skip
     errors = np.sqrt(np.diagonal(slopes @ result.covariance @ slopes.T))
     assert [rows["c0", b, "total"].error for b in range(6)] == pytest.approx(errors[:6], rel=1e-5)
-    parts = [rows["c1", 3, sample].value for sample in model.samples]
+    parts = [rows["c1", 3, sample].value for sample in model.structure.samples]
     assert sum(parts) == pytest.approx(rows["c1", 3, "total"].value)
     prefit = fits.yields(model)[0]
     assert prefit.value == pytest.approx(model.cells()[0][0])
