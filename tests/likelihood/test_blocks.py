@@ -9,6 +9,7 @@ from workspace_strategies import point, workspaces
 
 from nuisflow.likelihood import covariances, fits, limits, model, starts, uncertainties
 from nuisflow.likelihood.blocks import curvature, evaluation, steps
+from nuisflow.likelihood.constraints import parameters
 from nuisflow.likelihood.model import Model
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -74,7 +75,7 @@ def test_a_signal_strength_of_0_keeps_its_derivative(large):
 def test_a_fit_goes_on_in_another_metric_where_one_does_not_lead_to_the_end(large, monkeypatch):
     expected = large.minimise(tolerance=1e-10)
     monkeypatch.setattr(steps, "_ROUNDS", 6)
-    monkeypatch.setattr(type(large), "_one_by_one", lambda *_: None)  # what is left would have no value
+    monkeypatch.setattr(type(large), "one_by_one", lambda *_: None)  # what is left would have no value
     found = large.minimise(tolerance=1e-10)
     assert found.status[0] == 0
     assert found.iterations[0] > 6
@@ -102,7 +103,7 @@ def test_fits_side_by_side_with_parameters_held_are_those_of_the_kernels(large, 
     best, count = fits.fit(large).values, 12
     held, start = np.tile(large.fixed, (count, 1)), np.tile(best, (count, 1))
     index = np.linspace(0, len(best) - 1, count).astype(int)  # also factors of single bins
-    start[np.arange(count), index] += 0.5 * starts.widths(large)[index]
+    start[np.arange(count), index] += 0.5 * parameters.widths(large.parameters)[index]
     held[np.arange(count), index] = True
     found = large.minimise(None, start, held, tolerance=1e-10, near=best)
     oracle = dense.minimise(None, start, held, tolerance=1e-12)
@@ -167,3 +168,53 @@ def test_changes_along_a_direction_are_those_by_the_whole_jacobian(large):
     found, change = covariances.along(large, large.inits, direction)
     assert found == pytest.approx(rates, rel=1e-12)
     assert change == pytest.approx(slopes @ direction, rel=1e-10)
+
+
+@pytest.fixture(scope="module")
+def valleys():
+    """Return a large model whose signal is the same at mu and 6 - mu; a small background tells them apart."""
+    found = large_models.workspace(3, parameters=110, bins=60, channels=5, samples=3)
+    for channel in found["channels"]:
+        signal, background = channel["samples"][:2]
+        polynomial = {"name": "mu", "type": "polynomial", "data": [1.0, -0.9, 0.15]}
+        signal["modifiers"] = [polynomial if row["name"] == "mu" else row for row in signal["modifiers"]]
+        linear = [{"name": "mu", "type": "normfactor", "data": None}]
+        channel["samples"].append({"name": "zz", "data": 0.02 * np.array(background["data"]), "modifiers": linear})
+    model = Model(found)
+    assert model.large
+    return model
+
+
+@pytest.mark.parametrize("truth", [0.5, 5.5])
+def test_a_large_model_is_fitted_in_the_valley_of_the_truth(valleys, truth):
+    data = valleys.asimov({"mu": truth})
+    other = starts.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(6.0 - truth).twice_nll
+    found = fits.fit(valleys, data)
+    assert found.values[valleys.index("mu")] == pytest.approx(truth, abs=1e-5)
+    assert found.twice_nll == pytest.approx(valleys.constants(data)[0], abs=1e-7)  # nothing describes them better
+    assert other > found.twice_nll + 0.1
+    top = starts.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(3.0).twice_nll
+    assert top > other + 1.0  # a ridge between two valleys
+
+
+def test_valleys_of_many_data_sets_are_those_of_each_alone(valleys):
+    data = valleys.asimov(np.array([valleys.point({"mu": mu}) for mu in (0.5, 5.5, 0.3, 5.8)]))
+    together = starts.deepest(valleys, data, tolerance=1e-8)
+    assert together.values[:, valleys.index("mu")] == pytest.approx([0.5, 5.5, 0.3, 5.8], abs=1e-4)
+    alone = [fits.fit(valleys, row).twice_nll for row in data]
+    assert together.twice_nll == pytest.approx(alone, abs=1e-6)
+
+
+def test_a_profile_of_a_large_model_knows_the_valleys_of_another_parameter(valleys):
+    """At a value of a nuisance parameter mu is in either valley; the oracle fits at all values of mu."""
+    data, index = valleys.asimov({"mu": 5.5}), valleys.index("rate0000") if "rate0000" in valleys.names else 0
+    profile = starts.Profile(valleys, data, index, valleys.inits)
+    found = profile.conditional(0.5, thorough=True)
+    held = valleys.fixed.copy()
+    held[[index, valleys.index("mu")]] = True
+    line = np.linspace(5.0, 6.0, 21)
+    begins = np.tile(found.values, (len(line), 1))
+    begins[:, valleys.index("mu")] = line
+    lowest = valleys.minimise(data, begins, held, tolerance=1e-8).twice_nll.min()
+    assert found.twice_nll <= lowest + 1e-6
+    assert found.values[valleys.index("mu")] > 4.0

@@ -1,11 +1,13 @@
 """Combine's datacards: the likelihood against Combine's formulas, and lines that are not supported."""
 
+from pathlib import Path
+
 import datacards
 import numpy as np
 import pytest
 
 from nuisflow.likelihood import limits
-from nuisflow.likelihood.dialects import combine
+from nuisflow.likelihood.dialects import card_formulas, combine, proofs
 from nuisflow.likelihood.model import Model
 
 
@@ -38,6 +40,44 @@ def test_the_likelihood_is_combines_at_100_points(tmp_path, threshold):
     theirs = np.array([datacards.twice_nll(found, row, threshold) for row in values])
     ours = model.twice_nll(at)
     assert ours - ours[0] == pytest.approx(theirs - theirs[0], rel=1e-9, abs=1e-8)
+
+
+@pytest.mark.parametrize("threshold", [10, 0, 1000, 45])
+def test_the_formulas_of_the_proof_are_those_written_out_for_this_card(tmp_path, threshold):
+    text = datacards.CARD.replace("autoMCStats 10", f"autoMCStats {threshold}")
+    path, found = datacards.write(tmp_path, text), datacards.histograms()
+    model, formulas = Model(combine.read(path, text)), card_formulas.Formulas(path, text)
+    rows = [dict(zip(model.names, point, strict=True)) for point in points(model, 20)]
+    free = [name for name, fixed in zip(model.names, model.fixed, strict=True) if not fixed]
+    by_hand = np.array([datacards.twice_nll(found, {name: row[name] for name in free}, threshold) for row in rows])
+    once_more = np.array([formulas.twice_nll(row) for row in rows])
+    assert once_more - once_more[0] == pytest.approx(by_hand - by_hand[0], rel=1e-9, abs=1e-8)
+
+
+def code4(book):
+    book["extensions"]["interpolation"]["normsys"] = "code4"
+
+
+def wider(book):
+    book["extensions"]["constraints"]["wscale"]["sigma"] *= 1.01
+
+
+def more_events(book):
+    book["observations"][0]["data"][0] += 1.0
+
+
+def another_error(book):
+    sample = next(row for channel in book["channels"] if channel["name"] == "low" for row in channel["samples"])
+    next(row for row in sample["modifiers"] if row["type"] == "mcstat")["data"][0] *= 1.01
+
+
+@pytest.mark.parametrize("change", [code4, wider, more_events, another_error])
+def test_a_workspace_that_is_not_quite_the_card_is_not_proved(path, change):
+    text = path.read_text()
+    book = combine.read(path, text)
+    assert proofs.with_formulas(Model(book), path, text).record()["proved"]
+    change(book)
+    assert not proofs.with_formulas(Model(book), path, text).record()["proved"]
 
 
 def test_parameters_have_combines_ranges_and_constraints(path):
@@ -171,13 +211,12 @@ top   lnN -   -   -   0.9/1.2
 
 
 def counting(text=TWO_BINS):
-    from pathlib import Path
-
     return combine.read(Path("card.txt"), text)
 
 
 def test_words_behind_the_last_column_are_a_comment_as_in_combine():
     model = Model(counting())
+    assert proofs.with_formulas(model, Path("card.txt"), TWO_BINS).record()["proved"]
     assert set(model.names) == {"r", "lumi", "norm", "top"}
     expected = model.expected({"r": 2.0, "lumi": 1.0, "norm": 1.0, "top": -1.0})
     assert expected == pytest.approx([2 * 3 * 1.1 + 10 * 1.3, 2 * 5 * 1.1 + 18 * 1.1 * 0.9])

@@ -218,6 +218,9 @@ def test_a_poisson_constraint_of_a_normalisation_holds_side_by_side():
     assert errors[inside] == pytest.approx(by_hand[inside], rel=1e-6)
 
 
+NO_VARIANCE = {"parameters": ["rate_a", "rate_b"], "covariance": [[1, 0], [0, -1]]}
+
+
 def broken(change):
     book = correlated()
     change(book["extensions"])
@@ -227,10 +230,18 @@ def broken(change):
 REFUSED = [
     (
         lambda e: e["correlations"][0].update(correlation=[[1, 2, 0], [2, 1, 0], [0, 0, 1]]),
-        "not positive definite .*rate_",
+        "rate_a with rate_b: 2 must be between -1 and 1",
     ),
     (lambda e: e["correlations"][0].update(correlation=[[1, 0.5, 0], [0.4, 1, 0], [0, 0, 1]]), "not symmetric: rate_a"),
-    (lambda e: e["correlations"][0].update(correlation=[[2, 0, 0], [0, 1, 0], [0, 0, 1]]), "diagonal entry of rate_a"),
+    (
+        lambda e: e["correlations"][0].update(correlation=[[2, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        "rate_a with itself: 2 must be 1",
+    ),
+    (
+        lambda e: e["correlations"][0].update(correlation=[[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]]),
+        "correlation: not positive definite .smallest eigenvalue -0.8, mostly of rate_a, rate_b, tilt",
+    ),
+    (lambda e: e["correlations"].__setitem__(0, NO_VARIANCE), "the variance -1 of rate_b must be positive"),
     (lambda e: e["correlations"][0].update(correlation=[[1, 0], [0, 1]]), "3 rows of 3 numbers"),
     (lambda e: e["correlations"][0].update(covariance=CORRELATION), "either 'correlation' or 'covariance'"),
     (lambda e: e["correlations"][0].update(parameters=["rate_a", "rate_c", "tilt"]), "no parameter 'rate_c'.*rate_"),

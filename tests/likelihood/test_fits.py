@@ -8,7 +8,7 @@ import pytest
 from studies import random_limits
 from workspace_strategies import KINDS, build
 
-from nuisflow.likelihood import fits, limits, starts, uncertainties
+from nuisflow.likelihood import fits, limits, starts, toys, uncertainties
 from nuisflow.likelihood.model import Model
 
 TIGHT = {"tolerance": 1e-10, "maxiter": 100_000}
@@ -250,7 +250,7 @@ def test_postfit_yields_match_numerical_propagation(model):
                        for up, down in zip(above, below, strict=True)]).T  # fmt: skip
     errors = np.sqrt(np.diagonal(slopes @ result.covariance @ slopes.T))
     assert [rows["c0", b, "total"].error for b in range(6)] == pytest.approx(errors[:6], rel=1e-5)
-    parts = [rows["c1", 3, sample].value for sample in model.samples]
+    parts = [rows["c1", 3, sample].value for sample in model.structure.samples]
     assert sum(parts) == pytest.approx(rows["c1", 3, "total"].value)
     prefit = fits.yields(model)[0]
     assert prefit.value == pytest.approx(model.cells()[0][0])
@@ -384,3 +384,49 @@ def test_minuit_agrees_where_it_takes_over(model):
     assert "Minuit" in message
     assert twice == pytest.approx(best.twice_nll, abs=1e-6)
     assert values == pytest.approx(best.values, abs=1e-4)
+
+
+def of_the_signal_alone(observed, bounds=(0.0, 10.0)):
+    """Return a workspace whose signal has an efficiency without a prior, and the same without that."""
+    free = {"name": "shape", "type": "histosys", "data": {"lo_data": [4.0, 4.0], "hi_data": [6.5, 2.0]}}
+    rate = {"name": "rate", "type": "normsys", "data": {"lo": 0.9, "hi": 1.1}}
+    mu = {"name": "mu", "type": "normfactor", "data": None}
+    return [
+        {"channels": [{"name": "c", "samples": [{"name": "s", "data": [5.0, 3.0], "modifiers": [mu, *more]},
+                                                {"name": "b", "data": [10.0, 12.0], "modifiers": [rate]}]}],
+         "observations": [{"name": "c", "data": list(observed)}], "version": "1.0.0",
+         "measurements": [{"name": "m", "config": {
+             "poi": "mu", "parameters": [{"name": "mu", "bounds": [list(bounds)]}]}}],
+         "extensions": {"constraints": {row["name"]: {"type": "none"} for row in more}}}
+        for more in ([free], [])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fixed", [None, {"mu": 0.0}])
+def test_what_acts_on_a_signal_of_0_alone_has_the_error_of_its_range_and_changes_no_other(fixed):
+    model, without = map(Model, of_the_signal_alone([8.0, 9.0]))
+    found, other = fits.fit(model, fixed=fixed), fits.fit(without, fixed=fixed)
+    assert found.converged
+    assert "flat here, without a prior: shape (the error is that of the range)" in found.message
+    errors, rest = (dict(zip(row.names, row.errors, strict=True)) for row in (found, other))
+    assert errors["shape"] == pytest.approx(10.0 / math.sqrt(12.0))  # uniform from -5 to 5
+    alone = fits.fit(without, fixed={"mu": 0.0})
+    assert errors["rate"] == pytest.approx(alone.errors[alone.names.index("rate")], rel=1e-6)
+    assert found.twice_nll == pytest.approx(other.twice_nll, abs=1e-8)
+    assert found.values[found.names.index("mu")] == 0.0
+    assert set(rest) < set(errors)
+
+
+def test_pseudo_experiments_whose_signal_is_fitted_to_be_0_count():
+    model, _ = map(Model, of_the_signal_alone([10.0, 12.0]))
+    found = toys.run(model, {"mu": 0.0}, 200, 1)
+    assert found.fitted.all()
+    assert (found.value == 0.0).mean() > 0.2
+
+
+def test_what_acts_on_nothing_at_all_is_still_a_flat_direction():
+    book, _ = of_the_signal_alone([8.0, 9.0])
+    book["channels"][0]["samples"][0]["modifiers"][1]["data"] = {"lo_data": [5.0, 3.0], "hi_data": [5.0, 3.0]}
+    found = fits.fit(Model(book))
+    assert not found.converged
+    assert "flat mostly along shape" in found.message

@@ -7,6 +7,7 @@ import pytest
 from workspace_strategies import build
 
 from nuisflow.likelihood import starts, toys
+from nuisflow.likelihood.constraints import parameters
 from nuisflow.likelihood.covariances import covariance
 from nuisflow.likelihood.model import Intervals, Minima, Model
 
@@ -208,7 +209,7 @@ def test_hardly_any_fit_of_wild_models_misses_the_deepest_of_ten_random_starts()
         except ValueError:  # random templates that expect less than nothing
             continue
         found, single = starts.deepest(model, data), model.minimise(data)
-        spread = np.where(model.fixed, 0.0, np.nan_to_num(starts.widths(model)))
+        spread = np.where(model.fixed, 0.0, np.nan_to_num(parameters.widths(model.parameters)))
         best = found.twice_nll.copy()
         for _ in range(10):
             other = model.minimise(data, model.inits + 1.5 * spread * rng.standard_normal((30, len(spread))))

@@ -1,8 +1,10 @@
 """Correlations of constraints: what may be written, what it means for parameters, and what it reaches."""
 
+import numpy as np
 import pytest
 from analyses import FLAT, changed
 
+from nuisflow.likelihood import histfactory
 from nuisflow.settings import points
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -64,10 +66,10 @@ REFUSED = [
     ([{"between": ["one", "two"], "matrix": [[1, 0.1]]}], r"correlations.0.matrix: 2 rows of 2 numbers are needed"),
     ([{"between": ["one", "two"], "matrix": [[1, 0.1], [0.2, 1]]}], r"not symmetric: one with two is not two with one"),
     ([{"between": ["one", "two"], "matrix": [[1, 1.1], [1.1, 1]]}], r"one with two: 1.1 must be between -1 and 1"),
-    ([{"between": ["one", "two"], "matrix": [[4, 0.1], [0.1, 1]]}], r"one with itself: 4 must be 1; the widths"),
+    ([{"between": ["one", "two"], "matrix": [[4, 0.1], [0.1, 1]]}], r"one with itself: 4 must be 1; widths"),
     (
         [pair("one", "two", 0.9), pair("two", "lumi", 0.9), pair("one", "lumi", -0.9)],
-        r"those of one, two, lumi are not positive definite together \(smallest eigenvalue -0.8, mostly of lumi, one",
+        r"one, two, lumi together: not positive definite \(smallest eigenvalue -0.8, mostly of one, two, lumi",
     ),
 ]
 
@@ -76,6 +78,42 @@ REFUSED = [
 def test_what_is_no_correlation_is_named_with_a_remedy(written, message):
     with pytest.raises(ConfigurationError, match=message):
         check(*written)
+
+
+def nearly(least):
+    """Return a correlation matrix of three whose smallest eigenvalue is *least*: all coefficients are the same."""
+    rho = (least - 1) / 2
+    return [[1.0 if i == j else rho for j in range(3)] for i in range(3)]
+
+
+def of_workspace(matrix):
+    """Return what a workspace with these correlations is refused for; "" if it is not."""
+    modifiers = [{"name": name, "type": "normsys", "data": {"lo": 0.9, "hi": 1.1}} for name in ("one", "two", "lum")]
+    modifiers.append({"name": "mu", "type": "normfactor", "data": None})
+    book = {"channels": [{"name": "c", "samples": [{"name": "s", "data": [9.0], "modifiers": modifiers}]}],
+            "observations": [{"name": "c", "data": [9.0]}], "version": "1.0.0",
+            "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+            "extensions": {"correlations": [{"parameters": ["one", "two", "lum"], "correlation": matrix}]}}  # fmt: skip
+    try:
+        histfactory.read(book)
+    except ValueError as error:
+        return str(error).split(": ", 3)[-1].replace("lum", "lumi")
+    return ""
+
+
+@pytest.mark.parametrize("matrix", [nearly(-0.2), nearly(5e-9), [[1, 0.1, 0], [0.2, 1, 0], [0, 0, 4]]])
+def test_a_configuration_and_a_workspace_refuse_a_matrix_in_the_same_words(matrix):
+    with pytest.raises(ConfigurationError) as error:
+        check({"between": ["one", "two", "lumi"], "matrix": matrix})
+    assert of_workspace(matrix)
+    assert of_workspace(matrix) in str(error.value)
+
+
+def test_a_configuration_and_a_workspace_take_what_can_be_inverted_to_eight_digits():
+    matrix = nearly(2e-8)
+    assert check({"between": ["one", "two", "lumi"], "matrix": matrix})
+    assert not of_workspace(matrix)
+    assert np.linalg.cond(matrix) == pytest.approx(1.5 / 2e-8, rel=1e-4)
 
 
 def test_scenarios_take_priors_as_independent():

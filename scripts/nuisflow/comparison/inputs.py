@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nuisflow import names
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.settings import points, systematics
 from nuisflow.settings.systematics import Variation
 from nuisflow.slices.inputs import InputSettings
@@ -145,15 +145,15 @@ def _sides(histogram: Histogram, name: str, variation: Variation, process: str) 
     return (found[0], found[1]) if len(found) == 2 else (found[0], -found[0])
 
 
-def covariance(moved: Changes, bins: int, correlations: Sequence[systematics.Block] = ()) -> np.ndarray:
+def covariance(moved: Changes, bins: int, priors: Sequence[systematics.Block] = ()) -> np.ndarray:
     """Return the covariance of the expected events of all bins by the variations, shape (bins, bins).
 
     Each adds the mean of both sides, so that a variation that moves events to one side only is not lost. Those whose
     priors are correlated add the products of their sides, too.
     """
     sides = np.array(list(moved.values())).reshape(-1, 2, bins)
-    blocks = extensions.blocks(systematics.kept(correlations, moved))
-    return np.asarray(np.einsum("isa,ij,jsb->ab", sides, extensions.matrix(blocks, list(moved)), sides) / 2)
+    blocks = correlations.blocks(systematics.kept(priors, moved))
+    return np.asarray(np.einsum("isa,ij,jsb->ab", sides, correlations.matrix(blocks, list(moved)), sides) / 2)
 
 
 # --- one feature ----------------------------------------------------------------------------------------------------

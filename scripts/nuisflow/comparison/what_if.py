@@ -9,7 +9,7 @@ import pandas as pd
 from nuisflow.comparison.trainings import Run
 from nuisflow.inference import what_if
 from nuisflow.inference.what_if import Information
-from nuisflow.likelihood.fits import SINGLE_BINS
+from nuisflow.likelihood.constraints.parameters import SINGLE_BINS
 from nuisflow.likelihood.model import Model
 
 LUMINOSITY, SIMULATION = "events: luminosity", "events: simulation"

@@ -18,7 +18,7 @@ from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
 from nuisflow.likelihood import fits, starts, toys
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
 from nuisflow.settings.configuration import Dask, Sample
@@ -117,8 +117,8 @@ def _displacements(settings: BootstrapSettings, number: int, experiment: int) ->
         seeds.generator(settings.seed, "bootstrap", number, experiment, name).standard_normal()
         for name in settings.variations
     ]
-    blocks = extensions.blocks(block.model_dump() for block in settings.correlations)
-    z = extensions.correlate(blocks, parameters, np.array(noise))
+    blocks = correlations.blocks(block.model_dump() for block in settings.correlations)
+    z = correlations.correlate(blocks, parameters, np.array(noise))
     limits = [settings.limits.get(name, np.inf) for name in settings.variations]
     return dict(zip(settings.variations, np.clip(z, np.negative(limits), limits).tolist(), strict=True))
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from nuisflow.likelihood.dialects import extensions
-from nuisflow.likelihood.fits import SINGLE_BINS
+from nuisflow.likelihood.constraints import correlations
+from nuisflow.likelihood.constraints.parameters import SINGLE_BINS
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import Minima, Model
 from nuisflow.likelihood.uncertainties import half_widths
@@ -76,7 +76,7 @@ def of_events(description: Mapping[str, Any], fit: Mapping[str, Any]) -> Informa
     priors = np.array([1 / widths[name] ** 2 if widths[name] else 0.0 for name in found["names"]])
     data, none = np.array(found["matrix"], dtype=np.float64), np.zeros((len(priors), 0))
     spread = float(fit["asimov"]["sigma_mcstat"] or 0.0)
-    correlation = _correlation(extensions.blocks(description.get("correlations", ())), found["names"])
+    correlation = _correlation(correlations.blocks(description.get("correlations", ())), found["names"])
     return Information(tuple(found["names"]), data, none, none[0], none[0], priors, spread, correlation)
 
 
@@ -106,9 +106,9 @@ def _sorted(model: Model, free: Booleans, total: Floats, names: Sequence[str]) -
     )
 
 
-def _correlation(blocks: Sequence[extensions.Correlation], names: Sequence[str]) -> Floats | None:
+def _correlation(blocks: Sequence[correlations.Correlation], names: Sequence[str]) -> Floats | None:
     """Return the correlation matrix of the priors of all *names*, if there are any *blocks* of correlated ones."""
-    return extensions.matrix(blocks, names) if blocks else None
+    return correlations.matrix(blocks, names) if blocks else None
 
 
 def _precision(priors: Floats, correlation: Floats | None) -> Floats:
@@ -208,8 +208,8 @@ def rescaled(model: Model, scales: Scales) -> Model:
     """Return the same model with the widths of normal priors times *scales* (by parameter); 0: fixed, see `refit`."""
     structure, gone = model.structure, {name for name, scale in scales.items() if not scale}
     rows = tuple(row._replace(width=row.width * (scales.get(row.name) or 1.0)) for row in structure.parameters)
-    correlations = structure.extended.among(set(model.names) - gone)
-    extended = structure.extended._replace(correlations=correlations)
+    rest = structure.extended.among(set(model.names) - gone)
+    extended = structure.extended._replace(correlations=rest)
     return Model(structure._replace(parameters=rows, extended=extended))
 
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nuisflow.likelihood import starts
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations, parameters
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
-from nuisflow.likelihood.model import EDGE, Model, Values
+from nuisflow.likelihood.model import EDGE, FLAT, Model, Problem, Values
 from nuisflow.likelihood.plans import FULL
 
 if TYPE_CHECKING:
     from nuisflow.likelihood.blocks.curvature import Curvature
 
 _FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
+_SAME = 1e-12  # of the largest rate, below which rates are the same
 _ROWS = 256  # of a covariance, between two looks at main memory
 _SAFE = 0.1 / _FLATNESS  # norm of an inverse that is far from any flat direction
 
@@ -24,7 +24,7 @@ def covariance(model: Model, data: Values | None, values: Floats, held: Booleans
     """Return the inverse of the exact Hessian of -ln L over the parameters that are not held, or NaN and why.
 
     Where that is not positive definite, parameters at a bound, and one for each bin at the edge of the physical region,
-    count as held, and their errors are NaN.
+    count as held, and their errors are NaN. Those that are *idle* have the variance of their range.
     """
     invert = _inversion(model, data, values)
     inverse, problem = invert(~held)
@@ -33,17 +33,51 @@ def covariance(model: Model, data: Values | None, values: Floats, held: Booleans
     bound = ~held & ((values <= model.lower) | (values >= model.upper))
     for bin_, slopes in zip(*edge(model, data, values, held | bound), strict=True):
         bound[np.argmax(np.abs(slopes) * ~(held | bound))] |= bool(bin_ >= 0)
-    if bound.any():
-        inverse, problem = invert(~held & ~bound)
+    at_rest = idle(model, values, held | bound)
+    if bound.any() or at_rest.any():
+        inverse, problem = invert(~held & ~bound & ~at_rest)
         inverse[bound, bound] = np.nan
+        inverse[at_rest, at_rest] = (model.upper[at_rest] - model.lower[at_rest]) ** 2 / 12.0
     return inverse, problem
+
+
+def idle(model: Model, values: Floats, held: Booleans) -> Booleans:
+    """Return the free parameters without a constraint that change nothing at a point, whatever their value is.
+
+    So is what acts on a signal alone, where its strength is 0. What changes nothing at the initial values either, and
+    the parameter of interest, are not among them: they are at fault, not the point.
+    """
+    found = np.zeros(len(values), dtype=np.bool_)
+    loose = [row.constraint == "none" and row.name != model.poi for row in model.parameters]
+    free = list(np.flatnonzero(~held & loose))
+    for here, still in ((values, True), (model.inits, False)):
+        if not free:
+            return found
+        points = np.tile(here, (2 * len(free) + 1, 1))
+        for ends, end in enumerate((model.lower, model.upper)):
+            points[np.arange(len(free)) + 1 + ends * len(free), free] = end[free]
+        rates = model.expected(points)
+        same = np.abs(rates[1:] - rates[0]).max(axis=1).reshape(2, -1).max(axis=0) <= _SAME * np.abs(rates[0]).max()
+        free = [i for i, alike in zip(free, same, strict=True) if alike == still]
+    found[free] = True
+    return found
 
 
 def prefit(model: Model) -> Floats:
     """Return the covariance of the parameters by their constraints; 0 for those that are fixed or have none."""
-    widths = np.where(model.fixed, 0.0, np.nan_to_num(starts.widths(model)))
-    correlation = extensions.matrix(model.structure.extended.correlations, model.names)
+    widths = np.where(model.fixed, 0.0, np.nan_to_num(parameters.widths(model.parameters)))
+    correlation = correlations.matrix(model.structure.extended.correlations, model.names)
     return np.asarray(correlation * np.outer(widths, widths))
+
+
+def settle(model: Model, problem: Problem, tolerance: float, values: Floats, result: Floats) -> None:
+    """Fit again what ended in a flat direction, with the parameters that are *idle* there held (see Model.minimise)."""
+    for i in np.flatnonzero(result[:, 1] == FLAT):
+        one, here = problem.part(np.array([i])), values[i]
+        at_rest = idle(model, here, one.fixed[0] | (here <= model.lower) | (here >= model.upper))
+        if at_rest.any():
+            one = one._replace(start=here[None, :].copy(), fixed=one.fixed | at_rest)
+            model.one_by_one(one, np.array([0]), tolerance, values[i : i + 1], result[i : i + 1])
 
 
 def edge(model: Model, data: Values | None, values: Floats, held: Booleans) -> tuple[Integers, Floats]:

@@ -17,7 +17,6 @@ DISAGREEMENT = 0.1
 # parameters), unless more are asked for.
 PROFILES = 100
 AT_EDGE = 16  # flag of an interval, see model.Intervals
-SINGLE_BINS = ("mcstat", "staterror", "shapesys")  # kinds of parameters that act on one bin each
 
 
 class FitResult(NamedTuple):
@@ -130,8 +129,18 @@ def _remarks(model: Model, data: Values | None, values: Floats, held: Booleans) 
     for b in np.flatnonzero(rates < -EDGE):
         worst = model.names[int(np.argmin(slopes[b] * (values - model.inits)))]
         remarks.append(f"{model.place(int(b))}: the expected rate {rates[b]:.3g} is negative (mostly by {worst})")
+    remarks += _idle(model, values, held)
     ends = edges(model, data, values, held)
     return [*remarks, f"the best fit is at the edge of the physical region: beyond it {ends}"] if ends else remarks
+
+
+def _idle(model: Model, values: Floats, held: Booleans) -> list[str]:
+    """Name the parameters that nothing fixes where others are at a bound or held, such as at a signal of 0."""
+    at_bound = ~held & ((values <= model.lower) | (values >= model.upper))
+    if not (at_bound | (held & ~model.fixed)).any():
+        return []
+    names = [model.names[i] for i in np.flatnonzero(covariances.idle(model, values, held | at_bound))]
+    return [f"flat here, without a prior: {', '.join(names)} (the error is that of the range)"] if names else []
 
 
 def edges(model: Model, data: Values | None, values: Floats, held: Booleans) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nuisflow.likelihood.constraints.parameters import CONSTRAINTS, FREE, NORMAL, POISSON, Parameter
 from nuisflow.likelihood.dialects import extensions
 from nuisflow.names import suggest
 
@@ -17,28 +18,7 @@ Booleans = npt.NDArray[np.bool_]
 # pyhf numbers the parameters by modifier type in this order, then by channel, sample and modifier name.
 # Not pyhf's are mcstat and polynomial.
 TYPES = ("histosys", "lumi", "mcstat", "normfactor", "normsys", "polynomial", "shapefactor", "shapesys", "staterror")
-FREE, NORMAL, POISSON = 0, 1, 2
-CONSTRAINTS = ("none", "normal", "poisson")
 _LENGTHS = {"histosys": ("lo_data", "hi_data"), "normsys": ("lo", "hi")}
-
-
-class Parameter(NamedTuple):
-    """One fit parameter; *group* is the modifier's name, *constraint* "none", "normal" or "poisson".
-
-    *width* is the standard deviation of a normal constraint or the rate factor of a Poisson one. A parameter whose
-    bounds are equal is *fixed*.
-    """
-
-    name: str
-    group: str
-    kind: str
-    init: float
-    lower: float
-    upper: float
-    fixed: bool
-    constraint: str
-    width: float
-    auxiliary: float
 
 
 class Cell(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from nuisflow.likelihood.dialects.extensions import correlate
+from nuisflow.likelihood.constraints import auxiliary, parameters
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.progress import progress
 
@@ -185,27 +185,17 @@ class OfWorkspace:
         Correlated measurements move together, along the columns of the root of their covariance.
         """
         model = self._model
-        main, auxiliary = model.split(data)
-        flat = np.concatenate([main[0], auxiliary[0][model.constrained]])
-        poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
-        widths = np.array([model.parameters[i].width for i in model.constrained])
-        sizes = np.where(poisson, np.sqrt(np.maximum(flat[model.bins :], 0.0)), widths)
-        sets = np.tile(flat, (len(sizes), 1))
-        labels = [model.names[i] for i in model.constrained]
-        sets[:, model.bins :] += (
-            sign * sizes * correlate(model.structure.extended.correlations, labels, np.eye(len(sizes)))
-        )
-        sets[:, model.bins :] = np.where(poisson, np.maximum(sets[:, model.bins :], 0.0), sets[:, model.bins :])
+        main, measured = model.split(data)
+        flat = np.concatenate([main[0], measured[0][model.constrained]])
+        rows, blocks = [model.parameters[i] for i in model.constrained], model.structure.extended.correlations
+        sets = np.tile(flat, (len(rows), 1))
+        sets[:, model.bins :] = auxiliary.shifted(rows, blocks, flat[model.bins :], sign)
         return model.constrained, sets
 
     def constraints(self, data: Data = None) -> tuple[Floats, Floats]:
         """Return where the workspace's own measurements pull all parameters to, and their prefit widths."""
-        from nuisflow.likelihood import starts
-
         rows = self._model.parameters
-        centre = [row.auxiliary / (row.width if row.constraint == "poisson" else 1.0) for row in rows]
-        widths = starts.widths(self._model)
-        return np.where(np.isnan(widths), np.nan, centre), widths
+        return parameters.centres(rows), parameters.widths(rows)
 
     def main_part(self, data: Data, best: "FitResult", parameter: str) -> float:
         """Return the standard deviation from the Poisson fluctuations of all bins, to first order."""

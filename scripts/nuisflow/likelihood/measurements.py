@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nuisflow.likelihood import fits, likelihoods, limits, sums, toys, uncertainties
+from nuisflow.likelihood.constraints import parameters
 from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import Model
 from nuisflow.progress import progress
@@ -40,7 +41,7 @@ def measure(
     """
     data, observed = data_of(model, kind), kind == "observed"
     best = model.best(data)
-    rows = [row.name for row in model.parameters if not row.fixed and row.kind not in fits.SINGLE_BINS]
+    rows = [row.name for row in model.parameters if not row.fixed and row.kind not in parameters.SINGLE_BINS]
     profiled = [name for name in rows if name != model.poi] if best.converged else []
     found = measured(
         model,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood import histfactory, plans
+from nuisflow.likelihood.constraints.parameters import factors
 from nuisflow.likelihood.dialects import extensions
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation
@@ -68,7 +69,7 @@ class Intervals(NamedTuple):
     flags: Integers
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """What is to be fitted: rows belong to one data set each; a single row to all."""
 
     data: Floats
@@ -76,10 +77,10 @@ class _Problem(NamedTuple):
     start: Floats
     fixed: Booleans
 
-    def part(self, rows: slice | Integers) -> "_Problem":
+    def part(self, rows: slice | Integers) -> "Problem":
         """Return these rows; single ones stay."""
         data, auxiliary, start = (row[rows] if len(row) > 1 else row for row in self[:3])
-        return _Problem(data, auxiliary, start, self.fixed[rows] if len(self.fixed) > 1 else self.fixed)
+        return Problem(data, auxiliary, start, self.fixed[rows] if len(self.fixed) > 1 else self.fixed)
 
 
 def default_workers() -> int:
@@ -107,7 +108,6 @@ class Model(OfWorkspace):
         self.names = tuple(row.name for row in self.parameters)
         self.poi = self.structure.poi
         self.channels = self.structure.channels
-        self.samples = self.structure.samples
         self.inits = np.array([row.init for row in self.parameters])
         self.fixed = np.array([row.fixed for row in self.parameters])
         self.lower, self.upper = self.plan.parameters[:2]
@@ -240,8 +240,7 @@ class Model(OfWorkspace):
         point = self.point(values)
         main = self.expected(point)
         main = np.where((main < 0.0) & (main > -EDGE), 0.0, main)
-        scale = np.array([row.width if row.constraint == "poisson" else 1.0 for row in self.parameters])
-        return np.concatenate([main, (point * scale)[..., self.constrained]], axis=-1)
+        return np.concatenate([main, (point * factors(self.parameters))[..., self.constrained]], axis=-1)
 
     def derivatives(
         self, values: Mapping[str, float] | Values | None = None, data: Values | None = None
@@ -281,6 +280,8 @@ class Model(OfWorkspace):
         not influence each other, but for the choice between one by one and (from FEW on) side by side. *near*: a point
         to which the fits of a *large* model are close (default: their only start, or the initial values).
         """
+        from nuisflow.likelihood import covariances  # which imports this module
+
         problem = self._problem(data, np.atleast_2d(self.point(start)), fixed)
         begin = np.clip(problem.start, self.lower, self.upper)
         problem = problem._replace(start=np.where(problem.fixed, problem.start, begin))
@@ -291,16 +292,17 @@ class Model(OfWorkspace):
         elif self._side_by_side and size >= FEW:
             _share(lambda rows: self._newton(problem.part(rows), tolerance, values[rows], result[rows]), size, workers)
         left = np.flatnonzero(result[:, 1] < 0)
-        _share(lambda rows: self._one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
+        _share(lambda rows: self.one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
+        covariances.settle(self, problem, tolerance, values, result)
         twice = 2.0 * result[:, 0] + np.broadcast_to(self.constants(data), size)
         return Minima(values, twice, result[:, 1].astype(np.int64), result[:, 2].astype(np.int64))
 
-    def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> _Problem:
+    def _problem(self, data: Values | None, start: Floats, fixed: npt.ArrayLike | None) -> Problem:
         held = np.atleast_2d(self.fixed if fixed is None else np.array(fixed, dtype=np.bool_, order="C"))
-        return _Problem(*self.split(data), np.ascontiguousarray(start), held)
+        return Problem(*self.split(data), np.ascontiguousarray(start), held)
 
     def _in_blocks(
-        self, problem: _Problem, near: Floats | None, tolerance: float, values: Floats, result: Floats
+        self, problem: Problem, near: Floats | None, tolerance: float, values: Floats, result: Floats
     ) -> None:
         """Fit a large model; the status stays negative where that is not enough."""
         from nuisflow.likelihood.blocks import steps
@@ -310,13 +312,13 @@ class Model(OfWorkspace):
         if own is not None:
             steps.fit(self.blocks, own, steps.Problem(*problem), tolerance, values, result)
 
-    def _newton(self, problem: _Problem, tolerance: float, values: Floats, result: Floats) -> None:
+    def _newton(self, problem: Problem, tolerance: float, values: Floats, result: Floats) -> None:
         """Fit data sets side by side; the status stays negative where that is not enough."""
         from nuisflow.likelihood.kernels import newton
 
         newton.fit(self.plan, *problem, tolerance, values, result)
 
-    def _one_by_one(self, problem: _Problem, rows: Integers, tolerance: float, values: Floats, result: Floats) -> None:
+    def one_by_one(self, problem: Problem, rows: Integers, tolerance: float, values: Floats, result: Floats) -> None:
         """Fit these data sets one after the other."""
         from nuisflow.likelihood.kernels import minimisation
 
@@ -330,7 +332,7 @@ class Model(OfWorkspace):
 
         0 for fixed parameters; NaN where a fit did not converge or its Hessian has no inverse.
         """
-        from nuisflow.likelihood.covariances import covariance
+        from nuisflow.likelihood import covariances
         from nuisflow.likelihood.kernels import newton
 
         problem, size = self._problem(data, minima.values, fixed), len(minima.values)
@@ -340,7 +342,7 @@ class Model(OfWorkspace):
         for i in np.flatnonzero(np.isnan(result).any(axis=1) & (minima.status == 0)):
             one = problem.part(np.array([i]))
             flat = np.hstack([one.data, one.auxiliary[:, self.constrained]])
-            result[i] = np.sqrt(np.diagonal(covariance(self, flat, minima.values[i], one.fixed[0])[0]))
+            result[i] = np.sqrt(np.diagonal(covariances.covariance(self, flat, minima.values[i], one.fixed[0])[0]))
         result[minima.status != 0] = np.nan
         return result
 
@@ -367,14 +369,14 @@ class Model(OfWorkspace):
         _share(work, len(left), workers)
         return Intervals(result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int64))
 
-    def _crossings(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, result: Floats) -> None:
+    def _crossings(self, problem: Problem, lowest: Floats, index: int, sigmas: float, result: Floats) -> None:
         """Find intervals side by side; the flags stay negative where that is not enough."""
         from nuisflow.likelihood.kernels import crossings
 
         crossings.intervals(self.plan, problem.data, problem.auxiliary, problem.fixed, problem.start, lowest, index,
                             sigmas, result)  # fmt: skip
 
-    def _profiles(self, problem: _Problem, lowest: Floats, index: int, sigmas: float, tolerance: float) -> Floats:
+    def _profiles(self, problem: Problem, lowest: Floats, index: int, sigmas: float, tolerance: float) -> Floats:
         """Return intervals (low, high, error, flags), found one after the other."""
         from nuisflow.likelihood.kernels import profiles
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.likelihood import interpolation
-from nuisflow.likelihood.histfactory import CONSTRAINTS, Booleans, Floats, Integers, Structure
+from nuisflow.likelihood.constraints.parameters import CONSTRAINTS
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Structure
 
 # Interpolation codes: pyhf's, and that of Combine's asymmetric log-normals (ProcessNormalization, AsymPow).
 CODES = {"normsys": ("code1", "code4", "combine"), "histosys": ("code0", "code2", "code4p")}

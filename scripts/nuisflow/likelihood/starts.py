@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
+from nuisflow.likelihood.constraints.parameters import widths
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
 from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
@@ -28,18 +29,17 @@ def further(model: Model, begin: Floats, held: Booleans) -> Floats:
     """Return the starting point and STARTS others, always the same, spread as the constraints are."""
     noise = np.random.default_rng(0).standard_normal((STARTS + 1, len(begin)))
     noise[0] = 0.0
-    return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model)))
+    return begin + noise * np.where(held, 0.0, np.nan_to_num(widths(model.parameters)))
 
 
 def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
     """Return STARTS points with curved parameters all over their bounds, each in another part; none without such ones.
 
     A polynomial of one or several parameters has the same rates at several places, each of which may be a minimum.
-    ASSUME: fits of large models start near enough; their metric is of one place.
     """
     where = curved(model)
     where = where[~held[where]]
-    if not len(where) or model.large:
+    if not len(where):
         return np.empty((0, len(begin)))
     random, found = np.random.default_rng(2), np.tile(begin, (STARTS, 1))
     for i in where:
@@ -73,7 +73,7 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     valleys, wherever they are: constrained parameters start anywhere within five standard deviations, factors of
     single bins and free ones within a factor of seven.
     """
-    centres, spread = model.inits, np.nan_to_num(widths(model))
+    centres, spread = model.inits, np.nan_to_num(widths(model.parameters))
     pulls = np.where(held, 0.0, np.abs(values - centres) * (spread > 0) / np.where(spread > 0, spread, 1.0))
     scales = np.array([row.constraint != "normal" or row.kind == "staterror" for row in model.parameters])
     bound = ~held & ((values <= model.lower) | (values >= model.upper))
@@ -84,17 +84,6 @@ def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     begins = np.where(scales, np.where(values > 0.0, values, centres) * factors, centres + 5.0 * where * spread)
     found: Floats = np.where(held, values, np.clip(begins, model.lower, model.upper))
     return found
-
-
-def widths(model: Model) -> Floats:
-    """Return the prefit standard deviation of every parameter; NaN for those without a constraint."""
-    return np.array([_width(row) for row in model.parameters])
-
-
-def _width(row: Parameter) -> float:
-    if row.constraint != "poisson":
-        return row.width if row.constraint == "normal" else np.nan
-    return float(row.width**-0.5 if row.auxiliary == row.width else max(row.auxiliary, 1.0) ** 0.5 / row.width)
 
 
 def two_sided(model: Model) -> Integers:
@@ -146,7 +135,8 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
     for point in scattered(model, model.inits, model.fixed):
         begin, where = minima.values.copy(), curved(model)
         begin[:, where] = np.where(held[:, where], begin[:, where], point[where])
-        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
+        # The metric of a large model is of one place, and of none that depends on other data sets.
+        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=point))
     flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
     failed: Integers = np.flatnonzero((minima.status != 0) & (minima.status != FLAT))
@@ -262,7 +252,7 @@ class Profile:
 
     def verify(self, value: float) -> None:
         """Fit at a value once more, from many starts where these may matter."""
-        if self.mirrors or not self.model.large:
+        if self.mirrors or len(curved(self.model)) or not self.model.large:
             self.conditional(value, thorough=True)
 
     def _near(self, value: float) -> Floats:
@@ -283,11 +273,14 @@ class Profile:
     def _fit(self, begins: Floats, held: Booleans, *, thorough: bool) -> Minima:
         """Return the fits that converged; one that ended in a flat direction counts if another one is as deep."""
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
-        more.append(scattered(self.model, begins[0], held))
+        far = scattered(self.model, begins[0], held)
+        more.append(far[:0] if self.model.large else far)
         others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
         every = np.vstack([begins, *more, others])
         near = self._near(float(begins[0, self.index]))
         minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=near)
+        for begin in far if self.model.large and thorough else ():  # what is found there is followed from then on
+            minima = together(minima, self.model.minimise(self.data, begin, held, tolerance=1e-10, near=begin))
         if thorough and len(away := wide(self.model, minima.values[deepest_of(minima)], held)):
             minima = together(minima, self.model.minimise(self.data, away, held, tolerance=1e-10))
         good = np.isin(minima.status, (0, FLAT))

@@ -8,7 +8,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
-from nuisflow.likelihood.dialects.extensions import correlate
+from nuisflow.likelihood.constraints import auxiliary
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
 
@@ -102,16 +102,9 @@ def throw(model: Model, values: Mapping[str, float] | Values | None, number: int
 
 def fluctuated(model: Model, truth: Floats, random: np.random.Generator) -> Floats:
     """Return pseudo-data around the expected data *truth* (sets, main and auxiliary data), which fluctuate too."""
-    poisson = np.array([model.parameters[i].constraint == "poisson" for i in model.constrained], dtype=np.bool_)
-    widths = np.array([model.parameters[i].width for i in model.constrained])
-    labels = [model.names[i] for i in model.constrained]
-    data, centre = np.empty(truth.shape), truth[:, model.bins :]
-    data[:, : model.bins] = random.poisson(truth[:, : model.bins])
-    noise = random.standard_normal(centre.shape)
-    data[:, model.bins :] = centre + widths * correlate(model.structure.extended.correlations, labels, noise)
-    counts = random.poisson(np.where(poisson, np.maximum(centre, 0.0), 0.0))
-    data[:, model.bins :] = np.where(poisson, counts, data[:, model.bins :])
-    return data
+    rows, blocks = [model.parameters[i] for i in model.constrained], model.structure.extended.correlations
+    main = random.poisson(truth[:, : model.bins])
+    return np.hstack([main, auxiliary.fluctuated(rows, blocks, truth[:, model.bins :], random)])
 
 
 def _expectation(model: Model, expectation: Values) -> Floats:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.likelihood import likelihoods
-from nuisflow.likelihood.fits import SINGLE_BINS, FitResult
+from nuisflow.likelihood.constraints.parameters import SINGLE_BINS
+from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.likelihoods import Data, Likelihood, Row
 from nuisflow.likelihood.model import Minima

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from nuisflow.likelihood import interpolation
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.settings.sections import Column, Count, Expression, Name, Number, Positive, Relative, Section
 
 
@@ -181,4 +181,4 @@ class Block(Section):
 
 def kept(blocks: Iterable[Block], parameters: Collection[str]) -> list[dict[str, Any]]:
     """Return what of *blocks* is about these *parameters*, as plain values for a likelihood."""
-    return extensions.kept((block.model_dump() for block in blocks), parameters)
+    return correlations.kept((block.model_dump() for block in blocks), parameters)

@@ -52,6 +52,26 @@ def test_p_values_of_right_models_are_uniform():
     assert np.mean([one["chi2"] for one in chi2]) == pytest.approx(chi2[0]["ndof"], abs=4 * np.sqrt(2 * 19 / 40))
 
 
+def test_experiments_at_a_negative_signal_lack_the_background_that_it_takes_away():
+    """The intensity is that of the densities, B b(x) - |mu| S s(x): counted in a window around the signal and in all."""
+    values = np.array([-0.8, 0.0, 0.0])
+    there = SIMULATED.to_draw(MODEL, values)
+    assert (there.weight >= 0.0).all()
+    data = list(experiments.throw(MODEL, there, values, 300, seed=3))
+    total = BACKGROUND - 0.8 * SIGNAL
+    counts = np.array([len(one.weight) for one in data])
+    assert counts.mean() == pytest.approx(total, abs=4 * np.sqrt(total / 300))
+    share = np.concatenate([one.ratio[1] / one.ratio[0] for one in data])  # of signal: largest near x = 1
+    x = np.linspace(-8.0, 8.0, 4001)
+    signal, background = SIGNAL * stats.norm(1, 0.5).pdf(x), BACKGROUND * stats.norm(0, 2).pdf(x)
+    inside = signal / background > 0.5 * (signal / background).max()
+    expected = np.trapezoid(np.where(inside, background - 0.8 * signal, 0.0), x)
+    seen = (share > 0.5 * (signal / background).max()).sum() / 300
+    assert seen == pytest.approx(expected, abs=5 * np.sqrt(expected / 300) + 0.02 * expected)
+    strengths = [MODEL.best(one).values[0] for one in data[:60]]
+    assert np.mean(strengths) == pytest.approx(-0.8, abs=4 * np.std(strengths) / np.sqrt(60))
+
+
 def test_a_background_of_another_width_fits_worse_than_all_experiments():
     """Where ln R is the same for both signs of a distance, the shape must differ in it: 3 instead of 2."""
     found = judged(events(5, width=3.5), 60)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nuisflow.inference.conditional.splines import AT_LOWER, AT_UPPER, NOT_FOUND, Search, deviance, spline
+from nuisflow.likelihood.constraints.parameters import Parameter
 from nuisflow.likelihood.covariances import covariance
-from nuisflow.likelihood.histfactory import Booleans, Floats, Integers, Parameter
+from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import FLAT, Model, Values
 
 SUBDIVISION = 16

@@ -67,6 +67,28 @@ class Events(NamedTuple):
 
         return self.weighted(weights, self.bins * model.bin_responses(values))
 
+    def to_draw(self, model: UnbinnedModel, values: Floats) -> "Events":
+        """Return nominal events at *values* as `moved`, but with weights from which events can be drawn.
+
+        A process with a negative factor, as a signal below 0, has no events: those of the others count less where it
+        lies, by the ratio of the intensities with it and without it. The expected number of all stays the same.
+        """
+        there, taken = self.moved(model, values), model.rates(values) < 0.0
+        if not taken.any():
+            return there
+
+        def weights(rows: slice) -> Floats:
+            parts = model.intensities(values, self.fold[rows], model.widened(self.values[rows]))
+            share = np.maximum(parts.sum(axis=1), 0.0) / parts[:, ~taken].sum(axis=1)
+            return np.asarray(np.where(taken[self.process[rows]], 0.0, there.weight[rows] * share))
+
+        totals, others = there.bins.sum(axis=1), there.bins[:, ~taken].sum(axis=1)
+        share = np.maximum(totals, 0.0) / np.where(others > 0.0, others, 1.0)
+        found = self.weighted(weights, np.where(taken, 0.0, there.bins * share[:, None]))
+        sums = [sum(part.weight[rows].sum() for rows in part.blocks()) for part in (there, found)]
+        scale = max(sums[0], 0.0) / (sums[1] or 1.0)
+        return found.weighted(lambda rows: found.weight[rows] * scale, found.bins)
+
 
 class Part(NamedTuple):
     """Some events of one true point (*folder*), without bins; *process*: the number of processes for data."""

@@ -92,7 +92,7 @@ def test(
 def _thrown(binned: Binned, number: int, seed: int) -> Iterator[float]:
     """Yield the statistic of pseudo-experiments at the best fit; NaN where a fit failed."""
     model, best = binned.model, binned.best
-    there = binned.simulated.moved(model, best)
+    there = binned.simulated.to_draw(model, best)
     for data in experiments.throw(model, there, best, number, "goodness of fit", seed=seed):
         values, _, _, end = model.minimise(data, best)
         yield sum(binned.statistic(data, values)) if end == density_fits.CONVERGED else np.nan

@@ -20,7 +20,7 @@ import numpy as np
 
 from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.likelihood import interpolation
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
@@ -79,7 +79,7 @@ class UnbinnedModel:
         self.widths = np.array([row.width for row in self.parameters])
         self.constrained: Booleans = self.widths > 0
         self.centre = np.where(self.constrained, self.inits, 0.0)
-        self.correlations = extensions.blocks(description.get("correlations", ()))
+        self.correlations = correlations.blocks(description.get("correlations", ()))
         self.structure = _structure(description, self.parameters, self._precision())
         self.bounds = self.structure.lower, self.structure.upper
         self.fixed: Booleans = np.zeros(len(self.parameters), dtype=np.bool_)
@@ -91,7 +91,7 @@ class UnbinnedModel:
 
     def fluctuated(self, noise: Floats) -> Floats:
         """Return changes of auxiliary measurements (..., parameters) that standard normal *noise* makes."""
-        return np.asarray(self.widths * extensions.correlate(self.correlations, self.names, noise))
+        return np.asarray(self.widths * correlations.correlate(self.correlations, self.names, noise))
 
     def _precision(self) -> Floats:
         """Return the inverse covariance of the constraints (parameters, parameters), 0 without a constraint."""
@@ -273,6 +273,12 @@ class UnbinnedModel:
             slopes = events[inside, len(self.processes) :][:, columns].astype(np.float64)
             found[inside] *= np.exp(slopes @ monomials[columns])
         return np.asarray(found)
+
+    def intensities(self, values: Floats, fold: Integers, events: Floats) -> Floats:
+        """Return the intensities of all processes at *events* (as `widened`), up to a factor of each event."""
+        size, number = len(self.processes), len(events)
+        moved = [self.responses(values, np.full(number, index), fold, events) for index in range(size)]
+        return np.asarray(np.exp(events[:, :size] + self._log_number[fold]) * np.stack(moved, axis=1))
 
     def information(self, data: densities.Data, values: Floats) -> Floats:
         """Return half the Hessian of -2 ln L at *values* without the constraints (parameters, parameters)."""

@@ -12,7 +12,7 @@ import numpy as np
 from nuisflow.inference.unbinned.events import parts
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.likelihood import interpolation
-from nuisflow.likelihood.dialects import extensions
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.likelihood.histfactory import Floats
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.storage import files
@@ -122,8 +122,8 @@ def workspace(whole: Json, channels: Sequence[str]) -> Json:
     seen = [row for row in whole["observations"] if row["name"] in channels]
     found = whole | {"channels": chosen, "measurements": measurements, "observations": seen}
     written = found.pop("extensions", {}).get("correlations", [])
-    correlations = extensions.kept(written, acting)
-    return found | ({"extensions": {"correlations": correlations}} if correlations else {})
+    rest = correlations.kept(written, acting)
+    return found | ({"extensions": {"correlations": rest}} if rest else {})
 
 
 _SIMULATION = ("staterror", "shapesys")

@@ -25,7 +25,7 @@ _CORRECTED = 40  # parameters that are held in one fit but not in the metric, at
 
 
 class Problem(NamedTuple):
-    """What is to be fitted over all parameters, as model._Problem: rows are of one data set each, or of all."""
+    """What is to be fitted over all parameters, as model.Problem: rows are of one data set each, or of all."""
 
     data: Floats
     auxiliary: Floats

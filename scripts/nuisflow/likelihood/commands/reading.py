@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow.likelihood import histfactory
+from nuisflow.likelihood.constraints.parameters import Parameter
 from nuisflow.likelihood.dialects import files
 from nuisflow.likelihood.histfactory import Setting
 from nuisflow.likelihood.model import Model
@@ -208,7 +209,7 @@ def _change(content: Any, path: str, kind: str, value: Any = None) -> None:
 # --- what may be wrong ------------------------------------------------------------------------------------------------
 
 
-def _known_poi(parameters: Sequence[histfactory.Parameter], wanted: Any) -> str:
+def _known_poi(parameters: Sequence[Parameter], wanted: Any) -> str:
     known = [row.name for row in parameters]
     free = [row.name for row in parameters if row.kind == "normfactor"]
     if not wanted:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nuisflow import seeds
 from nuisflow.likelihood import fits, toys
-from nuisflow.likelihood.dialects.extensions import correlate
+from nuisflow.likelihood.constraints import auxiliary, parameters
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import EDGE, Model
 from nuisflow.progress import progress
@@ -89,30 +89,17 @@ def reach_of(model: Model) -> tuple[float, float]:
 def coordinates(model: Model) -> list[int]:
     """Return the positions of the parameter of interest and of the constrained ones that act on several bins."""
     poi = model.index(model.poi)
-    others = [int(i) for i in model.constrained
-              if i != poi and not model.fixed[i] and model.parameters[i].kind not in fits.SINGLE_BINS]  # fmt: skip
-    return [poi, *others]
+    free = [int(i) for i in model.constrained if i != poi and not model.fixed[i]]
+    return [poi, *(i for i in free if model.parameters[i].kind not in parameters.SINGLE_BINS)]
 
 
 def drawn(model: Model, number: int, reach: tuple[float, float], random: np.random.Generator) -> Floats:
     """Return random true points (number, parameters), within the bounds of all parameters.
 
-    ASSUME: a factor measured by a Poisson number n, whose mean is tau times it, has a gamma distribution of mean
-    n / tau and of standard deviation sqrt(n) / tau as its prior; parameters that bounds cut lie at the bound.
+    ASSUME: parameters that bounds cut lie at the bound; the rest as `auxiliary.drawn`.
     """
-    points: Floats = np.tile(model.inits, (number, 1))
-    centre, width = model.auxiliary, np.array([row.width for row in model.parameters])
-    noise = np.zeros_like(points)
-    for i in model.constrained:
-        if model.fixed[i]:
-            continue
-        if model.parameters[i].constraint == "poisson":
-            points[:, i] = random.gamma(centre[i], 1.0 / width[i], number)
-        else:
-            noise[:, i] = random.standard_normal(number)
-    noise = correlate(model.structure.extended.correlations, model.names, noise)
-    normal = [i for i in model.constrained if not model.fixed[i] and model.parameters[i].constraint == "normal"]
-    points[:, normal] = centre[normal] + width[normal] * noise[:, normal]
+    blocks = model.structure.extended.correlations
+    points = auxiliary.drawn(model.parameters, blocks, ~model.fixed, number, random)
     np.clip(points, model.lower, model.upper, out=points)
     points[:, model.index(model.poi)] = random.uniform(*reach, number)
     return points

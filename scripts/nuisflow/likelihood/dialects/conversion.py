@@ -38,20 +38,20 @@ def run(options: argparse.Namespace, write: Write) -> Answer:
         raise ValueError(f"{source}: {error}") from None
     if options.to == _HS3:
         _read_back(target, written, model)
-    proof = _proof(which, text, workspace, model, options.measurement)
+    proof = _proof(which, text, workspace, model, options)
     write(target, json.dumps(written, indent=1))
     record = proof.record() | {"from": str(source), "dialect": which, "to": str(target)}
     write(target.with_suffix(".proof.json"), json.dumps(record, indent=1))
     return _told(record, proof, workspace, model)
 
 
-def _proof(which: str, text: str, workspace: dict[str, Any], model: Model, measurement: str | None) -> proofs.Proof:
-    """Return the proof against the tool that the source was made for."""
+def _proof(which: str, text: str, workspace: dict[str, Any], model: Model, options: argparse.Namespace) -> proofs.Proof:
+    """Return the proof against the tool that the source was made for, or its formulas."""
     if which == files.COMBINE:
-        return proofs.Proof("", 0, 0.0, "Combine is no package that could be asked; its formulas are tested elsewhere")
+        return proofs.with_formulas(model, options.workspace, text, options.mass)
     if which == files.HS3:
         return proofs.with_root(model, json.loads(text), workspace["measurements"][0]["name"])
-    return proofs.with_pyhf(model, workspace, measurement)
+    return proofs.with_pyhf(model, workspace, options.measurement)
 
 
 def _read_back(target: Path, written: dict[str, Any], model: Model) -> None:

@@ -121,7 +121,7 @@ class _Reader:
             setting["fixed"] = True
         if kind == "normfactor" and width and name.lower() == "lumi":
             bounds = {"bounds": [[centre - 5.0 * width, centre + 5.0 * width]]}
-            self.settings["lumi"] = setting | bounds | {"name": "lumi", "auxdata": [centre], "sigmas": [width]}
+            self.settings["lumi"] = bounds | setting | {"name": "lumi", "auxdata": [centre], "sigmas": [width]}
             return {"name": "lumi", "type": "lumi", "data": None}
         self.settings[name] = setting
         if (kind == "normfactor" and width) or (kind != "normfactor" and (centre, width) != (0.0, 1.0)):

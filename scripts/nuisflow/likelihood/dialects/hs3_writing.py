@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import nuisflow
-from nuisflow.likelihood.histfactory import Cell, Parameter, Structure
+from nuisflow.likelihood.constraints.parameters import Parameter
+from nuisflow.likelihood.histfactory import Cell, Structure
 
 _NUMBERS = {"code0": 0, "code1": 1, "code2": 2}
 

@@ -1,4 +1,4 @@
-"""Prove a conversion: -2 delta ln L at random points against the tool that the file was made for, where it installs."""
+"""Prove a conversion: -2 delta ln L at random points by the tool that the file was made for, or by its formulas."""
 
 import copy
 import json
@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nuisflow.likelihood.dialects import card_formulas
 from nuisflow.likelihood.dialects.extensions import KEY
 from nuisflow.likelihood.model import Model
 
@@ -78,6 +80,19 @@ def with_pyhf(model: Model, workspace: Mapping[str, Any], measurement: str | Non
     theirs = book.model(measurement_name=measurement)
     data = book.data(theirs)
     return prove(model, lambda point: -2.0 * float(theirs.logpdf(point, data)[0]), f"pyhf {version('pyhf')}")
+
+
+def with_formulas(model: Model, path: Path, text: str, mass: str | None = None) -> Proof:
+    """Compare with Combine's formulas, which read the card and its histograms once more.
+
+    Combine itself is no package that could be asked; `tests/studies/combine_referee.py` gives them its own functions.
+    """
+    try:
+        formulas = card_formulas.Formulas(path, text, mass)
+        return prove(model, lambda point: formulas.twice_nll(dict(zip(model.names, point, strict=True))),
+                     "Combine's formulas, from the card")  # fmt: skip
+    except (KeyError, ValueError, IndexError, StopIteration) as error:
+        return Proof("", 0, math.nan, f"the formulas do not cover this card ({type(error).__name__}: {error})")
 
 
 def with_root(model: Model, content: Mapping[str, Any], analysis: str) -> Proof:

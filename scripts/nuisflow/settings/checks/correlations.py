@@ -6,12 +6,10 @@ from itertools import combinations
 import numpy as np
 
 from nuisflow import names
+from nuisflow.likelihood.constraints import correlations
 from nuisflow.settings import conditional, points
 from nuisflow.settings.configuration import Configuration
-from nuisflow.settings.systematics import Block, Correlated
-
-LEAST = 1e-8
-"""The smallest eigenvalue of a correlation matrix that can be inverted."""
+from nuisflow.settings.systematics import Correlated
 
 
 def problems(settings: Configuration) -> Iterator[str]:
@@ -26,7 +24,9 @@ def problems(settings: Configuration) -> Iterator[str]:
             if (other := owners.setdefault(key, place)) != place:
                 found.append(f"{place}.between: {pair[0]} with {pair[1]} stands in {other} already; remove one")
     if not found:
-        found += [text for block in points.blocks(settings) for text in _matrix_problems(block)]
+        for block in points.blocks(settings):
+            together = correlations.flaws(np.array(block.correlation), block.parameters)
+            found += [f"correlations: {', '.join(block.parameters)} together: {flaw}" for flaw in together]
         found += _elsewhere(settings, known) if settings.correlations else []
     yield from found
 
@@ -54,28 +54,7 @@ def _number_problems(entry: Correlated, place: str) -> Iterator[str]:
         if len(entry.matrix) != size or any(len(row) != size for row in entry.matrix):
             yield f"{place}.matrix: {size} rows of {size} numbers are needed, in the order of 'between'"
             return
-        for (i, one), (j, other) in combinations(enumerate(entry.between), 2):
-            if entry.matrix[i][j] != entry.matrix[j][i]:
-                yield f"{place}.matrix: not symmetric: {one} with {other} is not {other} with {one}"
-            if abs(entry.matrix[i][j]) >= 1:
-                yield f"{place}.matrix: {one} with {other}: {entry.matrix[i][j]:g} must be between -1 and 1"
-        for i, name in enumerate(entry.between):
-            if entry.matrix[i][i] != 1:
-                yield (
-                    f"{place}.matrix: {name} with itself: {entry.matrix[i][i]:g} must be 1; the widths of priors are "
-                    "the sizes of the variations"
-                )
-
-
-def _matrix_problems(block: Block) -> Iterator[str]:
-    values, vectors = np.linalg.eigh(np.array(block.correlation))
-    if values[0] < LEAST:
-        rows = sorted(zip(np.abs(vectors[:, 0]), block.parameters, strict=True), reverse=True)
-        most = ", ".join(sorted(name for size, name in rows if size > 0.5 * rows[0][0]))
-        yield (
-            f"correlations: those of {', '.join(block.parameters)} are not positive definite together (smallest "
-            f"eigenvalue {values[0]:.3g}, mostly of {most}): they cannot all be true; lower some"
-        )
+        yield from (f"{place}.matrix: {flaw}" for flaw in correlations.flaws(np.array(entry.matrix), entry.between))
 
 
 def _elsewhere(settings: Configuration, known: Mapping[str, str]) -> Iterator[str]:
