@@ -38,18 +38,17 @@ def bootstrap_experiments(
     *likelihood*: the workspace, or the description of a likelihood of single events, which are not binned.
     """
     chosen = BootstrapSettings.model_validate(settings)
-    where = trainings.device(device)
-    classifier = Classifier.load(model).to(where)
+    classifier = Classifier.load(model).to(trainings.device(device))
     classifier.check(Scoring(features=chosen.events.features, folds=chosen.folds))
     description, histograms = files.read_json(likelihood), files.read_histograms(templates)
     shared = configuration.Dask.model_validate(dask)
     if isinstance(classifier.strategy, Unbinned):
         events = UnbinnedModel(description)
-        judge = reserved.judge(classifier, histograms, events, chosen.events, where)
+        judge = reserved.judge(classifier, histograms, events, chosen.events)
         fitted = reserved.measure(ingested, judge, events, chosen, shared)
     else:
         model_of_bins = Model(description)
-        filler = bootstrap.filler(classifier, histograms, model_of_bins, chosen.events, where)
+        filler = bootstrap.filler(classifier, histograms, model_of_bins, chosen.events)
         data = bootstrap.fill(ingested, filler, chosen, shared)
         parts = [bootstrap.measure(model_of_bins, rows, chosen.poi) for rows in (data[:1], data[1:])]
         fitted = pd.concat(parts, ignore_index=True)

@@ -26,11 +26,11 @@ def fill_conditional(
 ) -> None:
     """Fill *events* in the bins of *templates*, scored at every z, into *output*, and *patterns* for toys."""
     torch.set_num_threads(1)  # jobs run side by side
-    chosen, where = Rescoring.model_validate(settings), classifier.device(device)
-    trained = classifier.Classifier.load(model).to(where)
+    chosen = Rescoring.model_validate(settings)
+    trained = classifier.Classifier.load(model).to(classifier.device(device))
     trained.check(Scoring(features=chosen.features, folds=chosen.folds))
     edges = conditional.edges(files.read_histograms(templates))
-    score = conditional.scorer(trained, chosen.grid, where)
+    score = conditional.scorer(trained, chosen.grid)
     paths = conditional.needed(events, chosen)
     moving = (
         part for path in progress(paths, "files scored", len(paths))

@@ -32,8 +32,8 @@ def fill_unbinned(
     *templates*: histograms of the regions whose observable is not the score.
     """
     torch.set_num_threads(1)  # jobs run side by side
-    chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
-    classifier = Classifier.load(model).to(where)
+    chosen = UnbinnedFilling.model_validate(settings)
+    classifier = Classifier.load(model).to(training.device(device))
     classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
     strategy = classifier.strategy
     if not isinstance(strategy, Unbinned):
@@ -41,7 +41,7 @@ def fill_unbinned(
     sums, paths = evaluation.Sums(strategy, chosen), evaluation.needed(events, chosen)
     folders, samples = list(chosen.thrown), list(chosen.samples)
     report = progress(paths, "files", len(paths))
-    parts = evaluation.evaluate(report, classifier, chosen, sums, where)
+    parts = evaluation.evaluate(report, classifier, chosen, sums)
     rows = (evaluation.columns(part, folders, samples) for part in parts)
     with checks.named(templates.parent.parent.name):
         event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})

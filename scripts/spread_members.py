@@ -25,10 +25,9 @@ def spread_members(
 ) -> None:
     """Compare the answers of all members in the nominal *events* of all simulated samples; write one row per member."""
     torch.set_num_threads(1)
-    where = classifier.device(device)
-    trained = classifier.Classifier.load(model).to(where)
+    trained = classifier.Classifier.load(model).to(classifier.device(device))
     chosen, histograms = Filling.model_validate(settings), files.read_histograms(templates)
-    scored = spreads.score(trained, events, chosen, where)
+    scored = spreads.score(trained, events, chosen)
     fitted = Model(files.read_json(workspace))
     files.write_table(output, spreads.table(fitted, scored, histograms, chosen))
 

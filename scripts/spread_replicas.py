@@ -39,7 +39,7 @@ def spread_replicas(
         assert isinstance(strategy, Unbinned)  # for mypy
         sums = evaluation.Sums(strategy, chosen, replica)
         with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
-            parts = evaluation.evaluate(paths, classifier, chosen, sums, where)
+            parts = evaluation.evaluate(paths, classifier, chosen, sums)
             found = experiments.nominal(parts, strategy.processes, chosen.samples)
             simulated = experiments.stacked(found, np.zeros((0, len(strategy.processes))), Scratch(table.parent))
             model = UnbinnedModel(evaluation.describe(strategy, sums, histograms, chosen))

@@ -67,7 +67,7 @@ def test_few_events_may_change_their_class():
 def checked(tmp_path_factory):
     """Return what the check of the CPU against itself printed, and its folder."""
     folder = tmp_path_factory.mktemp("device")
-    done = check("--cpu-only", "--events-seen", "100000", "--folder", str(folder))
+    done = check("--cpu-only", "--events-seen", "5000", "--folder", str(folder))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, folder
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,18 +29,25 @@ from nuisflow.learning.batches import Pool
 from nuisflow.learning.classifier import Classifier
 
 NUMBER = 50_000
-"""Events per class."""
+"""Events per class, at most as many as a network sees."""
+UNAWARE = ("nominal", "boosted_trees", "ensemble", "dropout", "bayesian")
+AWARE = (
+    *("augmentation", "adversarial", "inferno", "parametrised", "conditional", "decorrelation", "domain_adaptation"),
+    *("tangent", "sensitivity_to_poi"),
+)
+"""Strategies that train, without variations and with the one of the toy."""
+ACTING = {"background": (), "signal": ("shift",)}
 TRAININGS: dict[str, dict[str, Any]] = {
-    "nominal": {"strategy": "nominal"},
-    "augmentation": {"strategy": "augmentation", "variations": ["shift"]},
-    "adversarial": {"strategy": "adversarial", "variations": ["shift"]},
-    "inferno": {"strategy": "inferno", "variations": ["shift"]},
+    **{name: {"strategy": name} for name in UNAWARE},
+    **{name: {"strategy": name, "variations": ["shift"]} for name in AWARE},
+    "unbinned": {"strategy": "unbinned", "variations": ["shift"], "acting": ACTING, "signal": "signal"},
 }
 LOSS, AUC, SCORE = 0.05, 0.01, 1e-4
 """Largest relative difference of the kept validation loss, largest ones of its AUC and of a score."""
 OTHER_CLASSES = 1e-3
 """Largest share of events that one network puts into another class, where scores are classes."""
 BYTES = ("model.pt", "scores.npy")
+FAILED = "failed.txt"
 
 
 class Trained(NamedTuple):
@@ -53,30 +61,37 @@ class Trained(NamedTuple):
 def pool(name: str, events_seen: int) -> Pool:
     """Return the events and settings of one training, with a network of usual size."""
     learning = {"hidden": (64, 64), "batch_size": 1024, "events_seen": events_seen, "folds": 2}
-    return gaussians.pool(TRAININGS[name], number=NUMBER, **learning)
+    return gaussians.pool(TRAININGS[name], number=min(NUMBER, events_seen), **learning)
 
 
 def train(device: str, folder: Path, events_seen: int) -> None:
-    """Train everything on *device* and write models, histories and scores, one folder per training."""
+    """Train everything on *device* and write models, histories and scores, one folder per training.
+
+    What a training raises is written there in their place, and the others go on.
+    """
     torch.set_num_threads(1)
     for name in TRAININGS:
-        events = pool(name, events_seen)
-        classifier, history = loop.train(events, events.settings.training, device)
-        place = folder / name
+        events, place = pool(name, events_seen), folder / name
         place.mkdir(parents=True)
-        classifier.save(place / "model.pt")
-        (place / "history.json").write_text(json.dumps(history))
-        np.save(place / "scores.npy", scored(place, device))
+        try:
+            classifier, history = loop.train(events, events.settings.training, device)
+            classifier.save(place / "model.pt")
+            np.save(place / "scores.npy", scored(place, device))
+            (place / "history.json").write_text(json.dumps(history))
+        except Exception as error:
+            traceback.print_exc()
+            (place / FAILED).write_text(f"{type(error).__name__}: {error}")
     named = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     content = {"device": device, "name": named, "torch": torch.__version__}
     (folder / "device.json").write_text(json.dumps(content))
 
 
 def scored(place: Path, device: str) -> np.ndarray:
-    """Return the scores that the networks in *place* give the events on *device*."""
+    """Return the scores, or logarithms of densities, that the networks in *place* give the events on *device*."""
     classifier = Classifier.load(place / "model.pt").to(device)
+    asked = classifier.densities if place.name == "unbinned" else classifier.score
     samples = (gaussians.columns(NUMBER, (1.0, 1.0), 1), gaussians.columns(NUMBER, (0.0, 0.0), 2))
-    return np.concatenate([classifier.score(columns, device) for columns in samples])
+    return np.concatenate([asked(columns) for columns in samples])
 
 
 def trained(place: Path) -> Trained:
@@ -98,12 +113,21 @@ def faults(first: Path, second: Path, devices: tuple[str, str]) -> list[str]:
     found = []
     for name in TRAININGS:
         one, two = first / name, second / name
+        if errors := failures(one, two):
+            found += errors
+            continue
         scores = [scored(one, device) for device in devices]
         if devices[0] == devices[1]:
             found += other_bytes(name, one, two, scores)
         else:
             found += beyond_rounding(name, trained(one), trained(two), scores)
     return found
+
+
+def failures(*places: Path) -> list[str]:
+    """Return what was raised instead of a result in *places*."""
+    files = (place / FAILED for place in places)
+    return [f"{file.parent.name}: failed ({file.read_text()})" for file in files if file.exists()]
 
 
 def other_bytes(name: str, one: Path, two: Path, scores: list[np.ndarray]) -> list[str]:
@@ -128,11 +152,11 @@ def compare(first: Path, second: Path) -> int:
     about = [json.loads((folder / "device.json").read_text()) for folder in (first, second)]
     for which, one in zip(("first", "second"), about, strict=True):
         print(f"{which}: {one['device']} ({one['name']}), torch {one['torch']}")
-    print(f"{'training':14}{'device':8}{'loss':>10}{'auc':>8}{'events_per_second':>20}")
-    for name in TRAININGS:
+    print(f"{'training':20}{'device':8}{'loss':>10}{'auc':>8}{'events_per_second':>20}")
+    for name in (name for name in TRAININGS if not failures(first / name, second / name)):
         for which, folder in (("first", first), ("second", second)):
             row = trained(folder / name)
-            print(f"{name:14}{which:8}{row.loss:10.5f}{row.auc:8.4f}{row.events_per_second:20,.0f}")
+            print(f"{name:20}{which:8}{row.loss:10.5f}{row.auc:8.4f}{row.events_per_second:20,.0f}")
     devices = (about[0]["device"], about[1]["device"])
     found = faults(first, second, devices)
     print("\n".join(found) or f"{devices[0]} and {devices[1]} agree" + " to the byte" * (devices[0] == devices[1]))

@@ -22,7 +22,7 @@ def saved(path, options, **architecture):
     for seed in (1, 2):
         size = networks.Architecture(2, **({"hidden": (16, 8)} | architecture), seed=seed)
         nets = strategy.networks(size)
-        for parameter in nets["classifier"].parameters():
+        for parameter in (parameter for net in nets.values() for parameter in net.parameters()):
             parameter.data *= 5
         folds.append(classifier.FoldModel(nets, scaling.Scaling(np.float32([0.3, seed]), np.float32([2, 1]), -999)))
     made = classifier.Classifier(strategy, FEATURES, size, folds)
@@ -118,3 +118,17 @@ def test_no_code_in_a_file_is_run(tmp_path, capsys):
     with pytest.raises(pickle.UnpicklingError, match="print is not known"):
         tensors.read(tmp_path / "a.pt")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("training", "asked"),
+    [
+        ({"strategy": "nominal"}, "score"),
+        ({"strategy": "dropout"}, "member_scores"),
+        ({"strategy": "unbinned", "acting": {"background": [], "signal": []}, "signal": "signal"}, "densities"),
+    ],
+)
+def test_events_are_taken_to_the_device_of_the_networks(tmp_path, training, asked):
+    moved = saved(tmp_path / "model.pt", training).to("meta")  # which computes nothing, but mixes with no other device
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        getattr(moved, asked)(gaussians.columns(50, (0, 0), 5))

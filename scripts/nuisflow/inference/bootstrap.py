@@ -63,7 +63,6 @@ class Filler(NamedTuple):
     first: tuple[int, ...]
     scored: tuple[bool, ...]
     size: int
-    where: str = "cpu"
 
     def bins(self, columns: Columns) -> Integers:
         """Return the bin of every selected event (as of `selection.select`), counted as in the workspace."""
@@ -71,7 +70,7 @@ class Filler(NamedTuple):
         values = columns["observable"].astype(np.float64)
         chosen = np.array(self.scored)[region]
         names = ("entry", *self.classifier.features)
-        values[chosen] = self.classifier.score({name: columns[name][chosen] for name in names}, self.where)
+        values[chosen] = self.classifier.score({name: columns[name][chosen] for name in names})
         if not np.isfinite(values).all():
             raise TemplateError("the score or the observable of some events is NaN; exclude them in 'selection'")
         found = np.empty(len(values), dtype=np.int64)
@@ -82,7 +81,7 @@ class Filler(NamedTuple):
 
 
 def filler(classifier: "Classifier", templates: Mapping[str, Histogram], model: Model,
-           selection: EventSelection, where: str = "cpu") -> Filler:  # fmt: skip
+           selection: EventSelection) -> Filler:  # fmt: skip
     """Return what fills the bins of *templates* in the order of *model*; as events are numbered by *selection*."""
     edges, names = conditional.edges(templates), list(selection.regions)
     place = {name: (first, last) for name, first, last in model.channels}
@@ -94,7 +93,7 @@ def filler(classifier: "Classifier", templates: Mapping[str, Histogram], model: 
             )
     return Filler(
         classifier, tuple(edges[name] for name in names), tuple(place[name][0] for name in names),
-        tuple(region.observable == "score" for region in selection.regions.values()), model.bins, where,
+        tuple(region.observable == "score" for region in selection.regions.values()), model.bins,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Scored(NamedTuple):
     scores: np.ndarray
 
 
-def score(classifier: Classifier, events: Iterable[Path], settings: Filling, where: str = "cpu") -> Scored:
+def score(classifier: Classifier, events: Iterable[Path], settings: Filling) -> Scored:
     """Return the nominal *events* of all simulated samples with the scores of all members."""
     paths, members = list(events), classifier.strategy.members
     step = 1 + sum(map(event_files.count_rows, paths)) * members // SCORES
@@ -49,7 +49,7 @@ def score(classifier: Classifier, events: Iterable[Path], settings: Filling, whe
         for rows in event_files.read_event_parts(path, columns, names):
             taken = {name: values[::step] for name, values in rows.items()}
             factor = len(rows["weight"]) / max(len(taken["weight"]), 1)
-            parts.append(Scored(taken["region"], factor * taken["weight"], classifier.member_scores(taken, where)))
+            parts.append(Scored(taken["region"], factor * taken["weight"], classifier.member_scores(taken)))
     return Scored(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 

@@ -46,7 +46,7 @@ class FoldModel:
 
 
 class Classifier:
-    """Trained networks, one per fold, that give every event a score."""
+    """Trained networks, one per fold, that give every event a score. They are on the CPU until `to` moves them."""
 
     def __init__(
         self,
@@ -56,41 +56,40 @@ class Classifier:
         folds: Sequence[FoldModel],
     ) -> None:
         self.strategy, self.features, self.architecture, self.folds = strategy, tuple(features), architecture, folds
+        self.where = "cpu"
 
-    def score(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+    def score(self, columns: Columns) -> np.ndarray:
         """Return the score of every event of *columns* (the features and ``entry``) as float32, shape (events,).
 
         Where scores are classes (`Strategy.classes`), those of a fold lie between the same classes of the other folds,
         so that no two are mixed.
         """
-        return self._asked(lambda strategy: strategy.score, (), columns, where)
+        return self._asked(lambda strategy: strategy.score, (), columns)
 
-    def member_scores(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+    def member_scores(self, columns: Columns) -> np.ndarray:
         """Return the scores whose mean is the score of every event, shape (events, members of the strategy)."""
-        return self._asked(lambda strategy: strategy.member_scores, (self.strategy.members,), columns, where)
+        return self._asked(lambda strategy: strategy.member_scores, (self.strategy.members,), columns)
 
-    def densities(self, columns: Columns, where: str = "cpu") -> np.ndarray:
+    def densities(self, columns: Columns) -> np.ndarray:
         """Return what an unbinned likelihood needs of every event, shape (events, `Unbinned.outputs`)."""
         if not isinstance(self.strategy, Unbinned):
             raise TypeError(f"the strategy {self.strategy.strategy!r} has no densities")
-        return self._asked(lambda strategy: strategy.densities, (self.strategy.outputs,), columns, where)  # type: ignore[attr-defined]
+        return self._asked(lambda strategy: strategy.densities, (self.strategy.outputs,), columns)  # type: ignore[attr-defined]
 
-    def _asked(
-        self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns, where: str
-    ) -> np.ndarray:
+    def _asked(self, choose: Callable[[Strategy], Question], shape: tuple[int, ...], columns: Columns) -> np.ndarray:
         """Return the answer to the question that *choose* takes from the strategy, an array of *shape* per event."""
         questions = [choose(self.strategy.model_copy(update=dict(model.options))) for model in self.folds]
 
         def ask(fold: int, features: np.ndarray) -> np.ndarray:
-            return self._in_own_bins(self._answered(questions[fold], self.folds[fold], features, where), fold)
+            return self._in_own_bins(self._answered(questions[fold], self.folds[fold], features), fold)
 
         return scoring.answers(columns, self.features, len(self.folds), ask, shape)
 
     @torch.inference_mode()
-    def _answered(self, question: Question, model: FoldModel, features: np.ndarray, where: str) -> np.ndarray:
+    def _answered(self, question: Question, model: FoldModel, features: np.ndarray) -> np.ndarray:
         """Return the answers about one block at z = 0."""
-        z = torch.zeros((len(features), len(self.strategy.variations)), device=where)
-        scores = question(model.networks, torch.from_numpy(model.scaling(features)).to(where), z)
+        z = torch.zeros((len(features), len(self.strategy.variations)), device=self.where)
+        scores = question(model.networks, torch.from_numpy(model.scaling(features)).to(self.where), z)
         return scores.cpu().numpy()
 
     def _in_own_bins(self, scores: np.ndarray, number: int) -> np.ndarray:
@@ -105,6 +104,7 @@ class Classifier:
         for model in self.folds:
             for net in model.networks.values():
                 net.to(where).eval()
+        self.where = where
         return self
 
     def check(self, settings: Scoring) -> None:

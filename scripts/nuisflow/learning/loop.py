@@ -54,7 +54,10 @@ def architecture_of(pool: batches.Pool, number: int) -> networks.Architecture:
 def train_fold(
     pool: batches.Pool, strategy: Strategy, number: int, where: str, options: Mapping[str, Any]
 ) -> "tuple[FoldModel, History]":
-    """Train the network of fold *number*, with *options* in place of those of *strategy* and ``learning``."""
+    """Train the network of fold *number*, with *options* in place of those of *strategy* and ``learning``.
+
+    On the device *where*; what comes out is on the CPU.
+    """
     settings, architecture = pool.settings, architecture_of(pool, number)
     chosen = strategy.model_copy(update=dict(options))
     shared = {name: value for name, value in options.items() if name in type(settings.learning).model_fields}
@@ -63,6 +66,7 @@ def train_fold(
     events = batches.fold_events(pool, number, scales=chosen.scales, points=chosen.points(), together=judged)
     task = Task(f"{settings.name}, fold {number}", architecture, events, learning, architecture.seed, where)
     fitted, history = chosen.fit(task, loop)
+    fitted = {name: net.cpu() for name, net in fitted.items()}
     return FoldModel(fitted, events.scaling, dict(options)), history
 
 

@@ -111,17 +111,16 @@ def scorer(path: Path | str, device: str) -> "tuple[Plain | Classifier, Callable
         return found, found.score
     from nuisflow.learning import classifier
 
-    where = classifier.device(device)
-    trained = classifier.Classifier.load(path).to(where)
-    return trained, functools.partial(_by_torch, trained=trained, where=where)
+    trained = classifier.Classifier.load(path).to(classifier.device(device))
+    return trained, functools.partial(_by_torch, trained=trained)
 
 
-def _by_torch(columns: scoring.Columns, trained: "Classifier", where: str) -> np.ndarray:
+def _by_torch(columns: scoring.Columns, trained: "Classifier") -> np.ndarray:
     """Return the scores of *columns*, made by one thread."""
     import torch
 
     torch.set_num_threads(1)  # jobs and workers run side by side; the setting holds for one thread
-    return trained.score(dict(columns), where)
+    return trained.score(dict(columns))
 
 
 def _fold(content: Mapping[str, Any], activation: str) -> tuple[scaling.Scaling, Layers | Trees]:

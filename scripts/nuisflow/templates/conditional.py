@@ -62,14 +62,14 @@ def offsets(edges: Edges) -> np.ndarray:
     return np.cumsum([0, *(len(values) - 1 for values in edges.values())])
 
 
-def scorer(classifier: "Classifier", grid: Grid, where: str) -> Score:
+def scorer(classifier: "Classifier", grid: Grid) -> Score:
     """Return what gives the scores of a conditional classifier at every z of *grid*."""
     copies = []
     for z in grid.points.values():
         copied = copy.copy(classifier)
         copied.strategy = classifier.strategy.model_copy(update={"at": {grid.variation: z}})
         copies.append(copied)
-    return lambda columns: np.stack([one.score(columns, where) for one in copies], axis=1)
+    return lambda columns: np.stack([one.score(columns) for one in copies], axis=1)
 
 
 def needed(events: Sequence[Path], settings: Rescoring) -> list[Path]:

@@ -226,8 +226,7 @@ def groups(names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> Itera
 
 def _asked(classifier: Classifier, entry: Integers, features: np.ndarray) -> Floats:
     columns = {name: features[:, index] for index, name in enumerate(classifier.features)}
-    where = next(classifier.folds[0].networks["measured"].buffers()).device
-    return classifier.densities(columns | {"entry": entry}, str(where)).astype(np.float64)
+    return classifier.densities(columns | {"entry": entry}).astype(np.float64)
 
 
 def _uncalibrated(classifier: Classifier) -> Classifier:

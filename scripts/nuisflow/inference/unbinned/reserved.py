@@ -41,7 +41,6 @@ class Judge(NamedTuple):
     edges: tuple[np.ndarray | None, ...]
     first: tuple[int, ...]
     size: int
-    where: str = "cpu"
 
 
 class Drawn(NamedTuple):
@@ -55,16 +54,15 @@ class Drawn(NamedTuple):
 
 
 def judge(
-    classifier: "Classifier", templates: Mapping[str, Histogram], model: UnbinnedModel, chosen: EventSelection,
-    where: str = "cpu",
-) -> Judge:  # fmt: skip
+    classifier: "Classifier", templates: Mapping[str, Histogram], model: UnbinnedModel, chosen: EventSelection
+) -> Judge:
     """Return what judges events whose regions are numbered by the selection *chosen*."""
     known, places, first = conditional.edges(templates), {}, 0
     for region in model.description["binned"]:
         places[region["region"]] = first
         first += len(region["shares"])
     edges = tuple(known[name] if name in places else None for name in chosen.regions)
-    return Judge(classifier, edges, tuple(places.get(name, 0) for name in chosen.regions), first, where)
+    return Judge(classifier, edges, tuple(places.get(name, 0) for name in chosen.regions), first)
 
 
 def measure(
@@ -138,7 +136,7 @@ def _judged(columns: Columns, row: Integers, number: Floats, judge: Judge, count
     """Return the events of regions without bins with their densities."""
     inside = np.array([lines is None for lines in judge.edges])[columns["region"]]
     names = ("entry", *judge.classifier.features)
-    values = judge.classifier.densities({name: columns[name][inside] for name in names}, judge.where)
+    values = judge.classifier.densities({name: columns[name][inside] for name in names})
     if not np.isfinite(values).all():
         raise TemplateError("toys.bootstrap: the density of some reserved events is NaN or infinite; train again")
     fold = batches.fold(columns["entry"][inside], len(judge.classifier.folds))

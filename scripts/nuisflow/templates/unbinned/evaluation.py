@@ -135,9 +135,7 @@ def _columns(strategy: "Unbinned", process: str) -> np.ndarray:
     return np.arange(sum(sizes[:index]), sum(sizes[: index + 1]))
 
 
-def evaluate(
-    paths: Iterable[Path], classifier: "Classifier", settings: UnbinnedFilling, sums: Sums, where: str = "cpu"
-) -> Iterator[Part]:
+def evaluate(paths: Iterable[Path], classifier: "Classifier", settings: UnbinnedFilling, sums: Sums) -> Iterator[Part]:
     """Yield the densities of all events that are needed one by one, and add up in *sums* what is common to all."""
     for path in paths:
         sample, start = path.stem, 0
@@ -162,7 +160,7 @@ def evaluate(
                 sums.add(name, process, times * weight)
             if folder not in settings.thrown and process != DATA:
                 continue
-            values = classifier.densities({name: scored[name] for name in ("entry", *settings.features)}, where)
+            values = classifier.densities({name: scored[name] for name in ("entry", *settings.features)})
             checks.check_values(values, sums.strategy, path)
             fold = batches.fold(scored["entry"], settings.folds).astype(np.int16)
             if folder == NOMINAL and process != DATA:
