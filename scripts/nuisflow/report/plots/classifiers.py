@@ -85,13 +85,13 @@ def _scores(axes: Axes, one: Curves) -> None:
         axes.errorbar(centres, share, error, fmt="o", ms=2.5, lw=0.9, color=colour)
     style.tell_bins(axes, edges, "score", rows)
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # the legend stands above the bins
     axes.set_xlabel("score", fontsize=9)
     axes.set_ylabel("share of events", fontsize=9)
     handles: list[Any] = [Patch(color=colour, label=name) for name, colour in _CLASSES]
     handles += [Line2D([], [], marker="o", ms=3, ls="none", color=style.INK, label="held out")]
     handles += [Patch(color=style.INK, alpha=0.3, label="seen in training")] if one["trained"] else []
-    axes.legend(handles=handles, fontsize=7.5, loc="upper center")
+    axes.legend(handles=handles, fontsize=7.5, loc="upper center", ncols=2, columnspacing=1.0)
 
 
 _KINDS = {"seen": ("seen in training", style.ORANGE), "held_out": ("held out", style.INK)}
