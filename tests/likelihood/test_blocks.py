@@ -218,3 +218,8 @@ def test_a_profile_of_a_large_model_knows_the_valleys_of_another_parameter(valle
     lowest = valleys.minimise(data, begins, held, tolerance=1e-8).twice_nll.min()
     assert found.twice_nll <= lowest + 1e-6
     assert found.values[valleys.index("mu")] > 4.0
+
+
+def test_the_inverse_of_a_matrix_of_nothing_is_nothing_without_a_word(capfd):
+    assert steps.inverted(np.empty((0, 0))).shape == (0, 0)
+    assert capfd.readouterr() == ("", "")

@@ -118,6 +118,8 @@ def inverted(matrix: Floats) -> Floats:
     """Return the inverse of a positive definite matrix; raise LinAlgError where it is none."""
     from scipy.linalg import lapack
 
+    if not len(matrix):  # nothing is free; LAPACK would complain on stderr
+        return matrix
     diagonal = np.diagonal(matrix)
     if not (diagonal > 0.0).all():
         raise np.linalg.LinAlgError
