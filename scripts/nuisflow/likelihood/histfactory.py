@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nuisflow.likelihood.constraints.parameters import CONSTRAINTS, FREE, NORMAL, POISSON, Parameter
+from nuisflow.likelihood.constraints.written import items
 from nuisflow.likelihood.dialects import extensions
 from nuisflow.names import suggest
 
@@ -104,11 +105,7 @@ def _is_number(kind: type) -> bool:
 
 def _list(values: Any, place: str) -> Sequence[Any]:
     """Return *values*, which must be a list (or tuple, or array)."""
-    if isinstance(values, np.ndarray) and values.ndim:
-        return list(values)
-    if not isinstance(values, (list, tuple)):
-        raise ValueError(f"{place}: expected a list, not {values!r}")
-    return values
+    return list(values) if isinstance(values, np.ndarray) and values.ndim else items(values, place)
 
 
 def _cells(workspace: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -94,8 +94,9 @@ class Observable(Strategy):
 
         try:
             events = task.fold.validation()
-            area = metrics.area_under_curve(self.values(events.features), events.labels, events.weights)
-        except ValueError:  # `BatchError`, of a room below
+        except ValueError:  # `batches.BatchError`, of a room that imports this one
             area = math.nan
+        else:
+            area = metrics.area_under_curve(self.values(events.features), events.labels, events.weights)
         row = {"epoch": 1, "events_seen": 0, "seconds": 0.0, "train_loss": math.nan, "validation_loss": math.nan}
         return {}, [row | {"auc": max(area, 1 - area), "kept": 1.0}]

@@ -143,7 +143,7 @@ class _History:
         """Keep a step of the *good* lanes; the gradients of others may be infinite."""
         step, change = np.where(good, step, 0.0), np.where(good, change, 0.0)
         along = np.einsum("pl,pl->l", step, change)
-        use = good & (along > 1e-10 * np.einsum("pl,pl->l", step, step))
+        use = along > 1e-10 * np.einsum("pl,pl->l", step, step)
         self.pairs = [*self.pairs[-_PAIRS + 1 :], (step, change, np.where(use, 1.0 / np.where(use, along, 1.0), 0.0))]
 
     def forget(self, lanes: Booleans) -> None:
