@@ -145,6 +145,14 @@ def test_nearly_collinear_particles_keep_their_mass_in_single_precision() -> Non
     assert mass[0] == pytest.approx(100 * math.sqrt(2) * 1e-3, rel=1e-5)
 
 
+@given(st.floats(-60, 60).filter(lambda apart: abs(apart) > 1e-4), st.sampled_from([np.float32, np.float64]))
+def test_pairs_have_their_mass_in_full_precision_however_far_apart(apart: float, kind: type) -> None:
+    exact = 2 * math.sinh(abs(float(kind(apart))) / 2)  # of particles with pt of 1 in one azimuthal direction
+    mass = kinematics.pair_mass(np.array([1], kind), np.array([0], kind), np.array([apart], kind))
+    assert mass.dtype == kind
+    assert mass[0] == pytest.approx(exact, rel=8 * float(np.finfo(kind).eps))
+
+
 @given(st.floats(-50, 50))
 def test_wrapped_angles_lie_within_a_turn_and_point_the_same_way(angle: float) -> None:
     wrapped = float(kinematics.wrapped(np.array([angle]))[0])

@@ -57,9 +57,22 @@ def pair_mass(pt_product: np.ndarray, delta_phi: np.ndarray, delta_eta: np.ndarr
     """
     opening: np.ndarray = np.sin(0.5 * delta_phi) ** 2
     if delta_eta is not None:
-        opening = opening + np.sinh(0.5 * delta_eta) ** 2
+        opening += _half_sinh_squared(delta_eta)
     mass: np.ndarray = 2 * np.sqrt(pt_product * opening)
     return mass
+
+
+def _half_sinh_squared(x: np.ndarray) -> np.ndarray:
+    """Return sinh(x/2)^2 as e^|x| (t / (1 + t))^2, t = tanh |x/2|, with full relative precision.
+
+    NumPy computes tanh and exp many at once on every processor, sinh on few.
+    """
+    x = np.abs(x)
+    squared: np.ndarray = np.tanh(0.5 * x)
+    squared /= 1 + squared
+    squared *= squared
+    squared *= np.exp(x)
+    return squared
 
 
 def cylindrical(vector: np.ndarray) -> np.ndarray:
