@@ -166,7 +166,7 @@ def test_what_makes_no_polynomial_is_refused(options, words):
 
 def test_shares_and_coefficients_of_several_networks_are_means_of_theirs():
     """By numpy: the mean of the softmax of every member, and of the outputs of its responses."""
-    chosen = strategy(size=3, calibrate=False)
+    chosen = strategy(size=3, calibrate=None)
     nets = chosen.networks(networks.Architecture(3, (8,), seed=1))
     features = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
     for net in nets.values():
@@ -221,3 +221,10 @@ def test_held_out_events_confirm_the_part_of_a_logarithm_that_is_true(factor, no
     assert abs(found - known) < 4 * error
     assert error < 0.05 * max(known, 0.5) / min(factor, 1.0)
     assert calibration.confirmed(logits[:size], varied[:size], np.ones(size)) == (1.0, np.inf)
+
+
+def test_ratios_are_calibrated_by_polynomials_or_not_at_all():
+    assert strategy().calibrate == "polynomial"
+    for other in (True, False, "isotonic"):
+        with pytest.raises(ValidationError, match="Input should be 'polynomial'"):
+            strategy(calibrate=other)

@@ -52,8 +52,8 @@ class Unbinned(Strategy):
     width: Annotated[float, Field(gt=0, le=10)] = Field(
         1.0, description="standard deviation of z in training, in units of the prior's"
     )
-    calibrate: bool = Field(  # type: ignore[assignment]
-        True, description="whether the ratios are calibrated after the training"
+    calibrate: Literal["polynomial"] | None = Field(  # type: ignore[assignment]
+        "polynomial", description="polynomial: logarithms of the ratios are calibrated after the training; null: not"
     )
     hidden: tuple[Annotated[int, Field(gt=0)], ...] | None = Field((64, 64, 64), description="as learning.hidden")
     batch_size: Annotated[int, Field(gt=0)] | None = Field(4096, description="as learning.batch_size")
