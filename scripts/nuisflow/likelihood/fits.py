@@ -107,6 +107,11 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
 
 
+def impossible(result: FitResult) -> bool:
+    """Return whether there is no likelihood, whatever the free parameters are: the fixed ones cannot be true."""
+    return not result.converged and any(text in result.message for text in (MESSAGES[2], MESSAGES[NEGATIVE]))
+
+
 def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,
           ) -> tuple[Booleans, Floats]:  # fmt: skip
     """Return which parameters are fixed, and the starting point with their values in it."""
