@@ -120,3 +120,13 @@ def test_without_held_out_samples_there_is_no_row():
     found = held_out.table(impacts(nominal=0.2), coverage(nominal=0.1), settings(held_out={}))
     assert list(found.columns) == list(held_out.COLUMNS)
     assert not len(found)
+
+
+def test_an_impact_that_was_not_found_is_not_a_small_apparent_uncertainty():
+    """The fit with one parameter held failed, for every seed but the first."""
+    moved = impacts(nominal=0.2, adversarial=0.2)
+    lost = (moved["training"] == "adversarial") & (moved["parameter"] == "generator_b") & (moved["seed"] > 1)
+    moved.loc[lost, ["impact_up", "impact_down"]] = np.nan
+    found = held_out.table(moved, coverage(nominal=-0.3, adversarial=-0.3), settings()).set_index("training")
+    assert found.loc["adversarial", "apparent"] == pytest.approx(0.2)
+    assert not found.loc["adversarial", "flagged"]

@@ -170,6 +170,17 @@ def test_the_tables_have_medians_in_events_and_the_references():
     assert summary["seeds"].tolist() == [3, 0]
 
 
+def test_a_scenario_that_determines_the_signal_in_no_training_is_no_number_in_the_table():
+    """One bin, whose background floats without a prior."""
+    settings = analysis(("scenarios", {"b0": {}, "floating": {"free": ["background_rate"]}}), ("published", None))
+    axes = FILLED["all"].axes
+    bins = hist.Hist(*axes[:2], hist.axis.Regular(1, 0, 1, name="score"), storage=hist.storage.Weight())
+    bins.view()["value"] = [[[SIGNAL.sum()]], [[BACKGROUND.sum()]]]
+    found = scenarios.summary(scenarios.table({Run("nominal", 1): {"all": bins}}, {}, {}, settings), [], settings)
+    assert found.loc[0, "b0"] == pytest.approx(math.sqrt(1050.0) / 50.0)
+    assert math.isnan(found.loc[0, "floating"])
+
+
 def test_a_likelihood_of_single_events_has_its_own_information_with_normal_rates_as_published():
     settings = analysis()
     names, size = ["mu", "background_rate", "lambda", "r"], settings.parameters["background_rate"].size

@@ -8,8 +8,9 @@ import pytest
 from plain_likelihood import twice_nll
 from scipy import optimize
 
-from nuisflow.likelihood import fits, sums, toys
+from nuisflow.likelihood import fits, sums, toys, uncertainties
 from nuisflow.likelihood.commands import reading
+from nuisflow.likelihood.constraints import auxiliary
 from nuisflow.likelihood.model import FEW, LARGE, Model
 
 CORRELATION = [[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]]
@@ -155,6 +156,30 @@ def test_toys_fluctuate_with_the_correlations():
     at = [model.bins + list(model.constrained).index(model.index(name)) for name in NAMES]
     assert np.corrcoef(data[:, at].T) == pytest.approx(np.array(CORRELATION), abs=4 / np.sqrt(20_000))
     assert data[:, at].std(axis=0) == pytest.approx(1.0, rel=4 / np.sqrt(40_000))
+
+
+def test_what_is_correlated_with_a_fixed_parameter_is_known_as_a_conditional_normal():
+    """At 0.5 of b the other has the mean 0.8 * 0.5 and the width (1 - 0.8**2)**0.5, as all that is made of it says."""
+    rates = [{"name": name, "type": "normsys", "data": {"hi": 1.05, "lo": 1 / 1.05}} for name in ("a", "b")]
+    signal = {"name": "s", "data": [50.0, 100.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    samples = [signal, *({"name": row["name"], "data": [900.0, 900.0], "modifiers": [row]} for row in rates)]
+    parameters = [{"name": "mu", "bounds": [[-30, 30]]}, {"name": "b", "fixed": True, "inits": [0.5]}]
+    block = {"parameters": ["a", "b"], "correlation": [[1.0, 0.8], [0.8, 1.0]]}
+    model = Model({"channels": [{"name": "c", "samples": samples}],
+                   "observations": [{"name": "c", "data": [1900.0, 1950.0]}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+                   "version": "1.0.0", "extensions": {"correlations": [block]}})  # fmt: skip
+    a, mu = model.index("a"), model.index("mu")
+    assert [part[a] for part in model.constraints()] == pytest.approx([0.4, 0.6])
+    error = next(row.error for row in fits.yields(model) if row.sample == "a")
+    assert error == pytest.approx(0.6 * 900.0 * np.log(1.05), rel=1e-3)
+    known = auxiliary.drawn(model.parameters, model.structure.extended.correlations, ~model.fixed, 20_000,
+                            np.random.default_rng(1))[:, a]  # fmt: skip
+    assert (known.mean(), known.std()) == pytest.approx((0.4, 0.6), abs=4 * 0.6 / np.sqrt(20_000))
+    best = fits.fit(model)
+    found = uncertainties.breakdown(model, best=best)
+    whole = np.sqrt(np.nansum([row.observable**2 for row in found.sources]))
+    assert whole == pytest.approx(best.errors[mu], rel=1e-3)
 
 
 def test_yields_before_the_fit_know_the_correlations():

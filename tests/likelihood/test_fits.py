@@ -430,3 +430,28 @@ def test_what_acts_on_nothing_at_all_is_still_a_flat_direction():
     found = fits.fit(Model(book))
     assert not found.converged
     assert "flat mostly along shape" in found.message
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "seen", "signal"),
+    [([116.0, 120.0], [126.0, 121.0], [113.0, 107.0], [5.0, 2.0]),
+     ([116.0, 127.0], [127.0, 129.0], [143.0, 114.0], [16.0, 4.0])],
+)  # fmt: skip
+def test_an_interval_reaches_as_far_as_any_valley_of_the_likelihood(up, down, seen, signal):
+    """Both variations add events, so that minima lie on either side of 0, of which the deeper one counts everywhere."""
+    shape = {"name": "a", "type": "histosys", "data": {"hi_data": up, "lo_data": down}}
+    samples = [{"name": "s", "data": signal, "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+               {"name": "b", "data": [100.0, 100.0], "modifiers": [shape]}]  # fmt: skip
+    model = Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": seen}],
+                   "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": [
+                       {"name": "mu", "bounds": [[-20, 20]], "inits": [1.0]}]}}], "version": "1.0.0"})  # fmt: skip
+    strengths, shifts = np.linspace(-6.0, 6.0, 241), np.linspace(-3.0, 3.0, 601)
+    points = np.zeros((len(strengths), len(shifts), 2))
+    points[..., model.index("mu")], points[..., model.index("a")] = strengths[:, None], shifts
+    profile = model.twice_nll(points.reshape(-1, 2)).reshape(points.shape[:2]).min(axis=1)
+    inside = strengths[profile < profile.min() + 1.0]
+    found = fits.interval(model)
+    assert (found.low, found.high) == pytest.approx((inside.min(), inside.max()), abs=0.06)
+    thrown = toys.fitted(model, np.tile(model.data, (20, 1)), model.inits, "mu")
+    assert thrown.low == pytest.approx(found.low, abs=1e-4)
+    assert thrown.high == pytest.approx(found.high, abs=1e-4)

@@ -283,3 +283,9 @@ def test_many_events_have_the_limits_of_the_gaussian_case():
         found.append(limits.limits(model))
     assert found[1].problems == ()
     assert [found[1].observed, *found[1].expected] == pytest.approx([found[0].observed, *found[0].expected], rel=1e-3)
+
+
+def test_cls_of_a_strength_beyond_the_bound_is_that_of_a_wider_bound():
+    narrow, wide = (Model(counting(1.0, 3.0, 12.0, bounds=(0.0, high))) for high in (4.0, 30.0))
+    for one, other in zip(*(limits.table(model, None, [2.0, 10.0, 20.0]) for model in (narrow, wide)), strict=True):
+        assert (one.observed, *one.expected) == pytest.approx((other.observed, *other.expected), abs=1e-9)

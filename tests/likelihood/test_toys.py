@@ -256,3 +256,37 @@ def test_limits_between_a_few_strengths_are_those_of_tails_that_fall_steeply(tai
         signal = (np.arange(size) < tail(strength) * size).astype(float)  # 1: agrees as badly as the data
         rows.append(toys.Tested(float(strength), 1.0, signal, np.ones(size)))
     assert toys.limit_of(rows).observed == pytest.approx(exact, rel=0.015)
+
+
+def counting(signal, background, observed, high=30.0):
+    mu = {"name": "mu", "type": "normfactor", "data": None}
+    samples = [{"name": "s", "data": signal, "modifiers": [mu]}, {"name": "b", "data": background, "modifiers": []}]
+    parameters = [{"name": "mu", "bounds": [[0.0, high]], "inits": [1.0]}]
+    return Model(
+        {
+            "channels": [{"name": "c", "samples": samples}],
+            "observations": [{"name": "c", "data": observed}],
+            "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": parameters}}],
+            "version": "1.0.0",
+        }
+    )
+
+
+@pytest.mark.parametrize("high", [4.0, 30.0])
+@pytest.mark.parametrize(("seen", "background", "strength"), [(5, 3.0, 7.3), (2, 3.0, 3.0), (4, 2.7, 5.0)])
+def test_experiments_with_the_same_count_agree_with_the_data_as_badly_as_these_do(seen, background, strength, high):
+    """Also beyond the bound: a best fit above a strength says nothing against it."""
+    found = toys.cls(counting([1.0], [background], [seen], high), None, strength, 4000, 1).observed
+    signal, alone = (float(stats.poisson.cdf(seen, rate)) for rate in (background + strength, background))
+    error = math.sqrt(signal * (1 - signal) / 4000) / alone
+    assert found == pytest.approx(signal / alone, abs=4 * error + 0.02 * signal / alone)
+
+
+def test_a_strength_at_which_a_bin_would_expect_negative_events_is_excluded():
+    model = counting([-0.5, 5.0], [1.0, 3.0], [0.0, 3.0])
+    excluded = toys.cls(model, None, 2.5, 1000, 1)
+    assert max(excluded.observed, *excluded.expected) < 0.001
+    # Summed over all counts, with the best fit by bounded minimisation between 0 and 2.
+    assert toys.cls(model, None, 0.8, 20_000, 1).observed == pytest.approx(0.1370, abs=0.01)
+    limit = toys.limit(model, None, [0.6, 0.9, 1.2, 1.9, 2.5], 4000, 1)
+    assert np.isfinite([limit.observed, *limit.expected[1:]]).all()

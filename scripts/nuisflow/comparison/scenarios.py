@@ -133,7 +133,7 @@ def summary(found: pd.DataFrame, references: Sequence[Mapping[str, Any]], settin
     Uncertainties are of the signal events where the published ones are, else of the parameter of interest.
     """
     column = value_column(settings)
-    medians = found.pivot_table(column, "training", "scenario", "median", sort=False)
+    medians = found.pivot_table(column, "training", "scenario", "median", sort=False, dropna=False)
     seeds = found.groupby("training")["seed"].nunique()
     rows: list[dict[str, Any]] = [
         {"training": name} | {key: medians.loc[name, key] for key in settings.scenarios} | {"seeds": int(seeds[name])}

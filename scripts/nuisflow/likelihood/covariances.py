@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nuisflow.likelihood.constraints import correlations, parameters
+from nuisflow.likelihood.constraints import auxiliary, correlations, parameters
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, Model, Problem, Values
 from nuisflow.likelihood.plans import FULL
@@ -65,8 +65,9 @@ def idle(model: Model, values: Floats, held: Booleans) -> Booleans:
 
 def prefit(model: Model) -> Floats:
     """Return the covariance of the parameters by their constraints; 0 for those that are fixed or have none."""
-    widths = np.where(model.fixed, 0.0, np.nan_to_num(parameters.widths(model.parameters)))
-    correlation = correlations.matrix(model.structure.extended.correlations, model.names)
+    rows, blocks = auxiliary.given(model.parameters, model.structure.extended.correlations, ~model.fixed)
+    widths = np.where(model.fixed, 0.0, np.nan_to_num(parameters.widths(rows)))
+    correlation = correlations.matrix(blocks, model.names)
     return np.asarray(correlation * np.outer(widths, widths))
 
 

@@ -16,6 +16,7 @@ DISAGREEMENT = 0.1
 # ASSUME: with more parameters than this, only that of interest gets a profile interval (each takes several fits of all
 # parameters), unless more are asked for.
 PROFILES = 100
+VALLEY = 1e-3  # of -2 ln L: how much deeper another valley is, at the end of an interval, that moves this
 AT_EDGE = 16  # flag of an interval, see model.Intervals
 
 
@@ -107,6 +108,11 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     return FitResult(model.names, values, errors, covariance, twice, not problem and converged, text)
 
 
+def impossible(result: FitResult) -> bool:
+    """Return whether there is no likelihood, whatever the free parameters are: the fixed ones cannot be true."""
+    return not result.converged and any(text in result.message for text in (MESSAGES[2], MESSAGES[NEGATIVE]))
+
+
 def _held(model: Model, fixed: Mapping[str, float] | None, start: Mapping[str, float] | Values | None,
           ) -> tuple[Booleans, Floats]:  # fmt: skip
     """Return which parameters are fixed, and the starting point with their values in it."""
@@ -172,10 +178,12 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
     low, high, error, flags = (float(part[0]) for part in found)
     index = model.index(name)
     value = float(best.values[index])
-    if int(flags) & 4 and best.converged and (held == model.fixed).all():
+    if (int(flags) & 4 or starts.valleys(model)) and best.converged and (held == model.fixed).all() and not held[index]:
         (low, one), (high, two) = (
-            _searched(model, data, best, index=index, target=sign * sigmas, end=end, error=error)
-            for sign, end in ((-1.0, low), (1.0, high))
+            (end, int(flags) & (AT_EDGE | bit))
+            if int(flags) & bit
+            else _searched(model, data, best, index=index, target=sign * sigmas, end=end, error=error)
+            for sign, bit, end in ((-1.0, 1, low), (1.0, 2, high))
         )
         flags = int(flags) & 8 | one | two
     remarks = _warning(value, low, high, error * sigmas, int(flags))
@@ -188,17 +196,23 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
 def _searched(
     model: Model, data: Values | None, best: FitResult, *, index: int, target: float, end: float, error: float
 ) -> tuple[float, int]:
-    """Return an end of an interval that was not found (else *end*) by halving, every fit from many starts; and flags.
+    """Return an end of an interval, where it was not found by halving, every fit from many starts; and flags.
 
-    *target*: by how many standard deviations the profile rises there, negative for the lower end.
+    *target*: by how many standard deviations the profile rises there, negative for the lower end. An *end* that was
+    found is one of the profile's only if no valley beside that of the best fit is deeper there: else it lies beyond.
     """
     value, up = float(best.values[index]), target > 0.0
     bound = float((model.upper if up else model.lower)[index])
-    if np.isfinite(end):
-        return end, (2 if up else 1) if end == bound else 0
+    if end == bound:
+        return end, 2 if up else 1
     profile = starts.Profile(model, data, index, best.values)
     size = error if error > 0.0 else 0.1 * float(model.upper[index] - model.lower[index])
     inside, outside, wall, here = value, np.nan, False, value + target * size
+    if np.isfinite(end):
+        rise = profile.conditional(end, thorough=True).twice_nll - best.twice_nll
+        if not -1e-5 <= rise < target**2 - VALLEY:
+            return end, 0
+        inside, here = end, value + 2.0 * (end - value)
     for _ in range(60):
         here = float(np.clip(here, model.lower[index], model.upper[index]))
         rise = profile.conditional(here, thorough=True).twice_nll - best.twice_nll

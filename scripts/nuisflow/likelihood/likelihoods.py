@@ -187,14 +187,16 @@ class OfWorkspace:
         model = self._model
         main, measured = model.split(data)
         flat = np.concatenate([main[0], measured[0][model.constrained]])
-        rows, blocks = [model.parameters[i] for i in model.constrained], model.structure.extended.correlations
+        of = [model.parameters[i] for i in model.constrained]
+        rows, blocks = auxiliary.given(of, model.structure.extended.correlations, ~model.fixed[model.constrained])
         sets = np.tile(flat, (len(rows), 1))
         sets[:, model.bins :] = auxiliary.shifted(rows, blocks, flat[model.bins :], sign)
         return model.constrained, sets
 
     def constraints(self, data: Data = None) -> tuple[Floats, Floats]:
         """Return where the workspace's own measurements pull all parameters to, and their prefit widths."""
-        rows = self._model.parameters
+        model = self._model
+        rows, _ = auxiliary.given(model.parameters, model.structure.extended.correlations, ~model.fixed)
         return parameters.centres(rows), parameters.widths(rows)
 
     def main_part(self, data: Data, best: "FitResult", parameter: str) -> float:

@@ -104,10 +104,20 @@ def cls(model: Model, data: Values | None, value: float, poi: str | None = None)
 
 def table(model: Model, data: Values | None, values: Sequence[float], poi: str | None = None) -> list[Cls]:
     """Return `cls` of several signal strengths, whose fits help each other."""
-    calculator = _of_workspace(model, data, poi or model.poi)
+    name = poi or model.poi
+    calculator = _of_workspace(reaching(model, name, values), data, name)
     for value in values:
         calculator.verify(value)
     return [calculator(value) for value in values]
+
+
+def reaching(model: Model, poi: str, values: Sequence[float]) -> Model:
+    """Return the model with an upper bound of the signal strength that is not below any of the *values* to be tested.
+
+    A best fit above a tested value says nothing against it: with a bound below, the one at the bound would.
+    """
+    upper = float(model.upper[model.index(poi)])
+    return model if max(values, default=upper) <= upper else model.bounded({poi: (None, float(max(values)))})
 
 
 def tail_ratio(shift: float, root: float) -> float:

@@ -66,6 +66,11 @@ def _curved(model: Model) -> Integers:
     return found
 
 
+def valleys(model: Model) -> bool:
+    """Tell whether the likelihood of a model may have several minima, unless it is so large that looking takes long."""
+    return not model.large and bool(len(two_sided(model)) or len(curved(model)))
+
+
 def wide(model: Model, values: Floats, held: Booleans) -> Floats:
     """Return starting points all over the bounds for a fit that ended, at *values*, under strain; none for others.
 

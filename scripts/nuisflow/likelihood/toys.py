@@ -10,11 +10,13 @@ from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
 from nuisflow.likelihood.constraints import auxiliary
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
+from nuisflow.likelihood.model import FLAT, NEGATIVE, Intervals, Minima, Model, Values
 
 LEVEL = math.erf(math.sqrt(0.5))  # 68.27 %: one standard deviation
 BLOCK = 500
 AT_BOUND, NOT_FOUND, DEEPER = 1 | 2, 4, 8  # flags of model.Intervals
+_LARGEST = 1e300
+EQUAL = 1e-6  # statistics that differ by less, relative to 1 + their size, are equal: outcomes of few events repeat
 
 
 class Toys(NamedTuple):
@@ -138,10 +140,26 @@ def fitted(model: Model, data: Floats, truth: Floats, name: str, workers: int | 
     columns = np.array([minima.values[:, index], found.low, found.high, found.error, minima.twice_nll])
     good = minima.status == 0
     flags = np.where(good, found.flags, NOT_FOUND)
+    if starts.valleys(model):
+        flags |= np.where(good & _within(model, data, minima, found, index, workers=workers), DEEPER, 0)
     for i in np.flatnonzero((flags & (NOT_FOUND | DEEPER) != 0) & (minima.status != FLAT)):
         columns[:, i], good[i], flags[i] = _alone(model, data[i], name)
     bounded = good & (flags & NOT_FOUND == 0)
     return block_of(truth[..., index], list(columns), good, bounded, bounded & (flags & AT_BOUND != 0))
+
+
+def _within(model: Model, data: Floats, minima: Minima, found: Intervals, index: int, *, workers: int | None,
+            ) -> Booleans:  # fmt: skip
+    """Return which intervals end where another valley is so deep that they reach further."""
+    result, held = np.zeros(len(data), dtype=np.bool_), model.fixed.copy()
+    held[index] = True
+    for ends, bit in ((found.low, 1), (found.high, 2)):
+        start = minima.values.copy()
+        start[:, index] = np.where(np.isfinite(ends), ends, start[:, index])
+        there = starts.deepest(model, data, start, held, workers=workers)
+        crossing = np.isfinite(ends) & (found.flags & bit == 0) & (there.status == 0)
+        result |= crossing & (there.twice_nll - minima.twice_nll < 1.0 - fits.VALLEY)
+    return result
 
 
 def _alone(model: Model, data: Floats, name: str) -> tuple[tuple[float, ...], bool, int]:
@@ -216,11 +234,19 @@ def goodness_of_fit_by_toys(model: Model, data: Values | None, number: int, seed
 
 def tallied(observed: float, statistics: Floats, number: int) -> ToyGoodness:
     """Return how many of *number* pseudo-experiments fit worse than the data, from their *statistics* (NaN: failed)."""
-    # ASSUME: equal statistics (to rounding, as in a model that fits all data) count as worse: p is then 1.
-    worse, failed = int((statistics >= observed - 1e-9).sum()), int(np.isnan(statistics).sum())
+    worse, failed = int(as_bad(statistics, observed).sum()), int(np.isnan(statistics).sum())
     low, _ = clopper_pearson(worse, number)
     _, high = clopper_pearson(worse + failed, number)
     return ToyGoodness(worse / (number - failed) if failed < number else math.nan, low, high, number, failed)
+
+
+def as_bad(statistics: Floats, observed: float) -> Booleans:
+    """Return which *statistics* are as large as the *observed* one, or larger; NaN are not.
+
+    ASSUME: equal ones count, to the precision of fits: those of the same few events, or of a model that fits all data.
+    """
+    least = observed - EQUAL * (1.0 + abs(observed)) if math.isfinite(observed) else observed
+    return np.asarray(statistics >= least)
 
 
 class Tested(NamedTuple):
@@ -237,10 +263,14 @@ def statistics_at(model: Model, data: Values | None, value: float, number: int, 
     """Return the test statistics of a signal strength for *number* pseudo-experiments of each hypothesis.
 
     Nuisance parameters are generated at their best fit to the data for each hypothesis (arXiv:1007.1727: q-tilde).
-    Pseudo-experiments with failed fits are left out; that of the data is NaN where its fit failed.
+    Pseudo-experiments with failed fits are left out; that of the data is NaN where its fit failed. A strength
+    that is impossible, whatever the nuisance parameters are, agrees with no data but its own, which nature cannot make.
     """
     name = poi or model.poi
+    model = limits.reaching(model, name, [value])
     signal, background = (fits.fit(model, data, fixed={name: strength}) for strength in (value, 0.0))
+    if fits.impossible(signal):
+        return Tested(value, math.inf, np.zeros(number), np.full(number, math.inf))
     observed = float(_statistic(model, np.atleast_2d(model.data if data is None else data), name, value, workers)[0])
     samples = []
     for label, truth in (("signal", signal), ("background", background)):
@@ -260,14 +290,15 @@ def cls_of(row: Tested) -> limits.Cls:
     """Return the CLs that test statistics give."""
     if np.isnan(row.observed) or not (len(row.signal) and len(row.background)):
         return limits.Cls(row.value, math.nan, (math.nan,) * len(limits.BANDS))
-    bands = np.quantile(row.background, [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
+    finite = np.minimum(row.background, _LARGEST)  # between infinite ones no quantile is a number
+    bands = np.quantile(finite, [0.5 * math.erfc(band / math.sqrt(2.0)) for band in limits.BANDS])
     ratios = [_tail(row.signal, q) / _tail(row.background, q) for q in (row.observed, *bands)]
     return limits.Cls(row.value, ratios[0], tuple(ratios[1:]))
 
 
 def _tail(sample: Floats, value: float) -> float:
     """Return the fraction at or above *value*, at least one half of one experiment (so that a ratio exists)."""
-    return max(float((sample >= value).mean()), 0.5 / len(sample))
+    return max(float(as_bad(sample, value).mean()), 0.5 / len(sample))
 
 
 def resampled(rows: Sequence[Tested], seed: int, number: int = 100) -> list[list[Tested]]:

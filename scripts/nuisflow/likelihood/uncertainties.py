@@ -136,7 +136,8 @@ def breakdown(
     free = likelihoods.others(likelihood, name)
     sizes = _half_widths(likelihood, data, best, name, np.array([free & False, *members.values(), free]))
     total, stat = float(sizes[0]), float(sizes[-1])
-    shifts = np.nan_to_num(0.5 * np.subtract(*observable_shifts(likelihood, data, best, name)))
+    measured = ~np.isnan(likelihood.constraints(data)[1]) & ~likelihood.fixed
+    shifts = np.where(measured, 0.5 * np.subtract(*observable_shifts(likelihood, data, best, name)), 0.0)
     sources = [Source(STATISTICS, stat, _main_part(likelihood, data, best, name, shifts))]
     for (group, member), size in zip(members.items(), sizes[1:-1], strict=True):
         observable = float(np.sqrt((shifts[member] ** 2).sum())) if group != NORMALISATIONS else np.nan

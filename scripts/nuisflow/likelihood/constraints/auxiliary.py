@@ -9,6 +9,31 @@ from nuisflow.likelihood.constraints.correlations import Correlation, correlate
 from nuisflow.likelihood.constraints.parameters import Booleans, Floats, Parameter
 
 
+def given(rows: Sequence[Parameter], blocks: Sequence[Correlation], free: Booleans,
+          ) -> tuple[list[Parameter], list[Correlation]]:  # fmt: skip
+    """Return the constraints of the *free* ones of *rows* where those correlated with them are fixed, at their values.
+
+    What is known of a fixed parameter tells of the others: their normal distribution is the conditional one.
+    """
+    found, names, left = list(rows), [row.name for row in rows], list[Correlation]()
+    for block in blocks:
+        at = np.array([names.index(name) for name in block.parameters])
+        loose = free[at]
+        if loose.all():
+            left.append(block)
+            continue
+        off = [(rows[i].init - rows[i].auxiliary) / rows[i].width for i in at[~loose]]
+        told = np.linalg.solve(block.matrix[np.ix_(~loose, ~loose)], block.matrix[np.ix_(~loose, loose)]).T
+        rest = block.matrix[np.ix_(loose, loose)] - told @ block.matrix[np.ix_(~loose, loose)]
+        sizes = np.sqrt(np.diagonal(rest))
+        for i, size, shift in zip(at[loose], sizes, told @ off, strict=True):
+            row = rows[i]
+            found[i] = row._replace(width=row.width * size, auxiliary=row.auxiliary + row.width * shift)
+        if loose.sum() > 1:
+            left.append(Correlation(tuple(names[i] for i in at[loose]), rest / np.outer(sizes, sizes)))
+    return found, left
+
+
 def fluctuated(rows: Sequence[Parameter], blocks: Sequence[Correlation], centre: Floats, random: np.random.Generator,
                ) -> Floats:  # fmt: skip
     """Return random measurements of the constrained parameters *rows* around expected ones, *centre* (sets, rows)."""
@@ -37,6 +62,7 @@ def drawn(rows: Sequence[Parameter], blocks: Sequence[Correlation], free: Boolea
     ASSUME: a factor measured by a Poisson number n, whose mean is tau times it, has a gamma distribution of mean
     n / tau and of standard deviation sqrt(n) / tau as its prior.
     """
+    rows, blocks = given(rows, blocks, free)
     points: Floats = np.tile([row.init for row in rows], (number, 1))
     noise, normal = np.zeros_like(points), list[int]()
     for i, row in enumerate(rows):

@@ -15,7 +15,7 @@ import numpy as np
 
 from nuisflow.likelihood import fits, starts, toys
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import FLAT, MESSAGES, NEGATIVE, Model, Values
+from nuisflow.likelihood.model import FLAT, NEGATIVE, Model, Values
 from nuisflow.progress import Reporter
 
 _FIRST = 0.5, 0.75, 1.0, 1.25, 1.5  # values tested first on each side, in distances of the profile interval's end
@@ -23,9 +23,7 @@ _WIDER, _NARROWER = 8, 6  # steps outwards and inwards until an end is between t
 _AGAIN = -0.1, 0.1, -0.05, 0.05  # then values beside the end as known by then, in the same distances
 _NEAR = 0.4  # part of the distance from the best fit within which values say where an end is
 _DEEPER = 1e-6
-_IMPOSSIBLE = MESSAGES[2], MESSAGES[NEGATIVE]
 _FEW = 50  # outcomes, below which p values fall in steps
-_EQUAL = 1e-6  # statistics that differ by less, relative to 1 + q, are equal: outcomes of few events repeat
 
 
 class Tested(NamedTuple):
@@ -51,8 +49,7 @@ class Tested(NamedTuple):
     @property
     def beyond(self) -> int:
         """Return how many pseudo-experiments agree as badly as the data, or worse."""
-        least = self.observed - _EQUAL * (1.0 + self.observed) if math.isfinite(self.observed) else self.observed
-        return int((self.statistics >= least).sum())
+        return int(toys.as_bad(self.statistics, self.observed).sum())
 
     @property
     def p_value(self) -> float:
@@ -131,7 +128,7 @@ class _Search:
 
     def _test(self, value: float) -> Tested:
         there = fits.fit(self.model, self.data, fixed={self.name: value})
-        if any(text in there.message for text in _IMPOSSIBLE):
+        if fits.impossible(there):
             return Tested(value, math.inf, np.zeros(self.number))
         if not there.converged:
             self.problems.append(f"{self.name} = {value:.4g} is not tested: the fit there: {there.message}")

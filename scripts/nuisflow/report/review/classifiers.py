@@ -90,7 +90,7 @@ def importance(
     if table is None or not len(table := table.dropna(subset="feature")):
         return None
     names = [name for name in settings.trainings if name in set(table["training"])]
-    means = 1e3 * table.pivot_table("auc_lost", "feature", "training", "mean")[names]
+    means = 1e3 * table.pivot_table("auc_lost", "feature", "training", "mean", dropna=False)[names]
     spreads = 1e3 * table.pivot_table("auc_lost", "feature", "training", lambda values: values.std())
     means = means.loc[means.max(axis=1).sort_values(ascending=False, kind="stable").index]
     found = []
