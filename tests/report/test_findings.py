@@ -331,7 +331,7 @@ def test_an_interval_unlike_the_parabolic_error_is_reported():
 
 def test_a_poor_description_of_the_data_is_reported():
     (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, data="observed", p_value=1e-4))
-    assert "poorly: nominal (p-value 0.0001)." in found
+    assert "poorly: nominal (p-value < 0.001)." in found
 
 
 def test_a_poor_description_names_regions_and_the_bins_with_the_largest_pulls():
@@ -390,6 +390,8 @@ def test_messages_of_converged_fits_are_reported():
     (found,) = cautioned(fits={Run("nominal", seed): fit for seed in range(1, 6)})
     assert found.details[0] == "nominal (seed 1), asimov data: at its bound"
     assert found.text.startswith("5 fits converged with a remark: nominal (seed 1), nominal (seed 2), ")
+    (single,) = cautioned(fits={Run("nominal", 1): fit})
+    assert single.text == "1 fit converged with a remark: nominal (seed 1)."
 
 
 def test_large_pulls_are_reported_once_with_the_largest_value():

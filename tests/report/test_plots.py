@@ -609,6 +609,14 @@ def test_few_correlations_are_written_into_their_cells(settings):
     assert [text for text in words(axes) if text in ("100", "−46")] == ["100", "−46", "−46", "100"]
 
 
+def test_the_legend_of_a_scan_stands_on_no_curve(analysis, settings):
+    with style.applied():
+        figure = fits.scan(files.read_table(analysis.of("training_0", "scan.csv")), settings)
+        FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+
+
 def test_a_scan_shows_expected_and_observed(analysis, settings):
     table = files.read_table(analysis.of("training_0", "scan.csv"))
     axes = fits.scan(table, settings).axes[0]

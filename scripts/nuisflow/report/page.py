@@ -114,13 +114,13 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "limits": findings.limits(compared["asimov"], sources["sigma"]),
         "covers": findings.covers(covered) if compared["asimov"] else "",
-        "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
+        "cautions": list(inputs.cautions(material.inputs, settings))
+        + cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
         + closure.cautions(material.closures, settings)
         + classifiers.cautions(found.get("classifiers"), settings)
-        + visibility.cautions(found.get("visibility"))
-        + list(inputs.cautions(material.inputs, settings)),
+        + visibility.cautions(found.get("visibility")),
         "comparison": compared,
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
