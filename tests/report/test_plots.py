@@ -201,6 +201,14 @@ def test_trainings_stand_in_the_order_of_the_configuration_and_every_seed_is_a_p
     assert tuple(best) in drawn
 
 
+def test_a_single_training_is_not_called_the_best(tables, settings):
+    name = next(iter(settings.trainings))
+    summary, ranked = (table[table["training"] == name] for table in (tables["summary"], tables["trainings"]))
+    figure = trainings.uncertainties(summary, ranked, settings)
+    sigma = ranked.loc[ranked["data"] == "asimov", "sigma"].item()
+    assert f"{sigma:#.3g}" in words(figure.axes[-1])
+
+
 def test_all_panels_of_the_uncertainties_have_the_same_scale(tables, settings):
     figure = trainings.uncertainties(tables["summary"], tables["trainings"], settings)
     figure.draw_without_rendering()
