@@ -58,6 +58,45 @@ def test_a_difference_within_the_spread_is_undecided():
     assert "No difference to the best is established: nominal" in found
 
 
+def test_medians_that_hide_a_difference_stand_beside_the_means():
+    sigmas = {"adversarial": [0.20, 0.20, 0.20, 0.21, 0.21], "nominal": [0.201, 0.201, 0.201, 0.24, 0.25]}
+    found = text(ranked(sigmas))
+    assert "That is 0.5 % smaller than the 0.201 of nominal" in found
+    gap = 0.2186 - 0.204
+    error = np.sqrt(sum(np.var(values, ddof=1) for values in sigmas.values()) / 5)
+    assert f"the means over seeds differ by {gap:.3f} ± {error:.3f}, which is undecided (" in found
+    assert "hardly matters" not in found
+
+
+def test_trainings_that_are_established_to_be_worse_are_named_beside_those_that_are_not():
+    sigmas = {
+        "adversarial": [0.20, 0.201, 0.202],
+        "augmentation": [0.202, 0.201, 0.203],
+        "nominal": [0.3, 0.302, 0.301],
+    }
+    found = text(ranked(sigmas))
+    assert "Established to be worse: nominal (+49.8 %, " in found
+    assert "sd). Not established: augmented (+0.5 %, 1.1 sd)." in found
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert (findings.number(-0.0004, 3), findings.number(-0.0006, 3)) == ("0.000", "−0.001")
+    assert (findings.percent(-0.0004), findings.percent(-0.0006)) == ("+0.0 %", "−0.1 %")
+
+
+def test_intervals_that_cover_wrongly_are_named():
+    rows = [
+        {"label": "A", "coverage": "68.1 ± 0.2 %", "off": False},
+        {"label": "B", "coverage": "60.2 ± 0.2 %", "off": True},
+    ]
+    assert findings.covers(rows).endswith(
+        "in 60.2 ± 0.2 % to 68.1 ± 0.2 % of pseudo-experiments; wrong by more than chance: B."
+    )
+    assert findings.covers(rows[:1]).endswith(
+        "in 68.1 ± 0.2 % of pseudo-experiments; none is wrong by more than chance."
+    )
+
+
 def test_of_very_many_trainings_the_next_best_are_named_and_the_others_counted():
     many = {f"training_{index}": f"number {index}" for index in range(24)}
     found = text(ranked({name: [0.2 + 0.001 * index] for index, name in enumerate(many)}, labels=many))
@@ -292,7 +331,7 @@ def test_an_interval_unlike_the_parabolic_error_is_reported():
 
 def test_a_poor_description_of_the_data_is_reported():
     (found,) = warnings(trainings=ranked({"nominal": [0.2, 0.2]}, data="observed", p_value=1e-4))
-    assert "poorly: nominal (p-value 0.0001)." in found
+    assert "poorly: nominal (p-value < 0.001)." in found
 
 
 def test_a_poor_description_names_regions_and_the_bins_with_the_largest_pulls():
@@ -351,6 +390,8 @@ def test_messages_of_converged_fits_are_reported():
     (found,) = cautioned(fits={Run("nominal", seed): fit for seed in range(1, 6)})
     assert found.details[0] == "nominal (seed 1), asimov data: at its bound"
     assert found.text.startswith("5 fits converged with a remark: nominal (seed 1), nominal (seed 2), ")
+    (single,) = cautioned(fits={Run("nominal", 1): fit})
+    assert single.text == "1 fit converged with a remark: nominal (seed 1)."
 
 
 def test_large_pulls_are_reported_once_with_the_largest_value():

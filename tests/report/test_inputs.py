@@ -159,6 +159,18 @@ def test_what_is_missing_is_said(tmp_path):
     assert "the first bin holds: eta." in text
 
 
+def test_regions_without_data_and_features_without_variance_are_cautioned():
+    same = feature("spin", constant=True)
+    empty = content(feature("pt", data=[0.0] * 4), same, shown=True)
+    (no_data, nothing) = inputs.cautions({"signal": empty}, words())
+    label = words().regions["signal"][0]
+    assert no_data.text == f"Regions without any data: {label}."
+    expected = sum(empty["features"][0]["total"])
+    assert no_data.details == (f"{label}: There are no data in this region, where {expected:.3g} events are expected.",)
+    assert nothing.text.endswith("nothing can be learnt: spin.")
+    assert not list(inputs.cautions({"signal": content(feature("pt", data=[0.0] * 4))}, words()))
+
+
 def test_blinded_data_are_said_to_be_and_how_to_see_those_of_a_control_region():
     blinded = words(("samples.data", {"process": "data", "files": ["d.csv"]}))
     (section,) = inputs.sections({"signal": content(feature("pt"))}, blinded)

@@ -17,7 +17,7 @@ from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
 from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
-from nuisflow.report.page import TABLES, Material, __file__, budget_rows, context, note_groups, render
+from nuisflow.report.page import TABLES, Material, __file__, bound, budget_rows, context, note_groups, render
 from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
 from nuisflow.report.review import coverage_map as coverage_tables
 from nuisflow.settings import sections
@@ -211,8 +211,8 @@ def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settin
     found = {"conformal": pd.DataFrame(sets), "classifiers": pd.DataFrame([known])}
     found["visibility"] = pd.DataFrame([seen | {"feature": "PRI_had_pt"}])
     words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
-    assert "for the signal, 4.0 % (nominal)" in words
-    assert "visible (5.0 sd)" in words
+    assert "for the signal, 4.0\u00a0% (nominal)" in words
+    assert "visible (5.0\u00a0sd)" in words
     assert "No training has members" in words
     assert "Network by network" in words
     assert "permuted_events: 60000" in words
@@ -220,8 +220,8 @@ def test_what_a_reviewer_asks_is_answered_or_said_to_be_missing(material, settin
     members = {"training": "nominal", "seed": 1, "members": 5, "feature": "PRI_had_pt"} | dict.fromkeys(("total", "aleatoric", "epistemic", "epistemic_signal", "epistemic_background", "with_distance", "with_feature"), 0.1)  # fmt: skip
     found |= {"permutation": permuted, "epistemic": pd.DataFrame([members])}
     words = " ".join(Page(render(TEMPLATE, material._replace(tables={**material.tables, **found}), settings)).text)
-    assert "+50 % (+0.100)" in words
-    assert "PRI_had_pt (10 %)" in words
+    assert "+50\u00a0% (+0.100)" in words
+    assert "PRI_had_pt (10\u00a0%)" in words
 
 
 def test_numbers_of_the_table_are_those_of_the_ranking(page, material):
@@ -242,6 +242,36 @@ def test_labels_of_the_user_are_text_and_never_markup(material, settings):
     assert "&lt;script&gt;alert" in found
 
 
+def test_a_figure_is_wide_enough_for_its_smallest_letters():
+    def least(size):
+        svg = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 50">
+            <text style="font: italic {size}px 'DejaVu Sans'">a</text><text style="font-size: 12px">b</text></svg>"""
+        return float(re.search(r"min-width:(\d+)pt", inline(svg, "", {}))[1])
+
+    assert [least(size) for size in (9, 6, 5, 1)] == [80, 100, 120, 134]  # 6 points of the page, as wide as may be
+
+
+def test_numbers_stay_with_their_units_in_text_and_nowhere_else():
+    assert bound("<p>68 % (1.5 sd), +2 σ<br>7 %</p>") == "<p>68\u00a0% (1.5\u00a0sd), +2\u00a0σ<br>7\u00a0%</p>"
+    for kept in ('<a title="68 % of all">x</a>', "<pre>a: 68 % b</pre>", "<script>x = 68 % y;</script>", "3 sdx"):
+        assert bound(kept) == kept
+
+
+def test_the_first_screen_says_what_limits_the_best_and_whether_intervals_cover(material, settings, text):
+    screen = text[: text.index('id="comparison"')].replace("\u00a0", " ")
+    best = material.tables["trainings"].query("data == 'asimov'").iloc[0]
+    sources = material.tables["breakdown"].query("data == 'asimov' and training == @best.training")
+    sigma = sources.groupby("group")["sigma"].median().drop(EPISTEMIC, errors="ignore")
+    largest = sigma.idxmax()
+    share = 100 * (sigma[largest] / best["sigma"]) ** 2
+    told = f"{best['label']}, uncertainty by source and its share of the variance: {largest} {sigma[largest]:.3f} ({share:.0f} %)"  # fmt: skip
+    assert told in screen
+    assert "At nominal, 68.3 % intervals contain the true value in" in screen
+    untested = {**material.tables, "coverage": material.tables["coverage"].iloc[:0]}
+    bare = render(TEMPLATE, material._replace(tables=untested), settings)
+    assert "Not known: no pseudo-experiments at nominal (toys.number)." in bare[: bare.index('id="comparison"')]
+
+
 def test_figures_follow_the_theme_of_the_page(text):
     drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     assert drawings
@@ -258,7 +288,7 @@ def test_the_theme_knows_the_colours_of_the_figures():
 def test_a_note_of_all_runs_stands_once_and_one_of_some_says_where(material, settings):
     groups = {group["kind"]: group for group in note_groups(material, settings)}
     (merged,) = groups["merged"]["rows"]
-    assert (merged["where"], merged["bin"]) == ("all", "11")
+    assert (merged["where"], merged["bin"]) == ("all", "12")
     (side,) = groups["same side"]["rows"]
     assert side["where"] == ", ".join(f"{label} (seed 1)" for label in settings.trainings.values())
 
@@ -428,7 +458,7 @@ def test_robustness_has_a_row_per_training_and_a_coverage_per_point(material, se
     for name, label in settings.trainings.items():
         assert label in section
         assert f"{worst[name]:.3f}" in section or f"{worst[name]:.2f}" in section
-    assert "energy scale 1 +1 σ" in section
+    assert "energy scale 1 +1\u00a0σ" in section
     assert "has the smallest error" in text[: text.index('id="comparison"')]
     assert "of 4 points" in section
 

@@ -201,6 +201,14 @@ def test_trainings_stand_in_the_order_of_the_configuration_and_every_seed_is_a_p
     assert tuple(best) in drawn
 
 
+def test_a_single_training_is_not_called_the_best(tables, settings):
+    name = next(iter(settings.trainings))
+    summary, ranked = (table[table["training"] == name] for table in (tables["summary"], tables["trainings"]))
+    figure = trainings.uncertainties(summary, ranked, settings)
+    sigma = ranked.loc[ranked["data"] == "asimov", "sigma"].item()
+    assert f"{sigma:#.3g}" in words(figure.axes[-1])
+
+
 def test_all_panels_of_the_uncertainties_have_the_same_scale(tables, settings):
     figure = trainings.uncertainties(tables["summary"], tables["trainings"], settings)
     figure.draw_without_rendering()
@@ -476,6 +484,41 @@ def test_variations_are_drawn_relative_to_nominal(tmp_path):
     assert len(axes.collections[2].get_segments()) == 3
 
 
+def test_bins_beyond_the_range_of_their_row_are_marked(tmp_path):
+    made = synthetic_results.make(
+        tmp_path, trainings={"nominal": {"strategy": "nominal"}}, seeds=1, variations=1, bins=40
+    )
+    histogram = files.read_histograms(made.of("nominal", "templates.json"))["signal"]
+    values = histogram.view()["value"]
+    for side, factor in (("up", 1.1), ("down", 0.9)):
+        values[:, histogram.axes["variation"].index(f"energy_1_{side}"), :] = factor * values[:, 0, :]
+    chosen = shown.plots(made.settings)
+    plain = len(templates.variations(histogram, "signal", {}, chosen).axes[0].collections)
+    values[0, histogram.axes["variation"].index("energy_1_up"), 7] *= 3
+    marks = templates.variations(histogram, "signal", {}, chosen).axes[0].collections[plain - 1 : -1]
+    (place,) = [mark.get_offsets()[0] for mark in marks]
+    low, high = 0.04 + 0.92 * 7 / 40, 0.04 + 0.92 * 8 / 40
+    assert place[0] == pytest.approx((low + high) / 2, abs=0.01)
+    assert place[1] < 0.1  # at the upper end of the first row
+
+
+def test_bins_of_fewer_than_four_effective_events_do_not_set_the_range(tmp_path):
+    made = synthetic_results.make(
+        tmp_path, trainings={"nominal": {"strategy": "nominal"}}, seeds=1, variations=1, bins=4
+    )
+    histogram = files.read_histograms(made.of("nominal", "templates.json"))["signal"]
+    content = histogram.view()
+    for side, factor in (("up", 1.1), ("down", 0.9)):
+        content["value"][:, histogram.axes["variation"].index(f"energy_1_{side}"), :] = (
+            factor * content["value"][:, 0, :]
+        )
+    content["value"][0, 0, 0], content["variance"][0, 0, 0] = 3.0, 3.0
+    content["value"][0, 1:, 0] = 30.0
+    axes = templates.variations(histogram, "signal", {}, shown.plots(made.settings)).axes[0]
+    (limit,) = [text for text in words(axes) if text.startswith("±")]
+    assert limit == "± 12 %"  # 1.15 times 10 %
+
+
 def test_a_process_without_effect_is_marked(histogram, settings):
     figure = templates.variations(histogram, "signal", {"energy_1": 1.0, "weight_1": 0.5}, settings)
     assert "no effect" in words(figure.axes[0])
@@ -483,7 +526,8 @@ def test_a_process_without_effect_is_marked(histogram, settings):
 
 def test_a_region_that_nothing_changes_is_said_so(histogram, settings):
     chosen = settings.model_copy(update={"variations": {}})
-    assert "No variation changes" in templates.variations(histogram, "signal", {}, chosen).texts[0].get_text()
+    said = templates.variations(histogram, "signal", {}, chosen).texts[0].get_text()
+    assert said == f"No variation changes the templates of {settings.regions['signal'][0]}."
 
 
 # --- fits -----------------------------------------------------------------------------------------------------------
@@ -571,6 +615,14 @@ def test_few_correlations_are_written_into_their_cells(settings):
     correlation = {"names": ["energy_1", "mu"], "matrix": [[1, -0.456], [-0.456, 1]]}
     axes = fits.correlations({"asimov": {"correlation": correlation}}, settings).axes[0]
     assert [text for text in words(axes) if text in ("100", "−46")] == ["100", "−46", "−46", "100"]
+
+
+def test_the_legend_of_a_scan_stands_on_no_curve(analysis, settings):
+    with style.applied():
+        figure = fits.scan(files.read_table(analysis.of("training_0", "scan.csv")), settings)
+        FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
 
 
 def test_a_scan_shows_expected_and_observed(analysis, settings):

@@ -20,8 +20,8 @@ def words(trainings=3, cautions=2, sentences=3):
         "poi": "μ",
         "headline": [f"Sentence {index} is about the result, and it takes more than a line of the page. " * 2 for index in range(sentences)],
         "comparison": {"asimov": rows},
-        "breakdown": {"sigma": {"names": ["Training 0"] * bool(trainings), "rows": [("energy scales", [("0.16", 38.0)])]}},
-        "coverage": [{"label": "Training 0", "coverage": "66.0 ± 0.3 %", "off": True}] * bool(trainings),
+        "limits": "Training 0, uncertainty by source: energy scales 0.16 (38 %)." if trainings else "",
+        "covers": "68.3 % intervals contain the true value in 66.0 ± 0.3 % of pseudo-experiments." if trainings else "",
         "cautions": [Caution(f"Trouble {index} concerns several trainings at once.", "Do this.") for index in range(cautions)],
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ from nuisflow.comparison import agreement
 from nuisflow.comparison.trainings import DATA, Run, fewest_events
 from nuisflow.report import findings
 from nuisflow.report.findings import MOST_NAMES, TARGET, few, listed, named, number, percent
+from nuisflow.report.tables import probability
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 _BIAS_ERRORS = 4.0
@@ -72,8 +73,9 @@ def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Cau
         if fit.get(data) and fit[data]["converged"] and fit[data].get("message")
     ]
     if found:
+        number_of = "1 fit" if len(found) == 1 else f"{len(found)} fits"
         yield Caution(
-            f"{len(found)} fits converged with a remark: {few(name for name, _ in found)}.",
+            f"{number_of} converged with a remark: {few(name for name, _ in found)}.",
             "Such an interval may end at a bound, or differ from what the curvature of the likelihood says.",
             tuple(text for _, text in found),
         )
@@ -167,7 +169,7 @@ def _poor(trainings: pd.DataFrame, fits: Mapping[Run, Any], settings: PlotSettin
     """Say which models describe the data poorly, and where."""
     found = trainings[trainings["p_value"] < _POOR_FIT]
     if len(found):
-        words = [f"{row['label']} (p-value {row['p_value']:.2g})" for _, row in found.iterrows()]
+        words = [f"{row['label']} (p-value {probability(row['p_value'])})" for _, row in found.iterrows()]
         poor = [run for run, fit in fits.items() if run.training in set(found["training"]) and fit.get("observed")]
         where = {run: disagreement(fits[run]["observed"], settings) for run in poor}
         first = f" {named(poor[0], settings.trainings)}: {where[poor[0]]}" if poor else ""

@@ -18,6 +18,8 @@ _RECTANGLE = 10
 """Numbers in the path of a rectangle: four corners, and the first again."""
 _LARGEST, _SMALLEST = 1.34, 0.8
 """Widths of a figure in its own points: letters are at most as large as the text, and can be read on a telephone."""
+_LEGIBLE = 6.0
+"""Points that the smallest letters of a figure have at least on the page, however narrow that is."""
 
 
 def figure_key(path: Path) -> tuple[str, str]:
@@ -62,11 +64,17 @@ def inline(svg: str, prefix: str, classes: dict[str, str]) -> str:
     text = ElementTree.tostring(root, encoding="unicode")
     used = {name for pair in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text) for name in pair if name}
     width = float(root.get("viewBox", "0 0 700 0").split()[2])
-    sizes = f"max-width:{_LARGEST * width:.0f}pt;min-width:{_SMALLEST * width:.0f}pt"
+    sizes = f"max-width:{_LARGEST * width:.0f}pt;min-width:{_least(text) * width:.0f}pt"
     parts = [f'<svg class="figure" viewBox="{root.get("viewBox")}" style="{sizes}">']
     for child in root:
         _serialise(child, parts, prefix, used, classes)
     return "".join([*parts, "</svg>"])
+
+
+def _least(svg: str) -> float:
+    """Return the smallest width of a figure, in its own: smaller letters need more."""
+    letters = [float(size) for size in re.findall(r"font(?:-size)?: (?:[a-z]+ )*([\d.]+)px", svg)]
+    return min(max(_SMALLEST, _LEGIBLE / min(letters, default=_LEGIBLE / _SMALLEST)), _LARGEST)
 
 
 def _title(root: ElementTree.Element) -> None:

@@ -17,6 +17,7 @@ TARGET = 0.682689492137
 _COVERAGE_ERRORS = 4.0
 _COVERAGE_MATTERS = 0.005
 _REMARKS = 3
+_MOST_SOURCES = 6
 MOST_NAMES = 5
 """Names that a sentence lists; of more it gives the number."""
 
@@ -29,8 +30,8 @@ def decimals(value: float, digits: int = 3) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """Return *value* with *places* decimals and a real minus sign; an en dash if there is none."""
-    return "–" if pd.isna(value) else f"{value:.{places}f}".replace("-", "−")
+    """Return *value* with *places* decimals and a real minus sign, none before a zero; an en dash if there is none."""
+    return "–" if pd.isna(value) else f"{value:z.{places}f}".replace("-", "−")
 
 
 def spread(value: float, places: int) -> str:
@@ -40,7 +41,7 @@ def spread(value: float, places: int) -> str:
 
 def percent(value: float, places: int = 1) -> str:
     """Return a fraction as a signed percentage."""
-    return "–" if pd.isna(value) else f"{100 * value:+.{places}f} %".replace("-", "−")
+    return "–" if pd.isna(value) else f"{100 * value:+z.{places}f} %".replace("-", "−")
 
 
 def deviations(value: float) -> str:
@@ -101,13 +102,20 @@ def _reference(expected: pd.DataFrame) -> Iterator[str]:
     best = expected.iloc[0]
     plain = expected[(expected["strategy"] == "nominal") & (expected["training"] != best["training"])]
     if len(plain):
-        other = plain.iloc[0]
+        other, places = plain.iloc[0], decimals(best["sigma"])
         yield (
             f"That is {100 * (1 - best['sigma'] / other['sigma']):.1f} % smaller than the "
-            f"{number(other['sigma'], decimals(best['sigma']))} of {other['label']}, which knows nothing of the "
-            f"systematic uncertainties; against the spread between seeds this difference is "
-            f"{sureness(other['significance'])}."
+            f"{number(other['sigma'], places)} of {other['label']}, which knows nothing of the "
+            f"systematic uncertainties; {_means(other, places)} {sureness(other['significance'])}."
         )
+
+
+def _means(other: "pd.Series[Any]", places: int) -> str:
+    """Say which difference to the best is judged: that of the means, which medians may hide."""
+    if pd.isna(other["significance"]):
+        return "by a single seed of one of them this difference is"
+    gap, error = number(other["difference"], places), spread(other["difference_error"], places)
+    return f"the means over seeds differ by {gap} ± {error}, which is"
 
 
 def _rivals(expected: pd.DataFrame) -> Iterator[str]:
@@ -115,17 +123,18 @@ def _rivals(expected: pd.DataFrame) -> Iterator[str]:
     others = expected.iloc[1:]
     if not len(others):
         return
-    undecided = others[others["significance"].map(judged) != "established"]
-    open_ones = [_rival(row) for _, row in undecided.iterrows()]
+    sure = others["significance"].map(judged) == "established"
+    worse, open_ones = ([_rival(row) for _, row in others[chosen].iterrows()] for chosen in (sure, ~sure))
     if not open_ones:
         yield f"All other trainings are worse by at least {CLEAR:g} standard deviations."
-    elif len(open_ones) == len(others):
+    elif not worse:
         yield f"No difference to the best is established: {few(open_ones)} may be as good."
     else:
-        yield f"Not established to be worse: {few(open_ones)}."
-    if others["relative"].max() < EQUAL:
-        widest = 100 * others["relative"].max()
-        yield f"All trainings lie within {widest:.1f} %: in practice it hardly matters which is used."
+        yield f"Established to be worse: {few(worse)}. Not established: {few(open_ones)}."
+    means = others["difference"].abs() / expected.iloc[0]["sigma"]
+    widest = max(others["relative"].max(), means.fillna(0.0).max())
+    if widest < EQUAL:
+        yield f"All trainings lie within {100 * widest:.1f} %: in practice it hardly matters which is used."
 
 
 def _rival(row: "pd.Series[Any]") -> str:
@@ -170,6 +179,30 @@ def _measured(
         yield f"By {row['label']}, chosen by its expected uncertainty, not by the data.{_range(observed)}"
     elif settings.blinded:
         yield "The collision data are blinded: all numbers are expectations (Asimov data)."
+
+
+def limits(rows: Sequence[Mapping[str, Any]], sources: Mapping[str, Any]) -> str:
+    """Return what limits the best training, the largest source first; '' if no fit tells.
+
+    *rows*: the comparison (`page.comparison_rows`); *sources*: its breakdown (`tables.breakdown_table`).
+    """
+    if not rows or rows[0]["label"] not in sources["names"]:
+        return ""
+    place = sources["names"].index(rows[0]["label"])
+    found = sorted(((cells[place][1], group, cells[place][0]) for group, cells in sources["rows"]), reverse=True)
+    listed = "; ".join(f"{group} {value} ({share:.0f} %)" for share, group, value in found[:_MOST_SOURCES])
+    return f"{rows[0]['label']}, uncertainty by source and its share of the variance: {listed}."
+
+
+def covers(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how often intervals contain the truth at nominal, by all trainings of `page.coverage_rows`."""
+    if not rows:
+        return "Not known: no pseudo-experiments at nominal (toys.number)."
+    off = [row["label"] for row in rows if row["off"]]
+    ends = sorted((row["coverage"] for row in rows), key=lambda text: float(text.split()[0]))
+    between = ends[0] if ends[0] == ends[-1] else f"{ends[0]} to {ends[-1]}"
+    wrong = f"wrong by more than chance: {few(off)}" if off else "none is wrong by more than chance"
+    return f"At nominal, 68.3 % intervals contain the true value in {between} of pseudo-experiments; {wrong}."
 
 
 def _range(observed: pd.DataFrame) -> str:

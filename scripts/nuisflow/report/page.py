@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,8 @@ SOFTWARE = (
 TABLES = ("summary", "trainings", "breakdown", "limits", "impacts", "coverage", "robustness", "held_out")
 """The tables of compare_trainings that the report is made of."""
 _MOST_NOTES = 200
+_NO_TEXT = re.compile(r"(<(?:script|style|svg|pre)\b.*?</(?:script|style|svg|pre)>|<[^>]*>)", re.DOTALL)
+"""What is not text of a page: elements in which spaces mean something, and tags."""
 _OVER_BUDGET = 1.05
 
 
@@ -84,7 +87,14 @@ def filled(template: str, words: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(template).render(words)
+    return bound(environment.from_string(template).render(words))
+
+
+def bound(html: str) -> str:
+    """Return *html* with numbers bound to their units: no line of the text begins with one."""
+    parts = _NO_TEXT.split(html)
+    parts[::2] = [re.sub(r"(?<=\d) (?=(?:%|σ|sd)(?!\w))", "\u00a0", text) for text in parts[::2]]
+    return "".join(parts)
 
 
 def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
@@ -92,6 +102,9 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
     found = material.tables
     first = min(run.seed for run in material.fits)
     undisplaced = comparison.undisplaced(found["coverage"])
+    compared = {data: comparison_rows(found["trainings"], data, settings) for data in DATA}
+    sources = {method: tables.breakdown_table(found, settings, method) for method in tables.METHODS}
+    covered = coverage_rows(undisplaced, settings)
     return {
         "title": settings.plots.title,
         "analysis": settings.configuration["analysis"],
@@ -99,19 +112,22 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "swatches": swatches(settings),
         "headline": findings.headline(found["trainings"], settings, found["summary"])
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
-        "cautions": cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
+        "limits": findings.limits(compared["asimov"], sources["sigma"]),
+        "covers": findings.covers(covered) if compared["asimov"] else "",
+        "cautions": list(inputs.cautions(material.inputs, settings))
+        + cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + robustness.cautions(found["coverage"], settings)
         + held_out.cautions(found["held_out"], settings)
         + closure.cautions(material.closures, settings)
         + classifiers.cautions(found.get("classifiers"), settings)
         + visibility.cautions(found.get("visibility")),
-        "comparison": {data: comparison_rows(found["trainings"], data, settings) for data in DATA},
+        "comparison": compared,
         "drawings": drawings.drawings(material.figures),
         "pdf": drawings.document,
         "correlated": findings.correlated(settings),
         "budgets": budget_rows(found["trainings"], settings),
         "trials": tables.trial_rows(material.trials, settings),
-        "coverage": coverage_rows(undisplaced, settings),
+        "coverage": covered,
         "bootstrap": bootstrap.section(found, settings),
         "coverage_map": coverage_map.section(found, settings),
         "robustness": robustness.rows(found["robustness"], found["coverage"], settings),
@@ -120,7 +136,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "displaced": robustness.coverages(found["coverage"], settings),
         "tests": {data: tables.tested(found, data, settings) for data in DATA},
         "checks": [findings.intervals(material.fits, settings), findings.scarcest(material.fits, settings)],
-        "breakdown": {method: tables.breakdown_table(found, settings, method) for method in tables.METHODS},
+        "breakdown": sources,
         "impacts": {kind: tables.impact_table(found, settings, kind) for kind in ("impact", "observable")},
         "answers": known_answers.sections(found, settings),
         "exact": known_answers.exact_rows(found),
@@ -274,6 +290,7 @@ def note_groups(material: Material, settings: PlotSettings) -> list[dict[str, An
     kinds: dict[str, list[dict[str, Any]]] = {}
     for (kind, *words), runs in places.items():
         row = dict(zip(("region", "process", "variation", "bin", "text"), words, strict=True))
+        row["bin"] = re.sub(r"\d+", lambda index: str(int(index[0]) + 1), row["bin"])
         row["where"] = _where(runs, material.fits, settings)
         kinds.setdefault(kind, []).append(row)
     return [

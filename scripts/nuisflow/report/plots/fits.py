@@ -303,7 +303,7 @@ def scan(table: pd.DataFrame, settings: PlotSettings) -> Figure:
     axes.set_ylim(0, _DEEPEST)
     axes.set_xlabel(poi)
     axes.set_ylabel("−2 Δ ln L")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.9))
+    figure.legend(loc="outside lower center", ncols=2)
     style.heading(axes, settings)
     style.remark(axes, style.luminosity(settings))
     return figure

@@ -316,5 +316,6 @@ def parameter_name(name: str, settings: PlotSettings) -> str:
     known = parameter_names(settings).get(base, base)
     if not bracket:
         return known
-    region = known.removeprefix("staterror_").replace("_", " ")
-    return f"γ {region}, bin {int(rest.rstrip(']')) + 1}"
+    region = known.removeprefix("staterror_")
+    label = settings.regions.get(region, (region.replace("_", " "), ""))[0]
+    return f"γ {label}, bin {int(rest.rstrip(']')) + 1}"

@@ -66,8 +66,10 @@ def page(words: Mapping[str, Any]) -> Figure:
     if rows:
         paper.heading("Expected uncertainties")
         _table(paper, rows, words["poi"])
-    _limits(paper, words)
-    _coverage(paper, words["coverage"])
+    for question, answer, room in (("What limits it?", words["limits"], 1.5), ("Does it cover?", words["covers"], 1.2)):
+        if answer:
+            paper.heading(question)
+            paper.paragraph(answer, room=room)
     _cautions(paper, words["cautions"])
     place = (_MARGIN / _WIDTH, 0.5 * _MARGIN / _HEIGHT)
     paper.figure.text(*place, "All numbers, figures and their explanation: report.html", fontsize=8, color=style.FAINT)
@@ -90,30 +92,6 @@ def _row(paper: _Paper, cells: Sequence[str], **look: Any) -> None:
     for x, cell in zip(_PLACES, cells, strict=True):
         paper.text(x, cell, 8.5, ha="left" if x in (_PLACES[0], _PLACES[-1]) else "right", **look)
     paper.y -= 0.18
-
-
-def _limits(paper: _Paper, words: Mapping[str, Any]) -> None:
-    """Write what limits the best training, the largest source first."""
-    table, rows = words["breakdown"]["sigma"], words["comparison"]["asimov"]
-    if not rows or rows[0]["label"] not in table["names"]:
-        return
-    place = table["names"].index(rows[0]["label"])
-    sources = sorted(((cells[place][1], group, cells[place][0]) for group, cells in table["rows"]), reverse=True)
-    paper.heading("What limits it")
-    listed = "; ".join(f"{group} {value} ({share:.0f} %)" for share, group, value in sources[:6])
-    paper.paragraph(f"{rows[0]['label']}, uncertainty by source and its share of the variance: {listed}.", room=1.5)
-
-
-def _coverage(paper: _Paper, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write how often intervals contain the truth."""
-    if not rows:
-        return
-    paper.heading("Does it cover?")
-    off = [row["label"] for row in rows if row["off"]]
-    ends = sorted((row["coverage"] for row in rows), key=lambda text: float(text.split()[0]))
-    between = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
-    judged = f"Away from 68.3 %: {', '.join(dict.fromkeys(off))}." if off else "None is away from 68.3 %."
-    paper.paragraph(f"68.3 % intervals contain the true value in {between} of pseudo-experiments. {judged}", room=1.2)
 
 
 def _cautions(paper: _Paper, cautions: Sequence[Any]) -> None:

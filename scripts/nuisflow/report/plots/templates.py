@@ -1,5 +1,6 @@
 """Figures of templates: stacked yields with data and uncertainty, and what the variations do to each process."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ STAGES = ("prefit", "postfit")
 _MOST_ROWS, _MOST_COLUMNS = 10, 6
 _MARGIN, _MIDDLE, _HALF = 0.04, 0.43, 0.39
 """Of a cell of one unit: the margin at its sides, where its curves have their zero, and how far they reach."""
+_SIDES = {"up": style.ORANGE, "down": style.BLUE}
 _DASHES = (0, (3, 1.5))
 _SIGNAL = "signal alone;\nbelow: total\nwithout signal"
 _REACH = 1.05
@@ -241,7 +243,7 @@ def variations(histogram: Any, region: str, importance: Mapping[str, float], set
     """
     names, columns, hidden = _chosen(histogram, importance, settings)
     if not names:
-        return style.empty(f"No variation changes the templates of {region}.")
+        return style.empty(f"No variation changes the templates of {settings.regions[region][0]}.")
     figure = Figure(figsize=(max(1.35 * len(columns), 3.6) + 2.2, 0.84 * len(names) + 1.35), layout="constrained")
     axes = figure.subplots()
     cells = [
@@ -295,11 +297,8 @@ def _tell_cells(
 
 
 def _variation_legend() -> list[Any]:
-    return [
-        Line2D([], [], color=style.ORANGE, label="up"),
-        Line2D([], [], color=style.BLUE, label="down"),
-        Patch(color=style.FAINT, alpha=0.35, lw=0, label="MC statistics"),
-    ]
+    lines = [Line2D([], [], color=colour, label=side) for side, colour in _SIDES.items()]
+    return [*lines, Patch(color=style.FAINT, alpha=0.35, lw=0, label="MC statistics")]
 
 
 def _chosen(
@@ -353,8 +352,18 @@ def _cell(histogram: Any, process: str, name: str, row: int, column: int) -> _Ce
 
 
 def _limit(cells: Sequence[_Cell]) -> float:
-    """Return the range of a row: one bin with hardly any events must not hide the others."""
-    return max(1.15 * max(float(np.quantile(np.abs([cell.up, cell.down]), 0.95)) for cell in cells), 1e-4)
+    """Return the range of a row: a single bin, and bins of fewer than four effective events, hide no others."""
+    known = [np.abs([cell.up, cell.down])[:, cell.errors < 0.5] for cell in cells]
+    return max([1e-4, *(1.15 * float(np.quantile(changes, 0.95)) for changes in known if changes.size)])
+
+
+def _mark_beyond(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np.ndarray) -> None:
+    """Mark bins whose change is beyond the range of their row by a triangle at its end."""
+    middles = (edges[:-1] + edges[1:]) / 2
+    for cell, (side, colour), sign in itertools.product(cells, _SIDES.items(), (1, -1)):
+        up, marker = cell.row + _MIDDLE - sign * _HALF, "^" if sign > 0 else "v"
+        for across in cell.column + middles[sign * getattr(cell, side) > limits[cell.row]]:
+            axes.scatter(across, up, 24, colour, marker=marker, lw=0, zorder=5)
 
 
 def _grid(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np.ndarray, columns: int) -> None:
@@ -368,17 +377,16 @@ def _grid(axes: Axes, cells: Sequence[_Cell], limits: Sequence[float], edges: np
         heights = np.clip(np.repeat(values, 2) / limits[cell.row], -1, 1)
         return np.column_stack([cell.column + steps, cell.row + _MIDDLE - _HALF * heights])
 
-    left, right = _MARGIN, 1 - _MARGIN
-    frame = np.array([[left, 0.04], [right, 0.04], [right, 0.97], [left, 0.97]])
+    frame = np.array([[_MARGIN, 0.04], [1 - _MARGIN, 0.04], [1 - _MARGIN, 0.97], [_MARGIN, 0.97]])
     frames = [frame + np.array([column, row]) for row in range(len(limits)) for column in range(columns)]
     bands = [np.vstack([curve(cell, cell.errors), curve(cell, -cell.errors)[::-1]]) for cell in cells]
     axes.add_collection(PolyCollection(bands, facecolor=style.FAINT, alpha=0.35, lw=0))
-    axes.add_collection(
-        LineCollection([box[[0, 1]] + np.array([0, _HALF]) for box in frames], colors=style.FAINT, lw=0.7)
-    )
-    axes.add_collection(LineCollection([curve(cell, cell.up) for cell in cells], colors=style.ORANGE, lw=1.2))
-    axes.add_collection(LineCollection([curve(cell, cell.down) for cell in cells], colors=style.BLUE, lw=1.2))
+    zeros = [box[[0, 1]] + np.array([0, _HALF]) for box in frames]
+    axes.add_collection(LineCollection(zeros, colors=style.FAINT, lw=0.7))
+    for side, colour in _SIDES.items():
+        axes.add_collection(LineCollection([curve(cell, getattr(cell, side)) for cell in cells], colors=colour, lw=1.2))
     axes.add_collection(PolyCollection(frames, facecolor="none", edgecolor=style.INK, lw=0.7))
+    _mark_beyond(axes, cells, limits, edges)
     drawn = {(cell.row, cell.column) for cell in cells}
     for row, column in np.ndindex(len(limits), columns):
         if (row, column) not in drawn:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nuisflow.report import colours
+from nuisflow.report import colours, findings
 from nuisflow.report.plots import style
 from nuisflow.slices.report import PlotSettings
 
@@ -66,9 +66,9 @@ def uncertainties(summary: pd.DataFrame, trainings: pd.DataFrame, settings: Plot
     _training_rows(panels[0], medians, settings)
     for row, (_, training) in enumerate(medians.iterrows()):
         best = training["sigma"] == medians["sigma"].min()
-        compared = "best" if best else f"{100 * training['relative']:+.1f} %".replace("-", "−")
+        compared = "" if len(names) == 1 else "best" if best else findings.percent(training["relative"])
         failed = np.isnan(training["sigma"])
-        style.beside(panels[-1], row, _FAILED if failed else f"{training['sigma']:#.3g}   {compared}")
+        style.beside(panels[-1], row, _FAILED if failed else f"{training['sigma']:#.3g}   {compared}".rstrip())
     style.heading(panels[0], settings, "expected uncertainties", lift=20)
     style.remark(panels[-1], style.luminosity(settings), lift=20)
     figure.supxlabel(f"uncertainty of {style.parameter_name(settings.poi, settings)}", fontsize=10)

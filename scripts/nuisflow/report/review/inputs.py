@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from nuisflow.report import drawings, findings, tables, yields
+from nuisflow.report.cautions import Caution
+from nuisflow.report.findings import few
 from nuisflow.slices.report import PlotSettings
 
 Row = dict[str, Any]
@@ -15,6 +17,25 @@ _ALIKE = 0.95
 """Size of a correlation from which two features say nearly the same."""
 _DOUBTFUL = 0.01
 """P-value below which data and model disagree in a feature."""
+
+
+def cautions(contents: Mapping[str, Any], settings: PlotSettings) -> Iterator[Caution]:
+    """Yield what is missing in the data or says nothing: one line per kind, for all regions."""
+    shown = {settings.regions[name][0]: contents[name] for name in settings.regions if name in contents}
+    if empty := {label: words for label, content in shown.items() if (words := _no_data(content))}:
+        yield Caution(
+            f"Regions without any data: {few(empty)}.",
+            "Compare the selection of the region with what is in the files of the data (samples).",
+            tuple(f"{label}: {words}" for label, words in empty.items()),
+        )
+    constant = {
+        label: [one["feature"] for one in content["features"] if one["constant"]] for label, content in shown.items()
+    }
+    if constant and (everywhere := set.intersection(*map(set, constant.values()))):
+        yield Caution(
+            f"Features without variance, from which nothing can be learnt: {few(sorted(everywhere))}.",
+            "Remove them from features, or look at what their columns contain.",
+        )
 
 
 def sections(contents: Mapping[str, Any], settings: PlotSettings) -> list[Row]:
@@ -123,6 +144,14 @@ def _caption(one: Mapping[str, Any]) -> str:
 # --- remarks --------------------------------------------------------------------------------------------------------
 
 
+def _no_data(content: Mapping[str, Any]) -> str:
+    """Say that a region whose data may be seen has none; '' if it has."""
+    found = content["features"]
+    if not content["shown"] or not found or any(one["data"] and sum(one["data"]) for one in found):
+        return ""
+    return f"There are no data in this region, where {sum(found[0]['total']):,.3g} events are expected."
+
+
 def _remarks(content: Mapping[str, Any], settings: PlotSettings) -> Iterator[str]:
     """Yield sentences on what is missing, constant, alike or off."""
     found = content["features"]
@@ -134,14 +163,14 @@ def _remarks(content: Mapping[str, Any], settings: PlotSettings) -> Iterator[str
             "Collision data are blinded here. Unblind all with fit.unblind: true, or a control region with "
             f"regions.{content['region']}.control: true."
         )
-    seen = any(one["data"] and sum(one["data"]) for one in found)
-    if content["shown"] and not seen:
-        yield f"There are no data in this region, where {sum(found[0]['total']):,.3g} events are expected."
+    absent = _no_data(content)
+    if absent:
+        yield absent
     if constant := [one["feature"] for one in found if one["constant"]]:
         yield f"Without variance, so that nothing can be learnt from it here: {_listed(constant)}."
     if undefined := [one["feature"] for one in found if one["undefined"]]:
         yield f"Undefined for some events, which the first bin holds: {_listed(undefined)}."
-    if off := [one["feature"] for one in found if seen and one["with"] and one["with"]["p_value"] < _DOUBTFUL]:
+    if off := [one["feature"] for one in found if not absent and one["with"] and one["with"]["p_value"] < _DOUBTFUL]:
         share = _DOUBTFUL * sum(one["with"] is not None for one in found)
         yield (
             f"Data and model disagree (p-value below {_DOUBTFUL:g}, variations included) in {_listed(off)}; by chance "
