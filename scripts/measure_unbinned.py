@@ -38,10 +38,10 @@ def measure_unbinned(
     paths = evaluation.needed(events, chosen.densities)
     with checks.named(inputs["templates"].parent.parent.name):
         model, simulated = learned.likelihood(classifier, paths, histograms, chosen.densities, scratch)
-    whole = simulated
-    if chosen.densities.used:
-        expected = filling.expected(events, inputs["scores"], histograms, chosen.filling)
-        whole = learned.whole(classifier, paths, expected, chosen.densities, scratch)
+        whole = simulated
+        if chosen.densities.used:
+            expected = filling.expected(events, inputs["scores"], histograms, chosen.filling)
+            whole = learned.whole(classifier, paths, expected, chosen.densities, scratch)
     spread = measurements.spread(files.read_table(inputs["replicas"]), model.poi) if "replicas" in inputs else None
     files.write_json(measured, studies.measure(model, simulated, whole, spread, chosen.toys))
     files.write_json(description, model.description)
