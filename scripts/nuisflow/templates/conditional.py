@@ -86,7 +86,7 @@ def needed(events: Sequence[Path], settings: Rescoring) -> list[Path]:
 def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterator[Moving]:
     """Yield the bins at every z of the events of a file, with the weights of all folders that share these events."""
     process, folder = settings.samples[path.stem], path.parent.name
-    part, share = scored_events.used(settings, path.stem)
+    part, scale = scored_events.used(settings, path.stem)
     acting = [name for name, processes in settings.weights.items() if folder == NOMINAL and process in processes]
     factors = {f"{name}_{side}": f"factor_{name}_{side}" for name in acting for side in STANDARD}
     others = [name for name, point in settings.displaced.items() if point.variation in acting and name not in factors]
@@ -98,7 +98,7 @@ def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterato
         weights |= {name: read["weight"] * read[factor] for name, factor in factors.items()}
         weights |= {name: scored_events.other_weights(path, name, start, stop) for name in others}
         used = parts.among(read["entry"], part)
-        weights = {name: values[used] * share for name, values in weights.items()}
+        weights = {name: values[used] * scale for name, values in weights.items()}
         read = {name: values[used] for name, values in read.items()}
         yield Moving(process, _bins(read, path, settings, edges, score), weights)
         start = stop

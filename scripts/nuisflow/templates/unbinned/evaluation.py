@@ -140,18 +140,18 @@ def evaluate(paths: Iterable[Path], classifier: "Classifier", settings: Unbinned
     for path in paths:
         sample, start = path.stem, 0
         folder, process = settings.alternatives.get(sample, path.parent.name), settings.samples[sample]
-        used, share = scored_events.used(settings, sample)
+        used, scale = scored_events.used(settings, sample)
         weights = _reweighted(path, settings)
         columns = ["entry", "weight", *(factor for factor in weights.values() if factor), *settings.features]
         for read in event_files.read_event_parts(path, columns, {"region": settings.regions}, BLOCK):
             inside = np.isin(read["region"], [settings.regions.index(name) for name in settings.scored])
             stop, inside = start + len(inside), inside & parts.among(read["entry"], used)
             scored = {name: values[inside] for name, values in read.items()}
-            scored["weight"] = scored["weight"] * share
+            scored["weight"] = scored["weight"] * scale
             found = {folder: scored["weight"]} | {
                 name: scored["weight"] * scored[factor]
                 if factor
-                else scored_events.other_weights(path, name, start, stop)[inside] * share
+                else scored_events.other_weights(path, name, start, stop)[inside] * scale
                 for name, factor in weights.items()
             }
             if path.parent.name == NOMINAL and sample not in settings.alternatives:
