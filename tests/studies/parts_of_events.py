@@ -40,7 +40,7 @@ def content() -> dict[str, Any]:
             {
                 "nominal": {"strategy": "nominal", "learning_rate": 0.001},
                 "aware": {"strategy": "conditional", "variations": ["r"]},
-                "events": {"strategy": "unbinned", "variations": ["r"], "events_seen": 1_500_000, "replicas": 8},
+                "events": {"strategy": "unbinned", "variations": ["r"], "events_seen": 1_500_000, "replicas": 24},
             },
         ),
         ("toys", {"number": 1000, "displacements": {"down2": -2, "up2": 2}, "displaced_number": 20}),
