@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from nuisflow.learning import classifier
-from nuisflow.progress import progress
 from nuisflow.slices.conditional import Rescoring
 from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
@@ -31,12 +30,7 @@ def fill_conditional(
     trained.check(Scoring(features=chosen.features, folds=chosen.folds))
     edges = conditional.edges(files.read_histograms(templates))
     score = conditional.scorer(trained, chosen.grid)
-    paths = conditional.needed(events, chosen)
-    moving = (
-        part for path in progress(paths, "files scored", len(paths))
-        for part in conditional.move(path, chosen, edges, score)
-    )  # fmt: skip
-    filled = conditional.fill(moving, edges, chosen)
+    filled = conditional.fill_files(events, chosen, edges, score)
     files.write_table(patterns, filled.patterns)
     files.write_histograms(output, filled.histograms)
 

@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from nuisflow.inference.unbinned import events as experiments
-from nuisflow.inference.unbinned.model import UnbinnedModel
+from nuisflow.inference.unbinned import learned
 from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.learning import classifier as training
 from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
-from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import files, logs
-from nuisflow.strategies.unbinned import Unbinned
 from nuisflow.templates.unbinned import checks, evaluation
 
 
@@ -35,16 +32,10 @@ def spread_replicas(
     for replica, path in enumerate(progress(models, "replicas", len(models)), 1):
         classifier = Classifier.load(path).to(where)
         classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
-        strategy = classifier.strategy
-        assert isinstance(strategy, Unbinned)  # for mypy
-        sums = evaluation.Sums(strategy, chosen, replica)
         with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
-            parts = evaluation.evaluate(paths, classifier, chosen, sums)
-            found = experiments.nominal(parts, strategy.processes, chosen.samples)
-            simulated = experiments.stacked(found, np.zeros((0, len(strategy.processes))), Scratch(table.parent))
-            model = UnbinnedModel(evaluation.describe(strategy, sums, histograms, chosen))
-        bins = experiments.contents(model, histograms, NOMINAL, model.processes)
-        best = model.fit(experiments.asimov(model, simulated._replace(bins=bins)))
+            scratch = Scratch(table.parent)
+            model, simulated = learned.likelihood(classifier, paths, histograms, chosen, scratch, replica=replica)
+        best = model.fit(experiments.asimov(model, simulated))
         rows.append({"replica": replica, "converged": best.converged} | dict(zip(best.names, best.values, strict=True)))
     files.write_rows(table, rows)
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from studies import plan_for_a_cluster, scale_of_workflow, stages_of_events, start_of_jobs
+from studies import parts_of_events, plan_for_a_cluster, scale_of_workflow, stages_of_events, start_of_jobs
 
+from nuisflow.settings import conditional, unbinned
 from nuisflow.settings.checks import reading
+from nuisflow.slices import inference
 
 RATES = plan_for_a_cluster.Rates(1.0, 2.0, 0.5, 60.0, 45.0, 6.0, 4.0)
 SCALE = pd.DataFrame(
@@ -37,6 +39,13 @@ def test_dependencies_are_the_processed_files_that_each_training_and_seed_reads(
     made = scale_of_workflow.content(scale_of_workflow.Shape(samples=4, shifts=1, trainings=1, seeds=1))
     nominal_up_down, farther = 4 * 3, 4 * 2  # scores and templates read the former, displaced ones the latter
     assert scale_of_workflow.dependencies(made) == 2 * nominal_up_down + 2 * farther
+
+
+def test_the_study_of_parts_of_the_events_has_a_training_of_every_kind_of_likelihood():
+    settings = reading.check(parts_of_events.content(), "parts.yaml")
+    kinds = [conditional.trainings(settings), unbinned.trainings(settings), inference.of_one_workspace(settings)]
+    assert kinds == [["aware"], ["events"], ["nominal"]]
+    assert settings.studies.asked == ["training_events", "simulated_events"]
 
 
 def test_the_analysis_of_the_study_of_stages_has_no_shift():

@@ -75,6 +75,17 @@ def test_a_fit_that_did_not_converge_is_listed_and_counts_in_no_power_law():
 
 def test_the_ordinary_run_is_the_whole_of_every_study():
     fit = measured(0.3)
-    found = studies.whole({"asimov": fit["asimov"], "observed": None}, fit["coverage"])
+    found = studies.whole({"asimov": fit["asimov"] | {"mu": 1.06}, "observed": None}, fit["coverage"])
     table = studies.table({("training_events", "1"): {Run("a", 1): found}}, COMPARISON)
-    assert table.iloc[0][["sigma", "coverage", "shift"]].tolist() == [0.3, 0.68, 0.0]
+    assert table.iloc[0][["sigma", "coverage", "mu_whole"]].tolist() == [0.3, 0.68, 1.06]
+    assert table["shift"].iloc[0] == pytest.approx(0.2)
+
+
+def test_an_unknown_statistical_part_of_the_simulation_is_missing_and_has_no_power_law():
+    """A likelihood of single events without replicas."""
+    results = {("simulated_events", size): {Run("a", 1): measured(0.3)} for size in ("0.3", "1")}
+    for found in results.values():
+        found[Run("a", 1)]["asimov"]["sigma_mcstat"] = None
+    table = studies.table(results, COMPARISON)
+    assert table["sigma_mcstat"].isna().all()
+    assert studies.laws(table)["quantity"].tolist() == ["sigma", "sigma_syst"]

@@ -36,7 +36,7 @@ def model():
 
 def test_the_uncertainty_and_its_parts_are_those_of_an_ordinary_fit(model):
     ordinary = measurements.measure(model, "asimov", {}, {"signal": [0, 1, 2, 3]})
-    found = studies.expected_uncertainty(model)
+    found = studies.expected_uncertainty(model, model.asimov())
     assert found == {name: pytest.approx(ordinary[name]) for name in found}
 
 

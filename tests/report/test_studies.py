@@ -63,21 +63,18 @@ def test_one_seed_and_two_sizes_have_no_errors():
     assert section["rows"][0]["exponents"][0] == "−0.100"
 
 
-def test_every_size_has_a_row_and_the_whole_no_distance_from_itself():
+def test_every_size_has_a_row_with_its_distance_from_the_whole():
     (section,) = studies.sections(found(), SETTINGS)
     assert [row[0] for row in section["rows"][0]["sizes"]] == ["10 %", "30 %", "100 %"]
-    assert [row[-1] for row in section["rows"][0]["sizes"]] == ["0.10", "0.10", ""]
+    assert [row[-1] for row in section["rows"][0]["sizes"]] == ["0.10", "0.10", "0.10"]
+    (section,) = studies.sections(found(shift=-1e-9), SETTINGS)
+    assert section["rows"][0]["sizes"][-1][-1] == "0.00"
 
 
 def test_nothing_is_shown_where_nothing_was_asked_for_and_failed_fits_are_said():
     assert studies.sections({}, SETTINGS) == []
     (section,) = studies.sections(found(converged=False), SETTINGS)
     assert (section["rows"], section["sentences"]) == ([], ["No fit converged."])
-
-
-def test_trainings_that_take_no_part_are_named():
-    alone = {name: table[table["training"] == "nominal"] for name, table in found().items()}
-    assert studies.absent(alone, SETTINGS) == ["Trees"]
 
 
 @pytest.mark.parametrize("options", [{}, {"sizes": (0.999, 1.0), "seeds": 1}, {"sizes": tuple(np.geomspace(0.0001, 1, 30))}, {"coverage": np.nan}])  # fmt: skip

@@ -2,19 +2,21 @@
 
 import ingesting
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from fill_conditional import fill_conditional
 from fit_conditional import fit_conditional
+from measure_conditional import measure_conditional
 from nuisflow.comparison import trainings
 from nuisflow.comparison.trainings import Run
-from nuisflow.events import selection
+from nuisflow.events import parts, selection
 from nuisflow.learning import batches, loop
 from nuisflow.settings import configuration, points, sections
 from nuisflow.settings.checks import reading
 from nuisflow.settings.conditional import grid, thrown
-from nuisflow.slices import conditional, inference, report
+from nuisflow.slices import conditional, inference, report, studies
 from nuisflow.slices import training as slices
 from nuisflow.slices.events import processing, shifted_names, simulation
 from nuisflow.slices.training import training
@@ -173,6 +175,87 @@ def test_every_workspace_is_written_for_other_tools(fitted):
     assert list(content["grid"].values()) == [-3, -1, 0, 1, 3]
     for space in content["workspaces"]:
         assert "rotation" not in pyhf.Workspace(space).model().config.parameters
+
+
+def thinned(events, folder, share):
+    """Write a part of *events* chosen here, as if there were no others; return the files."""
+    found = []
+    for path in events:
+        table = pd.read_parquet(path)
+        rows = table["entry"].to_numpy()
+        kept = parts.inside(0, int(rows.max()) + 1, (0.0, share))[rows]
+        found.append(folder / "events" / path.parent.name / path.name)
+        found[-1].parent.mkdir(parents=True, exist_ok=True)
+        table[kept].assign(weight=table["weight"][kept] / np.float32(share)).to_parquet(found[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def half(filled, tmp_path_factory):
+    """Return what is measured with half of the events, and what the ordinary chain finds where only these are."""
+    settings, folder = configured("kept"), tmp_path_factory.mktemp("half")
+    events, model = sorted((filled / "events").glob("*/*.parquet")), filled / "model.pt"
+    alone = thinned(events, folder, 0.5)
+    for place, listed, chosen in (
+        (folder / "ordinary", alone, inference.filling(settings, "aware")),
+        (folder / "part", events, studies.filling(settings, "aware", "simulated_events", "0.5")),
+    ):
+        first, scores = [path for path in listed if not path.parent.name.endswith("3")], place / "scores.parquet"
+        scoring = sections.plain(slices.scoring(settings))
+        place.mkdir()
+        score_events(model, first, scores, settings=scoring, dask=ONE, device="cpu")
+        files.write_histograms(place / "templates.json", filling.fill(first, scores, chosen).histograms)
+    fill_conditional(
+        model, folder / "ordinary" / "templates.json", alone,
+        *(folder / "ordinary" / name for name in ("conditional.json", "patterns.parquet")),
+        settings=sections.plain(conditional.rescoring(settings, "aware")), device="cpu",
+    )  # fmt: skip
+    fit(folder / "ordinary", folder / "ordinary", settings)
+    measure_conditional(
+        model, folder / "part" / "templates.json", events, folder / "part" / "workspaces.json",
+        folder / "part" / "measured.json",
+        settings=sections.plain(studies.conditional_measurement(settings, "aware", 1, "simulated_events", "0.5")),
+        device="cpu",
+    )  # fmt: skip
+    return folder
+
+
+def test_half_of_the_simulation_measures_what_the_ordinary_chain_does_where_there_is_no_other(half):
+    """Coverage too, by the same pseudo-experiments."""
+    measured = files.read_json(half / "part" / "measured.json")
+    ordinary = files.read_json(half / "ordinary" / "fit.json")["asimov"]
+    for name, value in measured["asimov"].items():
+        assert value == pytest.approx(ordinary[name], rel=1e-5), name
+    (covered,) = measured["coverage"]
+    known = next(
+        row
+        for row in files.read_json(half / "ordinary" / "coverage.json")
+        if (row["point"], row["mu_true"]) == (None, 1.0)
+    )
+    assert covered["toys"] == 200
+    assert covered["coverage"] == pytest.approx(known["coverage"], abs=0.011)
+    assert covered["asimov_mu"] == pytest.approx(known["asimov_mu"], abs=1e-4)
+
+
+def test_the_workspaces_of_a_half_expect_as_many_events_but_for_chance(half, filled):
+    import pyhf
+
+    found = [files.read_json(place / "workspaces.json")["workspaces"] for place in (half / "part", half / "ordinary")]
+    for space, other in zip(*found, strict=True):
+        one, two = (pyhf.Workspace(each).model() for each in (space, other))
+        values = one.config.suggested_init()
+        assert one.expected_data(values) == pytest.approx(two.expected_data(values), rel=1e-6)
+    rates = one.expected_data(values, include_auxdata=False)
+    nominal = files.read_histograms(filled / "conditional.json")["all"]
+    assert rates.sum() == pytest.approx(nominal[{"variation": "nominal", "at": "nominal"}].values().sum(), rel=0.03)
+
+
+def test_mc_statistics_of_a_half_are_larger_and_the_whole_is_found_within_them(half, fitted):
+    measured, whole = files.read_json(half / "part" / "measured.json"), files.read_json(fitted[1]["fit"])["asimov"]
+    assert measured["asimov"]["sigma_mcstat"] == pytest.approx(np.sqrt(2) * whole["sigma_mcstat"], rel=0.1)
+    found = measured["whole"]["asimov_mu"]
+    assert found != pytest.approx(1, abs=1e-3)
+    assert abs(found - 1) < 4 * measured["asimov"]["sigma_mcstat"]
 
 
 def test_the_report_hears_of_dropped_terms_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):

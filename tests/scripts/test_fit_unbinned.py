@@ -11,22 +11,26 @@ import pytest
 from analyses import ROOT
 from small_analyses import configured, make
 
+import build_workspace
 import check_closure
 import fill_displaced
+import fill_templates
 import fill_unbinned
 import fit_unbinned
+import measure_unbinned
 import plot_closure
 import process_events
 import publish_unbinned
 import score_events
 import spread_replicas
+from nuisflow.events import parts
 from nuisflow.inference.closure import observed
 from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.learning.classifier import Classifier
 from nuisflow.report.plots import closure as drawing
 from nuisflow.settings import points, sections
-from nuisflow.slices import inference, report, training, unbinned
+from nuisflow.slices import inference, report, studies, training, unbinned
 from nuisflow.slices.events import processing, shifted_names
 from nuisflow.storage import files
 from nuisflow.templates.unbinned import evaluation
@@ -221,6 +225,135 @@ def test_a_replica_is_fitted_with_its_own_yields_to_the_whole_simulation(small, 
         best = model.fit(experiments.asimov(model, experiments.Events(*joined, bins)))
         assert [row[name] for name in best.names] == pytest.approx(best.values, rel=1e-9, abs=1e-9)
     assert found["mu"].nunique() == 2
+
+
+@pytest.fixture(scope="module")
+def half(small, tmp_path_factory):
+    """Return what is measured with half of the events, and what the ordinary chain finds where only these are."""
+    folder, settings = tmp_path_factory.mktemp("half"), small.settings
+    events, alone = sorted((small.folder / "events").glob("*/*.parquet")), []
+    for path in events:
+        table = pd.read_parquet(path)
+        rows = table["entry"].to_numpy()
+        kept = parts.inside(0, int(rows.max()) + 1, (0.0, 0.5))[rows]
+        alone.append(folder / "events" / path.parent.name / path.name)
+        alone[-1].parent.mkdir(parents=True, exist_ok=True)
+        table[kept].assign(weight=2 * table["weight"][kept]).to_parquet(alone[-1])
+    for place, listed, chosen in (
+        (folder / "ordinary", alone, inference.filling(settings, "unbinned")),
+        (folder / "part", events, studies.filling(settings, "unbinned", "simulated_events", "0.5")),
+    ):
+        place.mkdir()
+        first = [path for path in listed if path.parent.name in shifted_names(settings, path.stem)]
+        plain = sections.plain(training.scoring(settings))
+        scores = place / "scores.parquet"
+        score_events.score_events(small.of("model.pt"), first, scores, settings=plain, dask={}, device="cpu")
+        fill_templates.fill_templates(
+            first, scores, place / "templates.json", place / "notes.json", settings=sections.plain(chosen)
+        )
+    place = folder / "ordinary"
+    build_workspace.build_workspace(
+        place / "templates.json", place / "workspace.json", place / "notes.json",
+        settings=sections.plain(inference.workspace(settings, "unbinned")),
+    )  # fmt: skip
+    fill_unbinned.fill_unbinned(
+        small.of("model.pt"), place / "templates.json", alone, place / "densities.parquet", place / "densities.json",
+        settings=sections.plain(unbinned.filling(settings)), device="cpu",
+    )  # fmt: skip
+    inputs = {"densities": "densities.parquet", "description": "densities.json", "workspace": "workspace.json"}
+    outputs = {"fit": "fit.json", "impacts": "impacts.csv", "scan": "scan.csv", "toys": "toys.parquet"}
+    thrown = studies.unbinned_measurement(settings, "unbinned", 1, "simulated_events", "0.5")
+    fit_unbinned.fit_unbinned(
+        {name: place / file for name, file in (inputs | {"templates": "templates.json"}).items()},
+        {name: place / file for name, file in (outputs | {"coverage": "coverage.json"}).items()},
+        settings={
+            "samples": {name: sample.process for name, sample in settings.samples.items()},
+            "fit": sections.plain(inference.fit(settings)),
+            "toys": sections.plain(thrown.toys),
+        },
+    )
+    place, spread = folder / "part", folder / "replicas.csv"
+    pd.DataFrame({"converged": True, "mu": [0.7, 1.3, 1.0]}).to_csv(spread, index=False)
+    inputs = {"model": small.of("model.pt"), "scores": place / "scores.parquet", "replicas": spread}
+    for study in ("simulated_events", "training_events"):
+        chosen = studies.unbinned_measurement(settings, "unbinned", 1, study, "0.5")
+        measure_unbinned.measure_unbinned(
+            inputs | {"templates": place / "templates.json"}, events, place / "densities.json", place / f"{study}.json",
+            settings=sections.plain(chosen), device="cpu",
+        )  # fmt: skip
+        if study == "simulated_events":
+            (place / "densities.json").rename(place / "simulated.json")
+    return folder
+
+
+def test_half_of_the_simulation_has_the_likelihood_of_an_analysis_without_the_other_half(half, small):
+    found, known = (files.read_json(half / name) for name in ("part/simulated.json", "ordinary/densities.json"))
+    assert found.keys() == known.keys()
+    for name in ("yields", "norms", "yield_terms", "parameters"):
+        assert_close(found[name], known[name])
+    assert_close(found["binned"], known["binned"])
+    whole = files.read_json(small.of("densities.json"))["yields"]
+    for process, number in found["yields"].items():  # weights make up for the other half, but for chance
+        assert number != whole[process]
+        assert number == pytest.approx(whole[process], rel=0.06)
+
+
+def test_half_of_the_simulation_measures_what_the_ordinary_chain_does_and_replicas_widen_it(half):
+    """Coverage too, by the same pseudo-experiments."""
+    measured = files.read_json(half / "part" / "simulated_events.json")
+    ordinary = files.read_json(half / "ordinary" / "fit.json")["asimov"]
+    (known,) = files.read_json(half / "ordinary" / "coverage.json")
+    (covered,) = measured["coverage"]
+    for name in ("sigma_stat", "sigma_syst", "converged"):
+        assert measured["asimov"][name] == pytest.approx(ordinary[name], rel=1e-4), name
+    assert measured["asimov"]["sigma_mcstat"] == pytest.approx(0.3)
+    assert measured["asimov"]["sigma"] == pytest.approx(math.hypot(ordinary["sigma"], 0.3), rel=1e-4)
+    assert covered["toys"] == 50
+    assert (covered["coverage"], covered["asimov_mu"]) == pytest.approx(
+        (known["coverage"], known["asimov_mu"]), abs=0.021
+    )
+
+
+def test_the_whole_simulation_is_fitted_with_the_densities_of_a_half(half, small):
+    """Written down here: the events that all files have, and the likelihood of the half."""
+    model = UnbinnedModel(files.read_json(half / "part" / "simulated.json"))
+    samples = {name: sample.process for name, sample in small.settings.samples.items()}
+    histograms = files.read_histograms(small.of("templates.json"))
+    pool = experiments.Pools(small.of("densities.parquet"), model, samples, histograms, {})["nominal"]
+    edges = files.read_histograms(half / "part" / "templates.json")["control"].axes["score"].edges
+    assert edges == pytest.approx(histograms["control"].axes["score"].edges)  # so that its bins are those of the half
+    best = model.fit(experiments.asimov(model, pool))
+    found = files.read_json(half / "part" / "simulated_events.json")["whole"]["asimov_mu"]
+    assert found == pytest.approx(best.values[0], abs=1e-4)
+    assert found != pytest.approx(
+        files.read_json(half / "part" / "simulated_events.json")["coverage"][0]["asimov_mu"], abs=1e-3
+    )
+
+
+def test_where_only_trainings_have_fewer_events_all_are_fitted(half, small):
+    """The same network here: what is measured is what the ordinary run measures."""
+    measured = files.read_json(half / "part" / "training_events.json")
+    ordinary = files.read_json(small.of("fit.json"))["asimov"]
+    assert measured["asimov"]["sigma_stat"] == pytest.approx(ordinary["sigma_stat"], rel=0.02)
+    found, known = (
+        files.read_json(path)["yields"] for path in (half / "part/densities.json", small.of("densities.json"))
+    )
+    assert found == pytest.approx(known, rel=1e-9)
+    assert measured["whole"]["asimov_mu"] == measured["coverage"][0]["asimov_mu"]
+
+
+def assert_close(found, known):
+    """Compare nested plain values."""
+    assert type(found) is type(known)
+    if isinstance(known, dict):
+        assert found.keys() == known.keys()
+        found, known = list(found.values()), list(known.values())
+    if isinstance(known, list):
+        assert len(found) == len(known)
+        for one, two in zip(found, known, strict=True):
+            assert_close(one, two)
+    else:
+        assert found == (known if isinstance(known, str) else pytest.approx(known, rel=1e-5, abs=1e-6))
 
 
 def test_closure_is_checked_at_every_place_and_drawn(small):

@@ -5,9 +5,8 @@ from analyses import changed, shipped
 
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
-from nuisflow.slices import inference, studies
+from nuisflow.slices import conditional, inference, studies, unbinned
 from nuisflow.slices import training as trainings
-from nuisflow.strategies.unbinned import Unbinned
 
 DITAU = shipped("config")
 SHAPES = [name for name, varied in DITAU["variations"].items() if varied["kind"] in ("shift", "weight")]
@@ -67,7 +66,40 @@ def test_templates_have_all_events_where_only_trainings_have_fewer():
     assert studies.measurement(settings, "nominal", 1, "simulated_events", "0.3").filling.used.keys() == settings.samples.keys()  # fmt: skip
 
 
-def test_trainings_whose_likelihood_is_not_one_workspace_take_no_part():
-    settings = checked(ASKED, ("trainings.events", {"strategy": "unbinned", "variations": SHAPES}))
-    assert isinstance(settings.trainings["events"], Unbinned)
-    assert studies.trainings(settings) == [name for name in settings.trainings if name != "events"]
+EVENTS = ("trainings.events", {"strategy": "unbinned", "variations": SHAPES, "replicas": 2})
+AWARE = ("trainings.aware", {"strategy": "conditional", "variations": ["tes"]})
+WIDE = ("toys.displacements", {"down": -1, "up": 1, "down2": -2, "up2": 2})
+
+
+def test_densities_and_scores_at_every_z_have_the_same_part_as_templates():
+    settings = checked(ASKED, EVENTS, AWARE, WIDE)
+    known = studies.measurement(settings, "nominal", 1, "simulated_events", "0.3").filling
+    single = studies.unbinned_measurement(settings, "events", 1, "simulated_events", "0.3")
+    aware = studies.conditional_measurement(settings, "aware", 1, "simulated_events", "0.3").rescoring
+    for found in (single.densities, single.filling, aware):
+        assert (found.used, found.factor) == (known.used, known.factor)
+    assert studies.densities(settings, "simulated_events", "0.3") == single.densities
+
+
+def test_densities_and_scores_at_every_z_are_those_of_all_events_where_only_trainings_have_fewer():
+    settings = checked(ASKED, EVENTS, AWARE, WIDE)
+    whole = unbinned.filling(settings)
+    assert studies.densities(settings, "training_events", "0.3") == whole.model_copy(update={"thrown": ("nominal",)})
+    found = studies.conditional_measurement(settings, "aware", 1, "training_events", "0.3").rescoring
+    assert found.grid == conditional.rescoring(settings, "aware").grid
+    assert set(found.displaced) == {"tes_down2", "tes_down", "tes_up", "tes_up2"}
+    assert (found.used, found.thrown) == ({}, ("nominal",))
+
+
+def test_only_the_true_value_nearest_to_the_expectation_is_thrown():
+    settings = checked(ASKED, EVENTS, AWARE, WIDE, ("toys.truths", [0.0, 0.9, 2.0]))
+    for kind, name in (("", "nominal"), ("conditional_", "aware"), ("unbinned_", "events")):
+        found = getattr(studies, f"{kind}measurement")(settings, name, 1, "simulated_events", "0.3").toys
+        assert (found.toys.truths, found.displaced, found.name) == ((0.9,), {}, name)
+
+
+def test_a_replica_of_a_part_differs_from_that_of_the_whole_in_nothing_but_the_rows():
+    settings = checked(ASKED, EVENTS)
+    whole, part = trainings.training(settings, "events", 1, 2), studies.training(settings, "events", 1, "0.3", 2)
+    assert (part.replica, part.events.rows) == (2, (0.0, 0.3))
+    assert part.model_copy(update={"events": whole.events}) == whole

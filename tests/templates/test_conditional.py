@@ -1,8 +1,10 @@
 """Events scored at every hypothesised z: histograms, patterns, workspaces and pseudo-data made of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from nuisflow.events import parts
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.inference.conditional import hypotheses
 from nuisflow.settings import conditional as conditioning
@@ -11,7 +13,7 @@ from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.settings.conditional import NOMINAL, ends, grid
 from nuisflow.slices import conditional, inference
 from nuisflow.storage import event_files
-from nuisflow.templates.conditional import _patterns, fill, move, needed
+from nuisflow.templates.conditional import _patterns, fill, fill_files, move, needed, whole
 
 SIZE = 400
 BINS = {"main": np.array([0.0, 0.3, 0.6, 1.0]), "side": np.array([-1.0, 0.0, 1.0])}
@@ -180,6 +182,29 @@ def test_patterns_are_the_same_where_their_code_does_not_fit_a_number():
     long = _patterns(bins, weights, 2**40)
     columns = [f"b{number}" for number in range(4)]
     assert short.sort_values(columns).to_numpy() == pytest.approx(long.sort_values(columns).to_numpy())
+
+
+def test_a_part_is_its_events_alone_with_weights_that_make_up_for_the_rest(events, rules, filled, tmp_path):
+    """The whole has the nominal events of all rows, in the same bins at every z."""
+    chosen, alone = parts.inside(0, SIZE, (0.2, 0.5)), []
+    for path in events:
+        table = pd.read_parquet(path)
+        table = table[chosen[table["entry"]]]
+        alone.append(tmp_path / path.parent.name / path.name)
+        alone[-1].parent.mkdir(exist_ok=True)
+        table.assign(weight=2.5 * table["weight"]).to_parquet(alone[-1])
+    part = rules.model_copy(update={"used": dict.fromkeys(rules.samples, (0.2, 0.5)), "factor": 2.5})
+    found, known = fill_files(events, part, BINS, score), fill_files(alone, rules, BINS, score)
+    everything = fill_files(events, whole(part), BINS, score)
+    assert found.patterns["events"].sum() < 0.5 * filled.patterns["events"].sum()
+    pd.testing.assert_frame_equal(found.patterns, known.patterns)
+    for region in BINS:
+        for kind in ("values", "variances"):
+            one, two = (getattr(filling.histograms[region], kind)() for filling in (found, known))
+            assert one == pytest.approx(two, rel=1e-12)
+        for at in rules.grid.points:
+            place = {"process": "background", "variation": NOMINAL, "at": at}
+            assert content(everything, region, **place) == pytest.approx(content(filled, region, **place), rel=1e-12)
 
 
 def test_a_missing_file_is_named(events, rules):

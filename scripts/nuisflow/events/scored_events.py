@@ -9,6 +9,7 @@ import numpy as np
 
 from nuisflow.events import parts
 from nuisflow.settings.points import STANDARD, Point
+from nuisflow.slices.events import Partial
 from nuisflow.storage import event_files
 
 Columns = dict[str, np.ndarray]
@@ -35,6 +36,11 @@ class Part(NamedTuple):
     stop: int
     used: tuple[float, float] = parts.EVERYTHING
     factor: float = 1.0
+
+
+def used(settings: Partial, sample: str) -> tuple[tuple[float, float], float]:
+    """Return the part of the rows of *sample* that is used, and the factor on their weights."""
+    return (settings.used[sample], settings.factor) if sample in settings.used else (parts.EVERYTHING, 1.0)
 
 
 class Regions(NamedTuple):

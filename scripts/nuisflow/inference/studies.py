@@ -8,6 +8,7 @@ import numpy as np
 from nuisflow.inference import truths
 from nuisflow.inference.truths import Truth
 from nuisflow.likelihood import uncertainties
+from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import Model
 from nuisflow.slices.inference import ToySettings
 
@@ -21,17 +22,16 @@ def measure(model: Model, whole: Mapping[str, np.ndarray], settings: ToySettings
     (truth,) = truths.listed(model, {}, settings)
     expected = np.concatenate([whole[name] for name, _, _ in sorted(model.channels, key=lambda row: row[1])])
     return {
-        "asimov": expected_uncertainty(model),
+        "asimov": expected_uncertainty(model, model.asimov()),
         "coverage": [truths.summary(model, truth, truths.throw(model, truth, settings))],
         "whole": truths.asimov(model, Truth({settings.poi: truths.SIGNAL}, 0, expected=expected)),
     }
 
 
-def expected_uncertainty(model: Model) -> dict[str, Any]:
-    """Return the uncertainty of the fit to Asimov data and its parts, whose squares add up, as in ``fit.json``."""
-    data = model.asimov()
-    best = model.best(data)
-    parts = uncertainties.breakdown(model, data, best=best)
+def expected_uncertainty(likelihood: Likelihood, data: Data) -> dict[str, Any]:
+    """Return the uncertainty of the fit to Asimov *data* and its parts, whose squares add up, as in ``fit.json``."""
+    best = likelihood.best(data)
+    parts = uncertainties.breakdown(likelihood, data, best=best)
     return {
         "converged": best.converged,
         "sigma": parts.sigma_total,

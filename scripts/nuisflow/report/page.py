@@ -152,7 +152,6 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "visibility": visibility.rows(found.get("visibility"), settings),
         "inputs": inputs.sections(material.inputs, settings),
         "studies": studies.sections(found, settings),
-        "studies_absent": studies.absent(found, settings),
         "yields": yields.tables(material.fits, settings),
         "notes": note_groups(material, settings),
         "account": findings.account(found, material.fits, [note for _, note in material.notes]),

@@ -32,10 +32,10 @@ class Studies(Section):
     """Repeat trainings, templates and fits with a part of the events; parts are random, and smaller ones in larger."""
 
     training_events: Sizes = Field(
-        (), description="parts of the simulated events that classifiers learn of; templates have all: [0.1, 0.3, 1]"
+        (), description="parts of the simulated events that classifiers learn of; all else has all: [0.1, 0.3, 1]"
     )
     simulated_events: Sizes = Field(
-        (), description="parts of the simulated events that there are, for trainings and templates alike: [0.3, 1]"
+        (), description="parts of the simulated events that there are, for trainings and all behind them: [0.3, 1]"
     )
 
     def sizes(self, study: str) -> list[str]:

@@ -6,10 +6,10 @@ from nuisflow.settings import points
 from nuisflow.settings.conditional import Grid, grid, thrown
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.points import Point
-from nuisflow.settings.sections import Section
+from nuisflow.slices.events import Partial
 
 
-class Rescoring(Section):
+class Rescoring(Partial):
     """Slice of fill_conditional. *shifts*, *weights*: the processes on which these variations act.
 
     *thrown*: the true points for pseudo-experiments, whose events are needed one by one.

@@ -41,6 +41,16 @@ class EventSelection(Section):
     rows: tuple[float, float] = (0.0, 1.0)
 
 
+class Partial(Section):
+    """Processed events of which some samples have a part only.
+
+    *used*: the part of their rows that there is (`events.parts`), with weights times *factor* (studies).
+    """
+
+    used: dict[str, tuple[float, float]] = Field({})
+    factor: float = 1.0
+
+
 class Simulation(Section):
     """Slice of simulate_events."""
 

@@ -6,7 +6,7 @@ from nuisflow.settings import conditional, configuration, points, systematics, u
 from nuisflow.settings.configuration import Configuration
 from nuisflow.settings.sections import Section
 from nuisflow.settings.toys import Map, Toys
-from nuisflow.slices.events import shifted_names
+from nuisflow.slices.events import Partial, shifted_names
 from nuisflow.slices.training import resolved
 from nuisflow.strategies.binning import Binning
 
@@ -19,13 +19,12 @@ class WeightMembers(Section):
     combine: str
 
 
-class Filling(Section):
+class Filling(Partial):
     """Slice of fill_templates.
 
     *variations*, *weights*: the processes on which shifts and weights act; *alternatives*: the template that an
     alternative sample makes ('': none); *restricted*: the regions of variations that do not act in all;
-    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract; *used*: of some
-    samples the part of the rows that is used (`events.parts`), with weights times *factor* (studies).
+    *renormalised*: the groups of regions whose yield a shift keeps; *parts*: what estimates subtract.
     """
 
     processes: tuple[str, ...]
@@ -40,8 +39,6 @@ class Filling(Section):
     restricted: dict[str, tuple[str, ...]] = Field({})
     renormalised: dict[str, tuple[tuple[str, ...], ...]] = Field({})
     parts: dict[str, configuration.Part] = Field({})
-    used: dict[str, tuple[float, float]] = Field({})
-    factor: float = 1.0
 
 
 class DisplacedFilling(Section):

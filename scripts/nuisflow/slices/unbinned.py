@@ -8,10 +8,11 @@ from nuisflow.settings.points import Point
 from nuisflow.settings.sections import Section
 from nuisflow.settings.unbinned import thrown
 from nuisflow.slices import inference
+from nuisflow.slices.events import Partial
 from nuisflow.slices.training import resolved
 
 
-class UnbinnedFilling(Section):
+class UnbinnedFilling(Partial):
     """Slice of fill_unbinned.
 
     *variations*: with the processes on which they act; *fit*: parameter of interest; *scored*: the regions whose events

@@ -12,8 +12,9 @@ import hist
 import numpy as np
 import pandas as pd
 
-from nuisflow.events import scored_events
+from nuisflow.events import parts, scored_events
 from nuisflow.events.scored_events import TemplateError, snapped
+from nuisflow.progress import progress
 from nuisflow.settings.conditional import NOMINAL, Grid
 from nuisflow.settings.points import STANDARD
 from nuisflow.slices.conditional import Rescoring
@@ -85,6 +86,7 @@ def needed(events: Sequence[Path], settings: Rescoring) -> list[Path]:
 def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterator[Moving]:
     """Yield the bins at every z of the events of a file, with the weights of all folders that share these events."""
     process, folder = settings.samples[path.stem], path.parent.name
+    part, scale = scored_events.used(settings, path.stem)
     acting = [name for name, processes in settings.weights.items() if folder == NOMINAL and process in processes]
     factors = {f"{name}_{side}": f"factor_{name}_{side}" for name in acting for side in STANDARD}
     others = [name for name, point in settings.displaced.items() if point.variation in acting and name not in factors]
@@ -95,6 +97,9 @@ def move(path: Path, settings: Rescoring, edges: Edges, score: Score) -> Iterato
         weights = {folder: read["weight"]}
         weights |= {name: read["weight"] * read[factor] for name, factor in factors.items()}
         weights |= {name: scored_events.other_weights(path, name, start, stop) for name in others}
+        used = parts.among(read["entry"], part)
+        weights = {name: values[used] * scale for name, values in weights.items()}
+        read = {name: values[used] for name, values in read.items()}
         yield Moving(process, _bins(read, path, settings, edges, score), weights)
         start = stop
 
@@ -112,6 +117,21 @@ def _bins(read: Columns, path: Path, settings: Rescoring, edges: Edges, score: S
         inside = read["region"] == settings.regions.index(region)
         found[inside] = first[number] + np.searchsorted(cuts[1:-1], snapped(values[inside], cuts), side="right")
     return found
+
+
+def fill_files(events: Sequence[Path], settings: Rescoring, edges: Edges, score: Score) -> Filled:
+    """Add up those of the files *events* that are needed, in the bins *edges*."""
+    paths = needed(events, settings)
+    moving = (
+        part for path in progress(paths, "files scored", len(paths)) for part in move(path, settings, edges, score)
+    )
+    return fill(moving, edges, settings)
+
+
+def whole(settings: Rescoring) -> Rescoring:
+    """Return *settings* of a part as those of all nominal events, without any variation."""
+    alone: dict[str, Any] = {name: {} for name in ("used", "shifts", "weights", "displaced", "renormalised")}
+    return settings.model_copy(update=alone | {"thrown": (NOMINAL,)})
 
 
 def fill(moving: Iterable[Moving], edges: Edges, settings: Rescoring) -> Filled:

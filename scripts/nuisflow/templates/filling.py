@@ -127,10 +127,8 @@ def _parts(events: Sequence[Path], scores: Path, settings: Filling) -> list[Part
         {} if not settings.scored else scored_events.blocks(scores, _variation_names(settings), list(settings.samples))
     )
     found = [scored_events.part(paths[key], scores if settings.scored else None, known) for key in needed]
-    return [
-        part._replace(used=settings.used[part.sample], factor=settings.factor) if part.sample in settings.used else part
-        for part in found
-    ]
+    used = [scored_events.used(settings, part.sample) for part in found]
+    return [part._replace(used=rows, factor=factor) for part, (rows, factor) in zip(found, used, strict=True)]
 
 
 def _simulated(parts: Sequence[Part], settings: Filling) -> list[Part]:

@@ -1,6 +1,7 @@
 """What a fit of single events tells beyond that of any likelihood: the spread of replicas of the simulation."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -20,10 +21,12 @@ def with_simulation(found: dict[str, Any], spread: float | None) -> dict[str, An
     The profile interval does not know it: its ends, and the coverage of pseudo-experiments, are without. Without
     replicas it is not known, which is not 0.
     """
+    known = {} if spread is None else {uncertainties.MC_STATISTICS: spread}
+    return found | widened(found, spread) | {"breakdown": found["breakdown"] | known}
+
+
+def widened(found: Mapping[str, Any], spread: float | None) -> dict[str, float | None]:
+    """Return the uncertainty of a fit *found* with that of a finite simulation, and the latter; see above."""
     if spread is None:
-        return found | {"sigma_mcstat": None}
-    return found | {
-        "sigma": math.hypot(found["sigma"], spread),
-        "sigma_mcstat": spread,
-        "breakdown": found["breakdown"] | {uncertainties.MC_STATISTICS: spread},
-    }
+        return {"sigma": found["sigma"], "sigma_mcstat": None}
+    return {"sigma": math.hypot(found["sigma"], spread), "sigma_mcstat": spread}

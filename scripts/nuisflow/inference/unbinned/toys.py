@@ -35,7 +35,7 @@ def throw(model: UnbinnedModel, pools: Mapping[str, Events], settings: ToySettin
         if truth.number:
             found = run(model, pool, truth, settings)
             experimented.append((truth, found))
-        summaries.append(truths.described(truth, model.poi, found) | _asimov(model, pool))
+        summaries.append(truths.described(truth, model.poi, found) | asimov(model, pool))
     return Thrown(experimented, summaries)
 
 
@@ -84,7 +84,7 @@ def run(model: UnbinnedModel, pool: Events, truth: Truth, settings: ToySettings)
     return toys.joined([toys.block_of(mu, list(rows.T), fitted, bounded, limited)])
 
 
-def _asimov(model: UnbinnedModel, pool: Events) -> dict[str, float | None]:
+def asimov(model: UnbinnedModel, pool: Events) -> dict[str, float | None]:
     """Return best fit and interval on the expected data of one true point, with nominal auxiliary data."""
     data = experiments.asimov(model, pool)
     best = model.fit(data)

@@ -26,12 +26,6 @@ def sections(found: Mapping[str, pd.DataFrame], settings: PlotSettings) -> list[
     ]
 
 
-def absent(found: Mapping[str, pd.DataFrame], settings: PlotSettings) -> list[str]:
-    """Return the trainings that take no part, since their likelihood is not one workspace."""
-    present = set(found["studies"]["training"]) if "studies" in found else set()
-    return [label for name, label in settings.trainings.items() if name not in present]
-
-
 def _section(study: str, table: pd.DataFrame, laws: pd.DataFrame, settings: PlotSettings) -> dict[str, Any]:
     good = table[table["converged"]]
     names = [name for name in settings.trainings if name in set(good["training"])]
@@ -53,7 +47,7 @@ def _sizes(seeds: pd.DataFrame, smallest: float) -> Iterator[list[str]]:
     for size, group in seeds.groupby("size"):
         covered = "–" if group["coverage"].isna().all() else f"{100 * group['coverage'].mean():.1f} %"
         sigmas = [findings.number(group[column].median(), places) for column in _DESCRIBED]
-        shift = "" if size == 1 else findings.number(group["shift"].mean(), 2)
+        shift = findings.number(round(group["shift"].mean(), 2) + 0.0, 2)  # no zero with a sign
         yield [f"{100 * float(str(size)):g} %", *sigmas, covered, shift]
 
 

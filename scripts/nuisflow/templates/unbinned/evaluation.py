@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nuisflow import names, seeds
-from nuisflow.events import scored_events
+from nuisflow.events import parts, scored_events
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.learning import batches
 from nuisflow.settings.points import STANDARD
@@ -63,8 +63,8 @@ def _folders(
 
 def _learned(point: str, settings: UnbinnedFilling) -> bool:
     """Return whether a point of a two-point variation has a z, at which the yield is counted."""
-    name, _, side = point.rpartition("_")
-    return settings.variations[name].kind == "two_point" and side in STANDARD
+    two_point = [name for name, variation in settings.variations.items() if variation.kind == "two_point"]
+    return point in {f"{name}_{side}" for name in two_point for side in STANDARD}
 
 
 class Sums:
@@ -139,18 +139,19 @@ def evaluate(paths: Iterable[Path], classifier: "Classifier", settings: Unbinned
     """Yield the densities of all events that are needed one by one, and add up in *sums* what is common to all."""
     for path in paths:
         sample, start = path.stem, 0
-        folder = settings.alternatives.get(sample, path.parent.name)
-        process = settings.samples[sample]
+        folder, process = settings.alternatives.get(sample, path.parent.name), settings.samples[sample]
+        used, scale = scored_events.used(settings, sample)
         weights = _reweighted(path, settings)
         columns = ["entry", "weight", *(factor for factor in weights.values() if factor), *settings.features]
         for read in event_files.read_event_parts(path, columns, {"region": settings.regions}, BLOCK):
             inside = np.isin(read["region"], [settings.regions.index(name) for name in settings.scored])
-            stop = start + len(inside)
+            stop, inside = start + len(inside), inside & parts.among(read["entry"], used)
             scored = {name: values[inside] for name, values in read.items()}
+            scored["weight"] = scored["weight"] * scale
             found = {folder: scored["weight"]} | {
                 name: scored["weight"] * scored[factor]
                 if factor
-                else scored_events.other_weights(path, name, start, stop)[inside]
+                else scored_events.other_weights(path, name, start, stop)[inside] * scale
                 for name, factor in weights.items()
             }
             if path.parent.name == NOMINAL and sample not in settings.alternatives:
