@@ -59,7 +59,7 @@ def _values(name: str, point: str, parameters: tuple[str, ...], impacts: pd.Data
         (impacts["training"] == name) & (impacts["data"] == "asimov") & impacts["parameter"].isin(parameters)
     ]
     size = (moved["impact_up"].abs() + moved["impact_down"].abs()) / 2
-    apparent = np.sqrt((size**2).groupby(moved["seed"]).agg(lambda values: values.sum(skipna=False)))
+    apparent = np.sqrt((size**2).groupby(moved["seed"]).sum(skipna=False))
     there = errors[(errors["training"] == name) & (errors["point"] == point)]
     return _Values(*(np.asarray(part.dropna()) for part in (apparent, there["asimov_bias"], there["asimov_sigma"])))
 
