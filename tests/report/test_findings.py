@@ -266,6 +266,15 @@ def test_an_uncertainty_without_the_simulation_is_not_compared_with_others_in_si
     assert warnings(trainings=table) == []  # all alike
 
 
+def test_a_best_training_without_the_simulation_stands_beside_the_best_other_one_without_it():
+    table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.5, 0.5]})
+    table["sigma_mcstat"] = [np.nan, 0.3]
+    assert "without the finite simulation, which the others contain: without it, pivot has 0.400." in text(table)
+    for values in ([0.1, np.nan], [np.nan, np.nan], [np.nan, 0.001]):
+        table["sigma_mcstat"] = values
+        assert "finite simulation" not in text(table)
+
+
 def test_large_mc_statistics_are_reported_once_for_all_trainings():
     table = ranked({"nominal": [0.2, 0.2], "adversarial": [0.3, 0.3]}, sigma_stat=0.15)
     table["sigma_mcstat"] = 0.5 * table["sigma"]

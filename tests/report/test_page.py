@@ -17,7 +17,17 @@ from nuisflow.likelihood.coverage.summary import summary
 from nuisflow.report import bootstrap as bootstrap_tables
 from nuisflow.report import tables, yields
 from nuisflow.report.drawings import _THEME, TIPS, document, figure_key, inline
-from nuisflow.report.page import TABLES, Material, __file__, bound, budget_rows, context, note_groups, render
+from nuisflow.report.page import (
+    TABLES,
+    Material,
+    __file__,
+    bound,
+    budget_rows,
+    comparison_rows,
+    context,
+    note_groups,
+    render,
+)
 from nuisflow.report.plots import bootstrap, coverage_map, fits, style, trainings
 from nuisflow.report.review import coverage_map as coverage_tables
 from nuisflow.settings import sections
@@ -569,3 +579,11 @@ def test_areas_have_their_values_and_points_among_them_none():
 
 def test_lines_without_points_have_no_values():
     assert tipped(lambda axes: axes.plot([0, 1], [1, 2])) == []
+
+
+def test_a_single_training_is_not_the_best_of_the_table(material, settings):
+    trainings = material.tables["trainings"]
+    several = comparison_rows(trainings, "asimov", settings)
+    assert [row["relative"] == "best" for row in several] == [True, *[False] * (len(several) - 1)]
+    (alone,) = comparison_rows(trainings[trainings["training"] == "nominal"], "asimov", settings)
+    assert alone["relative"] == ""

@@ -234,7 +234,7 @@ def _unknown_simulation(trainings: pd.DataFrame) -> Iterator[Caution]:
     """Name trainings whose uncertainty is without the finite simulation, where that of others is with it."""
     fitted = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
     unknown = fitted[fitted["sigma_mcstat"].isna()]
-    if len(unknown) and (fitted["sigma_mcstat"] > 0.01 * fitted["sigma"]).any():
+    if len(unknown) and (fitted["sigma_mcstat"] > findings.NEGLIGIBLE * fitted["sigma"]).any():
         yield Caution(
             f"The uncertainty of {few(map(str, unknown['label']))} does not include the finite "
             "simulation, that of the others does: ranked with them, it looks too good.",

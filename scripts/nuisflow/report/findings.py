@@ -11,6 +11,8 @@ from nuisflow.slices.report import PlotSettings, ReportSettings
 
 EQUAL = 0.01
 """Trainings whose uncertainties differ by less than this fraction are called practically equal."""
+NEGLIGIBLE = 0.01
+"""Part of an uncertainty below which the finite simulation does not matter."""
 FEW_SEEDS = 5
 TARGET = 0.682689492137
 """Coverage of an honest interval of one standard deviation."""
@@ -77,7 +79,13 @@ def headline(trainings: pd.DataFrame, settings: PlotSettings, summary: pd.DataFr
     if not len(expected):
         return ["No fit converged: there is nothing to compare. See the warnings below."]
     found = list(_measured(trainings, expected, settings, summary))
-    compared = [_best(expected, settings), *_reference(expected), *_rivals(expected), *_caution(expected)]
+    compared = [
+        _best(expected, settings),
+        *_without_simulation(expected),
+        *_reference(expected),
+        *_rivals(expected),
+        *_caution(expected),
+    ]
     return [*found, *compared] if not settings.blinded else [*compared, *found]
 
 
@@ -95,6 +103,15 @@ def _best(expected: pd.DataFrame, settings: PlotSettings) -> str:
     if len(expected) == 1:
         return f"{best['label']} gives {value}. There is no other training to compare it with."
     return f"{best['label']} has the smallest expected uncertainty: {value}."
+
+
+def _without_simulation(expected: pd.DataFrame) -> Iterator[str]:
+    """Say what the best of the others has without the finite simulation, where only the best does not know this."""
+    best, others = expected.iloc[0], expected[expected["sigma_mcstat"] > NEGLIGIBLE * expected["sigma"]]
+    if pd.isna(best["sigma_mcstat"]) and len(others):
+        bare = ((others["sigma"] ** 2 - others["sigma_mcstat"] ** 2).clip(lower=0.0)) ** 0.5
+        label, value = others["label"].iloc[int(bare.to_numpy().argmin())], number(bare.min(), decimals(best["sigma"]))
+        yield f"This is without the finite simulation, which the others contain: without it, {label} has {value}."
 
 
 def _reference(expected: pd.DataFrame) -> Iterator[str]:

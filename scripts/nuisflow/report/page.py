@@ -179,7 +179,8 @@ def comparison_rows(trainings: pd.DataFrame, data: str, settings: PlotSettings) 
     if data != "asimov":
         chosen = chosen.sort_values("training", key=lambda names: names.map(list(settings.trainings).index))
     places = findings.decimals(chosen["sigma"].min(), 3 if data == "asimov" else 2) if len(chosen) else 3
-    return [_comparison_row(row, places, first=not index) for index, (_, row) in enumerate(chosen.iterrows())]
+    found = [_comparison_row(row, places, first=not index) for index, (_, row) in enumerate(chosen.iterrows())]
+    return found if len(found) > 1 else [row | {"relative": ""} for row in found]
 
 
 def _comparison_row(row: "pd.Series[Any]", places: int, *, first: bool) -> dict[str, Any]:
