@@ -1,5 +1,6 @@
 """Fits against pyhf with a tight minimiser, exact linear algebra, and known answers."""
 
+import itertools
 import logging
 import math
 
@@ -455,3 +456,46 @@ def test_an_interval_reaches_as_far_as_any_valley_of_the_likelihood(up, down, se
     thrown = toys.fitted(model, np.tile(model.data, (20, 1)), model.inits, "mu")
     assert thrown.low == pytest.approx(found.low, abs=1e-4)
     assert thrown.high == pytest.approx(found.high, abs=1e-4)
+
+
+def same_sided(rng, parameters):
+    """Return a workspace whose variations do nearly the same up and down, and a data set of true values off nominal."""
+    bins, samples = int(rng.integers(2, 8)), []
+    for index in range(3):
+        rates = rng.uniform(5, 100, bins)
+        modifiers = [{"name": "mu", "type": "normfactor", "data": None}] if index == 0 else []
+        for number in range(parameters):
+            if rng.random() < 0.3:
+                continue
+            up, down = (list(rates * (1 + rng.uniform(0.02, 0.4, bins))) for _ in range(2))
+            data = {"hi_data": up, "lo_data": down}
+            modifiers.append({"name": f"shape{number}", "type": "histosys", "data": data})
+        samples.append({"name": f"sample{index}", "data": list(rates), "modifiers": modifiers})
+    config = {"poi": "mu", "parameters": [{"name": "mu", "bounds": [[-5, 10]], "inits": [1.0]}]}
+    model = Model(
+        {
+            "channels": [{"name": "c", "samples": samples}],
+            "observations": [{"name": "c", "data": [0.0] * bins}],
+            "measurements": [{"name": "m", "config": config}],
+            "version": "1.0.0",
+        }
+    )
+    truth = {name: rng.uniform(0, 3) if name == "mu" else 1.5 * rng.normal() for name in model.names}
+    data = np.array(model.data)
+    data[:bins] = rng.poisson(np.ravel(model.expected(model.point(truth))))
+    return model, data
+
+
+@pytest.mark.parametrize("parameters", [2, 3, 4])
+def test_of_several_parameters_with_two_sides_the_deepest_combination_is_found(parameters):
+    rng, above, of_toys = np.random.default_rng(parameters), 0, 0
+    for _ in range(60):
+        model, data = same_sided(rng, parameters)
+        signs = itertools.product((-1.0, 1.0), repeat=len(model.names) - 1)
+        begins = [[next(sign) if name != "mu" else 1.0 for name in model.names] for sign in map(iter, signs)]
+        every = model.minimise(data, np.array(begins))
+        lowest = every.twice_nll[every.status == 0].min()
+        above += fits.fit(model, data).twice_nll > lowest + 1e-4
+        of_toys += starts.deepest(model, data).twice_nll[0] > lowest + 1e-4
+    assert above == 0
+    assert of_toys <= 1  # which have fewer starts

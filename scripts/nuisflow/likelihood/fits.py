@@ -88,7 +88,7 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     if model.large and start is None:
         minima = starts.deepest(model, data, begin, held, tolerance=1e-10)
     else:
-        others = starts.further, starts.scattered
+        others = starts.further, starts.scattered, starts.sides
         begins = np.vstack([of(model, begin, held) for of in others]) if start is None else begin
         minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = starts.deepest_of(minima)

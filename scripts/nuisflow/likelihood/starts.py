@@ -1,7 +1,8 @@
 """Where fits start, and start again: models whose likelihood may have several minima; Minuit where Newton fails."""
 
+import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS
 
 STARTS = 6  # further starting points of a fit
 WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
-MIRRORS = 4  # parameters whose sign is tried alone
+MIRRORS, SWEEPS = 8, 3  # parameters whose sign is tried alone; how often, where that finds deeper minima
+SIDES = 6  # parameters whose signs are tried in all combinations, for a single data set
 # ASSUME: a parameter may have a minimum on either side of 0 when the part of its variations that is the same up and
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
 # E in standard deviations of the data, a pull of r makes two minima from r E = 1/2 on.)
@@ -46,6 +48,16 @@ def scattered(model: Model, begin: Floats, held: Booleans) -> Floats:
         parts = (random.permutation(STARTS) + 0.5) / STARTS
         found[:, i] = model.lower[i] + parts * (model.upper[i] - model.lower[i])
     return found
+
+
+def sides(model: Model, begin: Floats, held: Booleans) -> Floats:
+    """Return points with the strongest two-sided parameters at 1 or -1 in all combinations; none without such ones."""
+    where = two_sided(model)
+    where = where[~held[where]][:SIDES]
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(where))))
+    found: Floats = np.tile(begin, (len(signs), 1))
+    found[:, where] = signs
+    return np.clip(found, model.lower, model.upper)[: len(signs) if len(where) else 0]
 
 
 def curved(model: Model) -> Integers:
@@ -128,21 +140,31 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
     """Fit every data set as Model.minimise does, and return the deepest minimum of several fits where that may matter.
 
     In models with two-sided parameters every data set is fitted again from the mirror image of its minimum (all of
-    these parameters at once, then the strongest one by one); fits that fail start again from STARTS further points.
+    these parameters at once, then the strongest one by one), and where that was deeper from those of the new one; fits
+    that fail start again from STARTS further points.
     """
     minima = model.minimise(data, start, fixed, tolerance, workers, near=near)
     held = np.atleast_2d(model.fixed if fixed is None else np.array(fixed, dtype=np.bool_))
     if model.large and near is None and len(minima.values) == 1:
         near = minima.values[0]
-    for which in _mirrors(two_sided(model)):
-        begin = _mirrored(minima.values, which, held)
-        minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=near))
+    flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
+    mirrors, rows = _mirrors(two_sided(model)), np.arange(len(minima.values))
+    for _ in range(SWEEPS if mirrors else 0):
+        before = minima.twice_nll[rows]
+        for which in mirrors:
+            here = Minima(minima.values[rows], minima.twice_nll[rows], minima.status[rows], minima.iterations[rows])
+            fix = _chosen(held, rows)
+            begin = _mirrored(here.values, which, fix)
+            found = _lower(here, model.minimise(_chosen(flat, rows), begin, fix, tolerance, workers, near=near))
+            minima.values[rows], minima.twice_nll[rows], minima.status[rows], minima.iterations[rows] = found
+        rows = rows[minima.twice_nll[rows] < before - _DISTINCT]
+        if not len(rows):
+            break
     for point in scattered(model, model.inits, model.fixed):
         begin, where = minima.values.copy(), curved(model)
         begin[:, where] = np.where(held[:, where], begin[:, where], point[where])
         # The metric of a large model is of one place, and of none that depends on other data sets.
         minima = _lower(minima, model.minimise(data, begin, fixed, tolerance, workers, near=point))
-    flat = np.atleast_2d(np.array(model.data if data is None else data, dtype=np.float64))
     begins = np.atleast_2d(model.point(start))
     failed: Integers = np.flatnonzero((minima.status != 0) & (minima.status != FLAT))
     for i in failed:
@@ -153,6 +175,11 @@ def deepest(model: Model, data: Values | None = None, start: Mapping[str, float]
             for part, value in zip(minima, found, strict=True):
                 part[i] = value[best]
     return minima
+
+
+def _chosen(sets: npt.NDArray[Any], rows: Integers) -> npt.NDArray[Any]:
+    """Return these rows of what every data set has; what is the same for all stays one row."""
+    return sets[rows] if len(sets) > 1 else sets
 
 
 def _mirrors(sided: Integers) -> list[Integers]:
