@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yte
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 
@@ -26,9 +26,16 @@ def needs() -> dict[str, tuple[int, int]]:
             memory, time = re.search(r"mem_mb=(\d+)", body), re.search(r'runtime="(\d+)([hm])"', body)
             seconds = int(time[1]) * {"h": 3600, "m": 60}[time[2]] if time else 0
             found[name] = (int(memory[1]) if memory else 0, seconds)
-    for text in TEXTS:
-        for source, name in re.findall(r"^use rule (\w+) as (\w+) with:", text, re.MULTILINE):
-            found[name] = found[source]
+    made = {
+        name: source
+        for text in TEXTS
+        for source, name in re.findall(r"^use rule (\w+) as (\w+) with:", text, re.MULTILINE)
+    }
+    for name in made:
+        source = name
+        while source in made:  # one that is made from another, too
+            source = made[source]
+        found[name] = found[source]
     return found
 
 
