@@ -85,10 +85,14 @@ def _observed(rng: np.random.Generator, total: Floats, kind: str) -> Floats:
 
 
 class Oracle:
-    """-2 ln L of one data set, minimised where all rates are positive; the function is that of pyhf (see `check`)."""
+    """-2 ln L of one data set, minimised where all rates are positive; the function is that of pyhf (see `check`).
 
-    def __init__(self, model: Model, data: Floats) -> None:
+    *scales*: factors that every sample of a bin has. A negative rate is none, however near to 0 they bring it.
+    """
+
+    def __init__(self, model: Model, data: Floats, scales: Sequence[int] = ()) -> None:
         self.model, self.data, self.empty = model, data, np.flatnonzero(data[: model.bins] == 0.0)
+        self.scales = list(scales)
 
     def minimum(self, held: Mapping[int, float], starts: Sequence[Floats]) -> tuple[float, Floats]:
         """Return the lowest -2 ln L and its parameters, with some of them held."""
@@ -111,7 +115,9 @@ class Oracle:
                 return (float(found.twice_nll[0]), slopes) if good else (1e9, slopes)
 
             def rates(x: Floats, full: Any = full) -> Floats:
-                return np.asarray(model.expected(full(x))[self.empty])
+                values = full(x)
+                values[self.scales] = 1.0
+                return np.asarray(model.expected(values)[self.empty])
 
             bounds = list(zip(model.lower[free], model.upper[free], strict=True))
             wall = [{"type": "ineq", "fun": rates}] if len(self.empty) else []
