@@ -12,11 +12,9 @@ from nuisflow.inference import bootstrap, interval_scores
 from nuisflow.inference.unbinned import reserved
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.learning import classifier as trainings
-from nuisflow.learning.classifier import Classifier
 from nuisflow.likelihood.model import Model
 from nuisflow.settings import configuration
 from nuisflow.slices.bootstrap import BootstrapSettings
-from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
 from nuisflow.strategies.unbinned import Unbinned
 
@@ -38,8 +36,7 @@ def bootstrap_experiments(
     *likelihood*: the workspace, or the description of a likelihood of single events, which are not binned.
     """
     chosen = BootstrapSettings.model_validate(settings)
-    classifier = Classifier.load(model).to(trainings.device(device))
-    classifier.check(Scoring(features=chosen.events.features, folds=chosen.folds))
+    classifier = trainings.read(model, device, chosen.events.features, chosen.folds)
     description, histograms = files.read_json(likelihood), files.read_histograms(templates)
     shared = configuration.Dask.model_validate(dask)
     if isinstance(classifier.strategy, Unbinned):

@@ -8,7 +8,6 @@ import torch
 
 from nuisflow.learning import classifier
 from nuisflow.slices.conditional import Rescoring
-from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
 from nuisflow.templates import conditional
 
@@ -26,8 +25,7 @@ def fill_conditional(
     """Fill *events* in the bins of *templates*, scored at every z, into *output*, and *patterns* for toys."""
     torch.set_num_threads(1)  # jobs run side by side
     chosen = Rescoring.model_validate(settings)
-    trained = classifier.Classifier.load(model).to(classifier.device(device))
-    trained.check(Scoring(features=chosen.features, folds=chosen.folds))
+    trained = classifier.read(model, device, chosen.features, chosen.folds)
     edges = conditional.edges(files.read_histograms(templates))
     score = conditional.scorer(trained, chosen.grid)
     filled = conditional.fill_files(events, chosen, edges, score)

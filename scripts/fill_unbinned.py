@@ -8,9 +8,7 @@ import torch
 
 from nuisflow.learning import classifier as training
 from nuisflow.learning import scoring
-from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
-from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import event_files, files, logs
 from nuisflow.strategies.unbinned import Unbinned
@@ -33,8 +31,7 @@ def fill_unbinned(
     """
     torch.set_num_threads(1)  # jobs run side by side
     chosen = UnbinnedFilling.model_validate(settings)
-    classifier = Classifier.load(model).to(training.device(device))
-    classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+    classifier = training.read(model, device, chosen.features, chosen.folds)
     strategy = classifier.strategy
     if not isinstance(strategy, Unbinned):
         raise scoring.TrainingError(f"{model}: of the strategy {strategy.strategy!r}, which has no densities")

@@ -9,7 +9,6 @@ import torch
 from nuisflow.inference.conditional import hypotheses, studies
 from nuisflow.learning import classifier
 from nuisflow.slices.studies import ConditionalSize
-from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
 from nuisflow.templates import conditional
 
@@ -27,8 +26,7 @@ def measure_conditional(
     """Write the *workspaces* at every z of *events* in the bins of *templates*, and what they would measure."""
     torch.set_num_threads(1)  # jobs run side by side
     chosen = ConditionalSize.model_validate(settings)
-    trained = classifier.Classifier.load(model).to(classifier.device(device))
-    trained.check(Scoring(features=chosen.rescoring.features, folds=chosen.rescoring.folds))
+    trained = classifier.read(model, device, chosen.rescoring.features, chosen.rescoring.folds)
     edges, score = conditional.edges(files.read_histograms(templates)), conditional.scorer(trained, chosen.grid)
     filled = conditional.fill_files(events, chosen.rescoring, edges, score)
     partial = bool(chosen.rescoring.used)

@@ -9,9 +9,7 @@ import torch
 from nuisflow.inference.unbinned import learned, measurements, studies
 from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.learning import classifier as training
-from nuisflow.learning.classifier import Classifier
 from nuisflow.slices.studies import UnbinnedSize
-from nuisflow.slices.training import Scoring
 from nuisflow.storage import files, logs
 from nuisflow.templates import filling
 from nuisflow.templates.unbinned import checks, evaluation
@@ -32,8 +30,7 @@ def measure_unbinned(
     """
     torch.set_num_threads(1)  # jobs run side by side
     chosen = UnbinnedSize.model_validate(settings)
-    classifier = Classifier.load(inputs["model"]).to(training.device(device))
-    classifier.check(Scoring(features=chosen.densities.features, folds=chosen.densities.folds))
+    classifier = training.read(inputs["model"], device, chosen.densities.features, chosen.densities.folds)
     histograms, scratch = files.read_histograms(inputs["templates"]), Scratch(measured.parent)
     paths = evaluation.needed(events, chosen.densities)
     with checks.named(inputs["templates"].parent.parent.name):

@@ -10,9 +10,7 @@ from nuisflow.inference.unbinned import events as experiments
 from nuisflow.inference.unbinned import learned
 from nuisflow.inference.unbinned.scratch import Scratch
 from nuisflow.learning import classifier as training
-from nuisflow.learning.classifier import Classifier
 from nuisflow.progress import progress
-from nuisflow.slices.training import Scoring
 from nuisflow.slices.unbinned import UnbinnedFilling
 from nuisflow.storage import files, logs
 from nuisflow.templates.unbinned import checks, evaluation
@@ -27,11 +25,10 @@ def spread_replicas(
     The likelihood of replica k (from 1, the order of *models*) has networks, yields and mean responses of its events.
     """
     torch.set_num_threads(1)  # jobs run side by side
-    chosen, where = UnbinnedFilling.model_validate(settings), training.device(device)
+    chosen = UnbinnedFilling.model_validate(settings)
     histograms, paths, rows = files.read_histograms(templates), evaluation.needed(events, chosen), []
     for replica, path in enumerate(progress(models, "replicas", len(models)), 1):
-        classifier = Classifier.load(path).to(where)
-        classifier.check(Scoring(features=chosen.features, folds=chosen.folds))
+        classifier = training.read(path, device, chosen.features, chosen.folds)
         with checks.named(f"{templates.parent.parent.name}, replica {replica}"):
             scratch = Scratch(table.parent)
             model, simulated = learned.likelihood(classifier, paths, histograms, chosen, scratch, replica=replica)

@@ -178,6 +178,16 @@ class Classifier:
         return cls(strategy, content["features"], architecture, folds)
 
 
+def read(path: Path, choice: str, features: Sequence[str], folds: int) -> Classifier:
+    """Return the classifier of a file on the device of a *choice* (`device`), for events of these features and folds.
+
+    Raises `TrainingError` as `Classifier.load`, `Classifier.check` and `device` do.
+    """
+    found = Classifier.load(path).to(device(choice))
+    found.check(Scoring(features=tuple(features), folds=folds))
+    return found
+
+
 def _is_of_user(options: Mapping[str, Any]) -> bool:
     return bool(options["strategy"] == "user")
 

@@ -54,10 +54,11 @@ def sides(model: Model, begin: Floats, held: Booleans) -> Floats:
     """Return points with the strongest two-sided parameters at 1 or -1 in all combinations; none without such ones."""
     where = two_sided(model)
     where = where[~held[where]][:SIDES]
-    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(where))))
+    signs = list(itertools.product((-1.0, 1.0), repeat=len(where))) if len(where) else []
     found: Floats = np.tile(begin, (len(signs), 1))
-    found[:, where] = signs
-    return np.clip(found, model.lower, model.upper)[: len(signs) if len(where) else 0]
+    for point, sign in zip(found, signs, strict=True):
+        point[where] = sign
+    return np.clip(found, model.lower, model.upper)
 
 
 def curved(model: Model) -> Integers:
@@ -307,7 +308,9 @@ class Profile:
         more = [_mirrored(begins[:1], which, held) for which in self.mirrors]
         far = scattered(self.model, begins[0], held)
         more.append(far[:0] if self.model.large else far)
-        others = further(self.model, begins[0], held)[1:] if thorough and not self.model.large else begins[:0]
+        others = begins[:0]
+        if thorough and not self.model.large:
+            others = np.vstack([further(self.model, begins[0], held)[1:], sides(self.model, begins[0], held)])
         every = np.vstack([begins, *more, others])
         near = self._near(float(begins[0, self.index]))
         minima = self.model.minimise(self.data, every, held, tolerance=1e-10, near=near)

@@ -206,7 +206,7 @@ def _simulation(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[Ca
         name = f"{row['label']} ({100 * share:.0f} %)"
         if share > _SCARCE_SHARE and events < SCARCE:
             scarce.append(f"{row['label']} ({100 * share:.0f} % of σ, {events:.0f} events)")
-        elif share > _ALIKE_SHARE and _without_simulation(row) > _ALIKE * row["sigma_stat"]:
+        elif share > _ALIKE_SHARE and findings.without_simulation(row) > _ALIKE * row["sigma_stat"]:
             alike.append(name)
         elif share > _MC_SHARE:
             large.append(name)
@@ -240,11 +240,6 @@ def _unknown_simulation(trainings: pd.DataFrame) -> Iterator[Caution]:
             "simulation, that of the others does: ranked with them, it looks too good.",
             "Ask for replicas of this training (replicas: 10), whose spread is the missing part.",
         )
-
-
-def _without_simulation(row: "pd.Series[Any]") -> float:
-    """Return the uncertainty if the simulation had no statistical uncertainty."""
-    return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
 
 
 def _pulls(fits: Mapping[Run, Any], settings: PlotSettings) -> Iterator[Caution]:

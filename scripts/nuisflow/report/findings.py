@@ -81,7 +81,7 @@ def headline(trainings: pd.DataFrame, settings: PlotSettings, summary: pd.DataFr
     found = list(_measured(trainings, expected, settings, summary))
     compared = [
         _best(expected, settings),
-        *_without_simulation(expected),
+        *_simulation(expected),
         *_reference(expected),
         *_rivals(expected),
         *_caution(expected),
@@ -105,13 +105,18 @@ def _best(expected: pd.DataFrame, settings: PlotSettings) -> str:
     return f"{best['label']} has the smallest expected uncertainty: {value}."
 
 
-def _without_simulation(expected: pd.DataFrame) -> Iterator[str]:
+def _simulation(expected: pd.DataFrame) -> Iterator[str]:
     """Say what the best of the others has without the finite simulation, where only the best does not know this."""
     best, others = expected.iloc[0], expected[expected["sigma_mcstat"] > NEGLIGIBLE * expected["sigma"]]
     if pd.isna(best["sigma_mcstat"]) and len(others):
-        bare = ((others["sigma"] ** 2 - others["sigma_mcstat"] ** 2).clip(lower=0.0)) ** 0.5
-        label, value = others["label"].iloc[int(bare.to_numpy().argmin())], number(bare.min(), decimals(best["sigma"]))
+        bare, label = min((without_simulation(row), row["label"]) for _, row in others.iterrows())
+        value = number(bare, decimals(best["sigma"]))
         yield f"This is without the finite simulation, which the others contain: without it, {label} has {value}."
+
+
+def without_simulation(row: "pd.Series[Any]") -> float:
+    """Return the uncertainty if the simulation had no statistical uncertainty."""
+    return math.sqrt(max(row["sigma"] ** 2 - row["sigma_mcstat"] ** 2, 0.0))
 
 
 def _reference(expected: pd.DataFrame) -> Iterator[str]:

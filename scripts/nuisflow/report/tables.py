@@ -153,11 +153,8 @@ def impact_table(tables: Mapping[str, pd.DataFrame], settings: PlotSettings, kin
     cells = [[findings.number(size, places) for size in sizes] for sizes in parameters.to_numpy()]
     rows = list(zip(labels, cells, strict=True))
     if kind == "observable" and not single.all():
-        sums = (
-            table[~single]
-            .groupby(["training", "seed"])["size"]
-            .agg(lambda sizes: np.sqrt((sizes**2).sum(skipna=False)))
-        )
+        squares = table[~single].assign(size=lambda many: many["size"] ** 2)
+        sums = np.sqrt(squares.groupby(["training", "seed"])["size"].sum(skipna=False))
         medians = sums.groupby("training").median()
         rows.append(("MC statistics, all bins", [findings.number(medians.get(name, np.nan), places) for name in names]))
     return {"names": _labels(names, settings), "rows": rows, "left": max(left, 0)}

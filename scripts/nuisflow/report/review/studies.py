@@ -47,7 +47,7 @@ def _sizes(seeds: pd.DataFrame, smallest: float) -> Iterator[list[str]]:
     for size, group in seeds.groupby("size"):
         covered = "–" if group["coverage"].isna().all() else f"{100 * group['coverage'].mean():.1f} %"
         sigmas = [findings.number(group[column].median(), places) for column in _DESCRIBED]
-        shift = findings.number(round(group["shift"].mean(), 2) + 0.0, 2)  # no zero with a sign
+        shift = findings.number(group["shift"].mean(), 2)
         yield [f"{100 * float(str(size)):g} %", *sigmas, covered, shift]
 
 
