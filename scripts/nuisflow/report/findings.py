@@ -85,14 +85,9 @@ def headline(
     if not len(expected):
         return ["No fit converged: there is nothing to compare. See the warnings below."]
     found = list(_measured(trainings, expected, settings, summary))
-    compared = [
-        _best(expected, settings),
-        *([] if coverage is None else _too_narrow(expected, coverage)),
-        *_simulation(expected),
-        *_reference(expected),
-        *_rivals(expected),
-        *_caution(expected),
-    ]
+    narrow = [] if coverage is None else list(_too_narrow(expected, coverage))
+    differences = [*_simulation(expected), *_reference(expected), *_rivals(expected)]
+    compared = [_best(expected, settings), *(narrow or differences), *_caution(expected)]
     return [*found, *compared] if not settings.blinded else [*compared, *found]
 
 
@@ -113,12 +108,15 @@ def _best(expected: pd.DataFrame, settings: PlotSettings) -> str:
 
 
 def _too_narrow(expected: pd.DataFrame, coverage: pd.DataFrame) -> Iterator[str]:
-    """Say whose uncertainty is the smallest of those that hold, where that of the best does not."""
+    """Say whose uncertainty is the smallest of those that hold, where that of the best does not.
+
+    Differences to the best mean nothing then.
+    """
     narrow = {}
     for name, table in coverage.groupby("training"):
         nearest = (table["mu_true"] - TRUTH).abs()
         value, error = pooled_coverage(table[nearest == nearest.min()])
-        if is_off(value, error) and value < TARGET:
+        if too_rare(value, error):
             narrow[name] = f"{100 * value:.1f} ± {100 * error:.1f} %"
     best, others = expected.iloc[0], expected[~expected["training"].isin(list(narrow))]
     if best["training"] not in narrow:
@@ -358,6 +356,11 @@ def pooled_coverage(table: pd.DataFrame) -> tuple[float, float]:
 def is_off(value: float, error: float) -> bool:
     """Return whether a coverage is wrong by more than chance, among many that are tested, and by enough to matter."""
     return abs(value - TARGET) > max(_COVERAGE_ERRORS * error, _COVERAGE_MATTERS)
+
+
+def too_rare(value: float, error: float) -> bool:
+    """Return whether a coverage is too low by more than chance, so that the intervals are too narrow."""
+    return value < TARGET and is_off(value, error)
 
 
 def correlated(settings: ReportSettings) -> str:
