@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nuisflow.likelihood.constraints.parameters import widths
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
-from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
+from nuisflow.likelihood.plans import AT, CODE, CORNER, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
 WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
@@ -129,7 +129,8 @@ def _two_sided(model: Model) -> Integers:
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)
-    found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd))
+    bent = plan.dense[:, CORNER] > 0  # each side has a slope of its own there
+    found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd) | bent & (even > 0.0))
     indices = plan.dense[found[np.argsort(-even[found])], FULL]
     free: Integers = indices[~model.fixed[indices]]
     return free
