@@ -10,6 +10,7 @@ from nuisflow.likelihood.covariances import samples, totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
+from nuisflow.likelihood.plans import CORNER
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
@@ -92,6 +93,10 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
         begins = np.vstack([of(model, begin, held) for of in others]) if start is None else begin
         minima = model.minimise(data, begins, held, tolerance=1e-10)
     deepest = starts.deepest_of(minima)
+    if start is None and model.plan.dense[:, CORNER].any():
+        again = starts.deepest(model, data, minima.values[deepest], held, tolerance=1e-10)
+        minima = starts.together(minima, again)
+        deepest = starts.deepest_of(minima)
     if start is None and len(away := starts.wide(model, minima.values[deepest], held)):
         minima = starts.together(minima, model.minimise(data, away, held, tolerance=1e-10))
         deepest = starts.deepest_of(minima)
