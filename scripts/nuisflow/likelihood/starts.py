@@ -20,6 +20,7 @@ SIDES = 6  # parameters whose signs are tried in all combinations, for a single 
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
 # E in standard deviations of the data, a pull of r makes two minima from r E = 1/2 on.)
 _EVEN, _RATIO = 0.02, 0.1
+_BENT = 1e-3  # the same of a parameter with a corner at 0, where each side has a slope of its own
 BRANCHES = 6  # minima that are followed along a profile
 _DISTINCT, _DEEPER = 1e-4, 1e-7  # differences of -2 ln L between two minima, and of one from a better one
 _ROUNDING = 4 * np.finfo(float).eps  # of -2 ln L, per event
@@ -129,8 +130,8 @@ def _two_sided(model: Model) -> Integers:
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)
-    bent = plan.dense[:, CORNER] > 0  # each side has a slope of its own there
-    found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd) | bent & (even > 0.0))
+    bent = plan.dense[:, CORNER] > 0
+    found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd) | bent & (even > _BENT))
     indices = plan.dense[found[np.argsort(-even[found])], FULL]
     free: Integers = indices[~model.fixed[indices]]
     return free
