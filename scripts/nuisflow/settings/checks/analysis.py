@@ -133,6 +133,7 @@ def _region_problems(settings: Configuration, name: str, region: Region) -> Iter
     for place, binning in binnings.items():
         if binning is None:
             continue
+        yield from (f"{place}.{problem}" for problem in binning.unused())
         if binning.rule == "uniform" and binning.low >= binning.high:
             yield f"{place}: low ({binning.low:g}) must be below high ({binning.high:g})"
         elif (
