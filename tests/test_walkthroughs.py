@@ -70,7 +70,7 @@ def test_the_messages_in_the_walk_through_are_those_of_a_wrong_configuration(pat
 
 
 def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_path):
-    messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
+    messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree, or tree of the sample)"]  # fmt: skip
     pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
     with pytest.raises(files.FileError, match=re.escape(messages[0])):
         user_files.kinds(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], "", {})

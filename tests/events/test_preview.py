@@ -56,10 +56,49 @@ def test_nothing_is_said_of_good_files_nor_of_those_that_are_not_there(folder):
     assert look(folder) == []
 
 
+def test_files_have_the_columns_that_something_computes_of_their_events(folder):
+    simulated = GOOD | {"tag": np.ones(ROWS), "pdf": np.ones(ROWS)}
+    for name, lost in (("s", ()), ("b", ("pdf",)), ("other", ("pdf", "tag")), ("data", ("w", "pdf", "tag"))):
+        columns = {key: values for key, values in simulated.items() if key not in lost}
+        written(folder / "data" / f"{name}.csv", columns)
+    analysis = [
+        ("dataset.columns", ["x", "w", "tag", "pdf", "not_used"]),
+        ("samples.other", {"process": "b", "files": ["other.csv"], "weight": "w"}),
+        ("samples.data", {"process": "data", "files": ["data.csv"]}),
+        ("variations", {"generator": {"kind": "two_point", "up": ["other"]}}),
+        ("variations.pdf", {"kind": "weight", "up": "pdf", "processes": ["s"]}),
+        ("variations.tagging", {"kind": "weight", "up": "tag"}),
+    ]
+    assert look(folder, *analysis) == []
+    knows = ("trainings.nominal", {"strategy": "augmentation", "variations": ["tagging"]})
+    assert look(folder, *analysis, knows) == []
+    both = knows[1] | {"variations": ["tagging", "generator"]}
+    (text,) = look(folder, *analysis, ("trainings.nominal", both))
+    assert text.startswith("samples.other.files: other.csv: no column 'tag'")
+    told = look(folder, *analysis, ("features", ["x", "tag"]))
+    assert [text.split("; ")[0] for text in told] == [
+        f"samples.{name}.files: {name}.csv: no column 'tag'" for name in ("other", "data")
+    ]
+    (text,) = look(folder, *analysis, ("variations.pdf.processes", ["b"]))
+    assert text.startswith("samples.b.files: b.csv: no column 'pdf'")
+
+
+def test_a_sample_may_have_a_tree_of_its_own(folder):
+    written(folder / "data" / "b.root", GOOD)
+    with uproot.update(folder / "data" / "b.root") as file:
+        file["scale_up"] = GOOD
+    shifted = {"process": "b", "files": ["b.root"], "tree": "scale_up", "weight": "w"}
+    scale = ("variations", {"scale": {"kind": "two_point", "up": ["b_up"]}})
+    more = [("samples.b.files", ["b.root"]), scale]
+    assert look(folder, ("samples.b_up", shifted), *more) == []
+    (text,) = look(folder, ("samples.b_up", shifted | {"tree": "scale_down"}), *more)
+    assert "no tree 'scale_down'; it has Events, scale_up (set dataset.tree, or tree of the sample)" in text
+
+
 TEXT = GOOD | {"x": np.array(["a"] * ROWS, dtype=object)}
 NAN = [GOOD | {"x": np.where(np.arange(ROWS) < number, np.nan, GOOD["x"])} for number in (1, 2)]
 BAD = {
-    "wrong.root": ("tree", GOOD, "no tree 'Events'; it has other (set dataset.tree)"),
+    "wrong.root": ("tree", GOOD, "no tree 'Events'; it has other (set dataset.tree, or tree of the sample)"),
     "missing.parquet": ("Events", {"y": GOOD["x"], "w": GOOD["w"]}, "no column 'x'; "),
     "jagged.root": ("Events", {"x": ak.Array([[1.0, 2.0], [3.0]]), "w": np.ones(2)}, "lists of numbers"),
     "text.csv": ("Events", TEXT, "column 'x' is not one number per event but text"),

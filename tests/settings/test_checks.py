@@ -80,6 +80,7 @@ def test_the_schema_for_editors_is_current():
         (DITAU, "templates.binning", {"number": 5, "low": 0, "high": 0.5}, "templates.binning.high: is not used by 'rule: quantile'; write 'rule: uniform', or leave 'high' out"),
         (DITAU, "templates.binning", {"rule": "edges", "edges": [0, 1], "number": 5}, "templates.binning.number: is not used by 'rule: edges'"),
         (DITAU, "templates.binning", {"rule": "edges", "edges": [0, 0, 1]}, "templates.binning.edges: needs at least two increasing edges"),
+        (DITAU, "samples.ttbar.tree", "Events", "samples.ttbar.tree: is for data sets of the kinds flat and nanoaod, not 'ditau'; remove it"),
         (DITAU, "templates.smooth", ["tess"], "templates.smooth: no variation 'tess'; did you mean 'tes'?"),
         (DITAU, "fit", {"unblind": True}, "fit.unblind: there are no collision data"),
         (DITAU, "fit", {"bounds": [2, 3]}, "fit.bounds: must contain 1"),

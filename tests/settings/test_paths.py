@@ -74,6 +74,16 @@ def test_a_file_that_two_processes_name_themselves_is_meant_for_both_but_not_one
         shared(settings(folder, "v?.root", b=background))
 
 
+def test_two_trees_of_one_file_hold_different_events(folder):
+    signal, other = ({"process": "s", "files": ["v2.root"], "weight": "w", "tree": tree} for tree in ("one", "two"))
+    assert shared(settings(folder, "b.root", s=signal, other=other)) == {"s": {}, "b": {}, "other": {}}
+    with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'other' too"):
+        shared(settings(folder, "b.root", s=signal, other=other | {"tree": "one"}))
+    usual = {key: value for key, value in signal.items() if key != "tree"}
+    with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'other' too"):
+        shared(settings(folder, "b.root", s=usual, other=other | {"tree": "Events"}))
+
+
 def test_alternative_samples_and_published_processes_may_share_a_file(folder):
     up = {"process": "b", "files": ["b.root"], "weight": "2 * w"}
     chosen = settings(folder, "v1.root", b=up | {"weight": "w"}, other=up)

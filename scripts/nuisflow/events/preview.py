@@ -115,7 +115,7 @@ def _look(
             continue
         fresh.append(path)
         try:
-            heads[path] = ingestion.file_kinds(path, view.reading[0], ingestion.HEAD)
+            heads[path] = ingestion.file_kinds(path, view.reading[-1], ingestion.HEAD)
             found["kinds"] = {name: None if kind is None else str(kind) for name, kind in heads[path].items()}
         except (ValueError, OSError) as error:
             yield path, error

@@ -33,7 +33,7 @@ class Binning(BaseModel):
         return (self.edges[0], self.edges[-1]) if self.rule == "edges" else (self.low, self.high)
 
     def unused(self, *further: str) -> Iterator[str]:
-        """Yield which keys are given that the rule does not use, but for *further* ones; a default may stand anywhere."""
+        """Yield which keys are given that the rule does not use, but for *further* ones; defaults may stand."""
         for key in ("number", "low", "high", "edges"):
             given = getattr(self, key) != type(self).model_fields[key].default
             if given and key not in (*KEYS[self.rule], *further):

@@ -98,8 +98,11 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
 
 
 def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
+    kind = settings.dataset.kind
+    if settings.samples[name].tree is not None and not hasattr(settings.dataset, "tree"):
+        yield f"samples.{name}.tree: is for data sets of the kinds flat and nanoaod, not {kind!r}; remove it"
     for file in settings.samples[name].files:
-        if settings.dataset.kind == "nanoaod" and not file.lower().endswith(".root"):
+        if kind == "nanoaod" and not file.lower().endswith(".root"):
             yield f"samples.{name}.files: {file!r}: a nanoaod data set is read from ROOT files only"
 
 

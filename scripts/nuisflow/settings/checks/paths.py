@@ -101,13 +101,16 @@ def shared(settings: Configuration, files: Mapping[str, Sequence[str]]) -> dict[
 
 
 def _count_together(settings: Configuration, first: str, second: str, path: str) -> bool:
-    """Return whether two samples take part in the same templates, with the same rows of the file *path*.
+    """Return whether two samples take part in the same templates, with the same rows of one tree of the file *path*.
 
     ASSUME: who names a file for two processes means it, as events that are weighted to either; a pattern may err.
     """
     published = bool(datasets.MODULES[settings.dataset.kind].PROCESSES)
     same = settings.samples[first].process == settings.samples[second].process
     places = [settings.alternatives.get(sample) for sample in (first, second)]
+    usual = getattr(settings.dataset, "tree", None)
+    if len({settings.samples[sample].tree or usual for sample in (first, second)}) > 1:
+        return False
     if not same and all(_is_named(settings, sample, path) for sample in (first, second)):
         return False
     return places[0] == places[1] and (same or not published)
