@@ -83,6 +83,36 @@ def test_files_have_the_columns_that_something_computes_of_their_events(folder):
     assert text.startswith("samples.b.files: b.csv: no column 'pdf'")
 
 
+def test_shifts_and_weights_that_compute_with_what_is_undefined_are_refused(folder):
+    pt = np.where(np.arange(ROWS) % 4 == 0, -999, 50.0)
+    for name in ("s", "b"):
+        written(folder / "data" / f"{name}.csv", GOOD | {"pt": pt, "sf": np.where(pt < 0, -999, 1.01)})
+    known = (
+        "dataset",
+        {"kind": "flat", "path": str(folder / "data"), "columns": ["x", "w", "pt", "sf"], "missing": -999},
+    )
+
+    def told(selection=None, **variation):
+        chosen = [("selection", selection)] if selection else []
+        return look(folder, known, ("variations", {"v": variation}), *chosen)
+
+    right = "where(pt == -999, x, x + 0.1 * z * pt)"
+    assert told(kind="shift", columns={"pt": "pt * (1 + 0.1 * z)", "x": right}) == []
+    wrong = {"kind": "shift", "columns": {"x": "x + 0.1 * z * pt"}}
+    (text,) = told(**wrong)
+    assert (
+        "variations.v.columns.x: 'x + 0.1 * z * pt' computes with 'pt', which is undefined (-999) in 10 of 40" in text
+    )
+    assert text.endswith("say what it is there: where(pt == -999, x, …) (and 1 more files or samples alike)")
+    assert told("pt > 0", **wrong) == []
+    (text,) = told(kind="weight", up="sf")
+    assert "variations.v.up: 'sf' computes with 'sf', which is undefined (-999) in 10 of 40 events" in text
+    (text,) = told(kind="weight", factor="1 + z * (sf - 1)", processes=["b"])
+    assert text.startswith("samples.b.files: b.csv: variations.v.factor: ")
+    (text,) = told(kind="weight_set", members=["1 + 0 * pt", "where(pt > 0, sf, 1)", "sf"], combine="envelope")
+    assert "variations.v.members.2: 'sf' computes with 'sf'" in text
+
+
 def test_a_sample_may_have_a_tree_of_its_own(folder):
     written(folder / "data" / "b.root", GOOD)
     with uproot.update(folder / "data" / "b.root") as file:

@@ -296,6 +296,9 @@ def processed(raw: Columns, settings: Processing) -> Columns:
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
+    for name, variation in settings.variations.items():
+        if isinstance(variation, Shift) and variation.columns is not None:
+            variations.require_defined(variation, _rows(raw, rows), settings.events.dataset, settings.z, name)
     hiding = _hiding(settings)
     chosen: Columns = {}
     if settings.weights or hiding:
@@ -306,6 +309,7 @@ def processed(raw: Columns, settings: Processing) -> Columns:
         known = {"z": np.ones(len(rows))} | chosen
         expressions.require_decided(text, known, place, settings.events.derived, among)
     for name, variation in settings.weights.items():
+        variations.require_defined(variation, chosen, settings.events.dataset, 1.0, name)
         for side, factor in variations.factors(variation, chosen, name).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns
