@@ -113,6 +113,22 @@ def test_shifts_and_weights_that_compute_with_what_is_undefined_are_refused(fold
     assert "variations.v.members.2: 'sf' computes with 'sf'" in text
 
 
+def test_negative_weights_that_a_classifier_would_meet_are_refused_before_the_first_job(folder):
+    signs = np.where(np.arange(ROWS) % 10 == 3, -1.0, 1.0)
+    written(folder / "data" / "b.csv", GOOD | {"w": signs})
+    (text,) = look(folder)
+    assert text.startswith(
+        "samples.b.files: b.csv: sample 'b': 4 events have a negative weight (first: entry 3), and cl"
+    )
+    assert "with train: false, by its 'selection' (such as mc_weight < 0 there and mc_weight >= 0 in samples.b)" in text
+    negative = {"process": "b", "files": ["b.csv"], "weight": "w", "selection": "w < 0", "train": False}
+    assert look(folder, ("samples.b.selection", "w >= 0"), ("samples.negative", negative)) == []
+    control = {"selection": "w < 0", "observable": "x"}
+    assert look(folder, ("regions", {"signal": {"selection": "w > 0"}, "control": control})) == []
+    bins = {"rule": "uniform", "low": 0, "high": 1}
+    assert look(folder, ("trainings.nominal", {"strategy": "observable", "expression": "x", "binning": bins})) == []
+
+
 def test_a_sample_may_have_a_tree_of_its_own(folder):
     written(folder / "data" / "b.root", GOOD)
     with uproot.update(folder / "data" / "b.root") as file:

@@ -7,6 +7,7 @@ from analyses import FLAT, changed, shipped
 
 from nuisflow.settings.checks import paths, reading
 from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.settings.configuration import Download
 
 
 @pytest.fixture
@@ -52,6 +53,29 @@ def test_brackets_in_a_name_mean_themselves_and_braces_are_refused(folder):
 
 def shared(chosen):
     return paths.shared(chosen, {sample: paths.raw_files(chosen, sample) for sample in chosen.samples})
+
+
+def test_a_file_or_folder_that_is_not_there_is_told_with_what_is_meant(folder, tmp_path):
+    def told(*files, **places):
+        chosen = settings(folder, *files)
+        chosen = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update=places)})
+        return paths.absent(chosen, {sample: paths.raw_files(chosen, sample) for sample in ("s",)})
+
+    assert told("v1.root", "v2.root") == []
+    assert told("v1.rot") == [f"samples.s.files: {folder}/v1.rot: no such file; did you mean 'v1.root'?"]
+    (text,) = told("qqqq")
+    names = ", ".join(sorted(path.name for path in folder.iterdir()))
+    assert (
+        text
+        == f"samples.s.files: {folder}/qqqq: no such file; the folder has {names}; correct the name or dataset.path"
+    )
+    assert told("sub/v1.root") == [
+        f"samples.s.files: {folder}/sub/v1.root: no such file; there is no folder '{folder}/sub'; correct the name"
+    ]
+    (text,) = told("v1.root", "v2.root", path="nowhere")
+    assert text.startswith("dataset.path: there is no folder 'nowhere', seen from /")
+    source = {"v1.rot": Download(url="https://example.org/v1.rot")}
+    assert told("v1.rot", download=source) == []
 
 
 def test_two_samples_of_one_file_need_selections(folder):

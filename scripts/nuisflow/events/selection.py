@@ -259,6 +259,16 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
             )
 
 
+def check_learnable(columns: Columns, sample: str) -> None:
+    """Raise `EventError` for events of which no classifier can learn, since their weights are negative."""
+    if len(bad := np.flatnonzero(columns["weight"] < 0)):
+        raise EventError(
+            f"sample {sample!r}: {len(bad)} events have a negative weight (first: entry {columns['entry'][bad[0]]}), "
+            "and classifiers cannot learn from them: make them a sample of their own, of the same files, with "
+            f"train: false, by its 'selection' (such as mc_weight < 0 there and mc_weight >= 0 in samples.{sample})"
+        )
+
+
 def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
     """Yield the selected events of one sample at one variation, chunk by chunk, in the order of its rows.
 

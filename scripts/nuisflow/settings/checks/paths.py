@@ -1,5 +1,6 @@
 """Which files of the user an analysis reads."""
 
+import difflib
 import itertools
 import os
 import re
@@ -12,6 +13,8 @@ from nuisflow.settings.checks import downloads
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.settings.configuration import Configuration
 
+SHOWN = 10
+"""Files of a folder that are named in an error."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -129,6 +132,31 @@ def _both(settings: Configuration, first: str, second: str, path: str) -> str:
             f"patterns, or give {' and '.join(open_)} a 'selection', so that no event belongs to both"
         )
     return " & ".join(f"({selection})" for selection in selections.values())
+
+
+def absent(settings: Configuration, files: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line for every one of the *files* that is not there and will not be fetched, with what there is."""
+    where = Path(folder(settings))
+    fetched = {str(where / name) for name in missing_files(settings)}
+    lost: dict[str, str] = {}
+    for sample, paths in files.items():
+        for path in paths:
+            if path not in fetched and not Path(path).exists():
+                lost.setdefault(path, f"samples.{sample}.files: {path}: no such file; {_nearby(Path(path))}")
+    if lost and not where.is_dir():
+        return [f"dataset.path: there is no folder {str(where)!r}, seen from {Path.cwd()}; correct it"]
+    return list(lost.values())
+
+
+def _nearby(path: Path) -> str:
+    """Return what there is in the folder of *path* instead."""
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r}; correct the name"
+    known = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+    if close := difflib.get_close_matches(path.name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    return f"the folder has {shown or 'no files'}; correct the name or dataset.path"
 
 
 def missing_files(settings: Configuration) -> list[str]:
