@@ -306,9 +306,9 @@ def processed(raw: Columns, settings: Processing) -> Columns:
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
-    for name, variation in settings.variations.items():
-        if isinstance(variation, Shift) and variation.columns is not None:
-            variations.require_defined(variation, _rows(raw, rows), settings.events.dataset, settings.z, name)
+    for name, shift in settings.variations.items():
+        if isinstance(shift, Shift) and shift.columns is not None:
+            variations.require_defined(shift, _rows(raw, rows), settings.events.dataset, settings.z, name)
     hiding = _hiding(settings)
     chosen: Columns = {}
     if settings.weights or hiding:

@@ -55,8 +55,9 @@ def parse(expression: str) -> ast.expr:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except _PARSING as error:
-        reason = "use & and | with brackets" if meant else _ASSIGNED.search(expression) and "write == to compare"
-        reason = reason or getattr(error, "msg", error)
+        reason = str(getattr(error, "msg", error))
+        if meant or _ASSIGNED.search(expression):
+            reason = "use & and | with brackets" if meant else "write == to compare"
         raise ExpressionError(f"cannot parse {expression!r}: {reason}{_instead(meant)}") from None
     _check(tree, expression, meant, _DEPTH)
     if meant is not None and ast.dump(meant) != ast.dump(tree):
