@@ -70,7 +70,7 @@ def test_the_messages_in_the_walk_through_are_those_of_a_wrong_configuration(pat
 
 
 def test_the_messages_in_the_walk_through_are_those_of_wrong_files(folder, tmp_path):
-    messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree)"]  # fmt: skip
+    messages = ["wjets.csv: no column 'jet_pt'; it has", "signal.root: no tree 'events'; it has Events (set dataset.tree, or tree of the sample)"]  # fmt: skip
     pd.read_csv(folder / "ntuples" / "wjets.csv").drop(columns="jet_pt").to_csv(tmp_path / "wjets.csv")
     with pytest.raises(files.FileError, match=re.escape(messages[0])):
         user_files.kinds(tmp_path / "wjets.csv", CONTENT["dataset"]["columns"], "", {})
@@ -86,12 +86,13 @@ def test_the_messages_in_the_walk_through_are_those_of_a_wrong_path_and_of_nan(f
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("dataset.path", "tuples"))))
     done = snakemake(folder, wrong, "--dry-run")
     assert done.returncode != 0
-    assert "Missing input files for rule" in done.stdout
+    wrong_path = "dataset.path: there is no folder 'tuples'"
+    assert wrong_path in done.stdout
     wrong.write_text(yaml.safe_dump(changed(CONTENT, ("derived.ratio", "jet_pt / (mass - mass)"), ("analysis", "nan"))))
     done = snakemake(folder, wrong, "--", "results/nan/events/nominal/zjets.parquet")
     assert done.returncode != 0
     assert "column 'ratio' is NaN or infinite in" in done.stdout
-    for message in ("Missing input files for rule", "column 'ratio' is NaN or infinite in"):
+    for message in (wrong_path, "column 'ratio' is NaN or infinite in"):
         assert message in WALK
 
 

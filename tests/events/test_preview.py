@@ -56,10 +56,95 @@ def test_nothing_is_said_of_good_files_nor_of_those_that_are_not_there(folder):
     assert look(folder) == []
 
 
+def test_files_have_the_columns_that_something_computes_of_their_events(folder):
+    simulated = GOOD | {"tag": np.ones(ROWS), "pdf": np.ones(ROWS)}
+    for name, lost in (("s", ()), ("b", ("pdf",)), ("other", ("pdf", "tag")), ("data", ("w", "pdf", "tag"))):
+        columns = {key: values for key, values in simulated.items() if key not in lost}
+        written(folder / "data" / f"{name}.csv", columns)
+    analysis = [
+        ("dataset.columns", ["x", "w", "tag", "pdf", "not_used"]),
+        ("samples.other", {"process": "b", "files": ["other.csv"], "weight": "w"}),
+        ("samples.data", {"process": "data", "files": ["data.csv"]}),
+        ("variations", {"generator": {"kind": "two_point", "up": ["other"]}}),
+        ("variations.pdf", {"kind": "weight", "up": "pdf", "processes": ["s"]}),
+        ("variations.tagging", {"kind": "weight", "up": "tag"}),
+    ]
+    assert look(folder, *analysis) == []
+    knows = ("trainings.nominal", {"strategy": "augmentation", "variations": ["tagging"]})
+    assert look(folder, *analysis, knows) == []
+    both = knows[1] | {"variations": ["tagging", "generator"]}
+    (text,) = look(folder, *analysis, ("trainings.nominal", both))
+    assert text.startswith("samples.other.files: other.csv: no column 'tag'")
+    told = look(folder, *analysis, ("features", ["x", "tag"]))
+    assert [text.split("; ")[0] for text in told] == [
+        f"samples.{name}.files: {name}.csv: no column 'tag'" for name in ("other", "data")
+    ]
+    (text,) = look(folder, *analysis, ("variations.pdf.processes", ["b"]))
+    assert text.startswith("samples.b.files: b.csv: no column 'pdf'")
+
+
+def test_shifts_and_weights_that_compute_with_what_is_undefined_are_refused(folder):
+    pt = np.where(np.arange(ROWS) % 4 == 0, -999, 50.0)
+    for name in ("s", "b"):
+        written(folder / "data" / f"{name}.csv", GOOD | {"pt": pt, "sf": np.where(pt < 0, -999, 1.01)})
+    known = (
+        "dataset",
+        {"kind": "flat", "path": str(folder / "data"), "columns": ["x", "w", "pt", "sf"], "missing": -999},
+    )
+
+    def told(selection=None, **variation):
+        chosen = [("selection", selection)] if selection else []
+        return look(folder, known, ("variations", {"v": variation}), *chosen)
+
+    right = "where(pt == -999, x, x + 0.1 * z * pt)"
+    assert told(kind="shift", columns={"pt": "pt * (1 + 0.1 * z)", "x": right}) == []
+    wrong = {"kind": "shift", "columns": {"x": "x + 0.1 * z * pt"}}
+    (text,) = told(**wrong)
+    assert (
+        "variations.v.columns.x: 'x + 0.1 * z * pt' computes with 'pt', which is undefined (-999) in 10 of 40" in text
+    )
+    assert text.endswith("say what it is there: where(pt == -999, x, …) (and 1 more files or samples alike)")
+    assert told("pt > 0", **wrong) == []
+    (text,) = told(kind="weight", up="sf")
+    assert "variations.v.up: 'sf' computes with 'sf', which is undefined (-999) in 10 of 40 events" in text
+    (text,) = told(kind="weight", factor="1 + z * (sf - 1)", processes=["b"])
+    assert text.startswith("samples.b.files: b.csv: variations.v.factor: ")
+    (text,) = told(kind="weight_set", members=["1 + 0 * pt", "where(pt > 0, sf, 1)", "sf"], combine="envelope")
+    assert "variations.v.members.2: 'sf' computes with 'sf'" in text
+
+
+def test_negative_weights_that_a_classifier_would_meet_are_refused_before_the_first_job(folder):
+    signs = np.where(np.arange(ROWS) % 10 == 3, -1.0, 1.0)
+    written(folder / "data" / "b.csv", GOOD | {"w": signs})
+    (text,) = look(folder)
+    assert text.startswith(
+        "samples.b.files: b.csv: sample 'b': 4 events have a negative weight (first: entry 3), and cl"
+    )
+    assert "with train: false, by its 'selection' (such as mc_weight < 0 there and mc_weight >= 0 in samples.b)" in text
+    negative = {"process": "b", "files": ["b.csv"], "weight": "w", "selection": "w < 0", "train": False}
+    assert look(folder, ("samples.b.selection", "w >= 0"), ("samples.negative", negative)) == []
+    control = {"selection": "w < 0", "observable": "x"}
+    assert look(folder, ("regions", {"signal": {"selection": "w > 0"}, "control": control})) == []
+    bins = {"rule": "uniform", "low": 0, "high": 1}
+    assert look(folder, ("trainings.nominal", {"strategy": "observable", "expression": "x", "binning": bins})) == []
+
+
+def test_a_sample_may_have_a_tree_of_its_own(folder):
+    written(folder / "data" / "b.root", GOOD)
+    with uproot.update(folder / "data" / "b.root") as file:
+        file["scale_up"] = GOOD
+    shifted = {"process": "b", "files": ["b.root"], "tree": "scale_up", "weight": "w"}
+    scale = ("variations", {"scale": {"kind": "two_point", "up": ["b_up"]}})
+    more = [("samples.b.files", ["b.root"]), scale]
+    assert look(folder, ("samples.b_up", shifted), *more) == []
+    (text,) = look(folder, ("samples.b_up", shifted | {"tree": "scale_down"}), *more)
+    assert "no tree 'scale_down'; it has Events, scale_up (set dataset.tree, or tree of the sample)" in text
+
+
 TEXT = GOOD | {"x": np.array(["a"] * ROWS, dtype=object)}
 NAN = [GOOD | {"x": np.where(np.arange(ROWS) < number, np.nan, GOOD["x"])} for number in (1, 2)]
 BAD = {
-    "wrong.root": ("tree", GOOD, "no tree 'Events'; it has other (set dataset.tree)"),
+    "wrong.root": ("tree", GOOD, "no tree 'Events'; it has other (set dataset.tree, or tree of the sample)"),
     "missing.parquet": ("Events", {"y": GOOD["x"], "w": GOOD["w"]}, "no column 'x'; "),
     "jagged.root": ("Events", {"x": ak.Array([[1.0, 2.0], [3.0]]), "w": np.ones(2)}, "lists of numbers"),
     "text.csv": ("Events", TEXT, "column 'x' is not one number per event but text"),

@@ -14,7 +14,7 @@ from tests.templates.test_displacements import point
 from tests.templates.test_workspaces import build, expected, histogram, model_of, modifiers
 from tests.templates.test_workspaces import settings as workspace_settings
 
-from nuisflow.events import variations
+from nuisflow.events import selection, variations
 from nuisflow.learning import batches
 from nuisflow.settings import points
 from nuisflow.settings.checks import reading
@@ -327,7 +327,7 @@ def test_an_alternative_sample_with_negative_weights_is_an_error_in_training():
     rows = pool.rows(0, validation=False)
     pool.events(rows)  # nominal events alone
     with pytest.raises(
-        batches.BatchError, match=r"sample 'other': .* negative weight .* set samples.other.train to false"
+        selection.EventError, match=r"sample 'other': .* negative weight .* with train: false, .* in samples.other"
     ):
         pool.events(rows, np.zeros((sum(map(len, rows.values())), 2)))
 

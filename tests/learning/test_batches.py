@@ -168,7 +168,7 @@ def test_z_of_the_wrong_length_is_an_error():
 def test_a_negative_weight_is_an_error_that_names_sample_entry_and_remedy():
     pool = gaussians.pool()
     pool.samples["background"]["w"][7] = -1
-    with pytest.raises(ValueError, match=r"'background'.*negative weight \(first: entry 7\).*train to false"):
+    with pytest.raises(ValueError, match=r"'background'.*negative weight \(first: entry 7\).*with train: false"):
         pool.events(everything(pool))
 
 

@@ -206,6 +206,23 @@ def test_patches_that_do_not_apply_are_refused(capsys, tmp_path, path):
 # --- what is found ----------------------------------------------------------------------------------------------------
 
 
+def test_the_p_value_of_a_large_significance_is_printed_as_it_is(capsys, tmp_path):
+    modifiers = [{"name": "mu", "type": "normfactor", "data": None}]
+    samples = [{"name": "s", "data": [400.0], "modifiers": modifiers}, {"name": "b", "data": [100.0], "modifiers": []}]
+    content = {
+        "version": "1.0.0",
+        "channels": [{"name": "c", "samples": samples}],
+        "observations": [{"name": "c", "data": [180.0]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+    }
+    (tmp_path / "w.json").write_text(json.dumps(content))
+    _, text, _ = run(capsys, "limit", tmp_path / "w.json")
+    sigmas = np.sqrt(2 * (180 * np.log(1.8) - 80))
+    told = next(row.split()[-1] for row in text.splitlines() if row.startswith("p value"))
+    assert float(told) == pytest.approx(stats.norm.sf(sigmas), rel=1e-4)
+    assert 1e-14 < float(told) < 1e-11
+
+
 def test_several_parameters_of_interest_have_what_each_has_alone(capsys, tmp_path, path):
     both = result(capsys, tmp_path, "fit", path, "--poi", "mu", "--poi", "kappa")
     alone = {poi: result(capsys, tmp_path, "fit", path, "--poi", poi) for poi in ("mu", "kappa")}

@@ -6,6 +6,7 @@ from nuisflow.comparison.trainings import SUMMARY, Run, rank
 from nuisflow.report import cautions, findings
 from nuisflow.settings import configuration
 from nuisflow.slices.report import ComparisonSettings, ReportSettings
+from nuisflow.templates import smoothing
 
 SETTINGS = ReportSettings(
     processes={},
@@ -467,3 +468,35 @@ def test_numbers_have_real_minus_signs_and_dashes_for_what_is_missing():
     assert findings.percent(-0.012) == "−1.2 %"
     assert findings.number(np.nan, 2) == findings.percent(np.nan) == findings.deviations(np.nan) == "–"
     assert findings.deviations(np.inf) == "> 10 sd"
+
+
+def test_a_weight_whose_sides_both_change_yields_to_one_side_nearly_everywhere_is_named_with_the_remedy():
+    nominal = np.array([50.0, 30.0])
+    text = smoothing.same_side(nominal, 0.98 * nominal, 0.94 * nominal)
+    weight = {"kind": "weight", "up": "sf_up", "down": "sf_down", "label": "muon SF"}
+    content = {
+        "variations": {"sf": weight, "jes": {"kind": "shift"}, "tag": weight | {"processes": ["s"]}},
+        "processes": {"s": {}, "b": {}},
+        "regions": {"signal": {}, "control": {}},
+    }
+    settings = SETTINGS.model_copy(update={"configuration": content})
+
+    def told(*places, variation="sf", text=text):
+        found = [{"kind": "same_side", "variation": variation, "text": text} | place for place in places]
+        notes = [(Run(training, 1), note) for training in ("nominal", "adversarial") for note in found]
+        return list(cautions.same_sides(notes, settings))
+
+    places = [{"region": region, "process": process} for region in ("signal", "control") for process in ("s", "b")]
+    (caution,) = told(*places)
+    assert caution.text == "Up and down of a weight change the yields in the same direction: muon SF."
+    assert "write the ratio, such as up: sf_up / sf" in caution.remedy
+    assert len(caution.details) == 4
+    assert (
+        "muon SF: control, b: up and down change the yield in the same direction (-2.00% and -6.00%)" in caution.details
+    )
+    assert len(told(*places[:3])) == 1
+    assert told(*places[:2]) == []
+    assert len(told(*places[::2], variation="tag")) == 1
+    assert told(*places, variation="jes") == []
+    shape = smoothing.same_side(nominal, nominal + np.array([5, -5]), nominal + np.array([4, -4]))
+    assert told(*places, text=shape) == []

@@ -243,7 +243,9 @@ def test_a_truncated_file_is_named(tmp_path, suffix):
 def test_a_wrong_tree_a_missing_file_and_an_unknown_format_are_named(tmp_path):
     with uproot.recreate(tmp_path / "s.root") as root:
         root["events"] = {"x": NUMBER}
-    with pytest.raises(FileError, match=r"s.root: no tree 'Events'; it has events \(set dataset.tree\)"):
+    with pytest.raises(
+        FileError, match=r"s.root: no tree 'Events'; it has events \(set dataset.tree, or tree of the sample\)"
+    ):
         ingest([tmp_path / "s.root"], "x")
     with pytest.raises(FileError, match=r"t.root: no such file; check dataset.path"):
         ingest([tmp_path / "t.root"], "x")

@@ -7,6 +7,7 @@ from analyses import FLAT, changed, shipped
 
 from nuisflow.settings.checks import paths, reading
 from nuisflow.settings.checks.reading import ConfigurationError
+from nuisflow.settings.configuration import Download
 
 
 @pytest.fixture
@@ -54,6 +55,29 @@ def shared(chosen):
     return paths.shared(chosen, {sample: paths.raw_files(chosen, sample) for sample in chosen.samples})
 
 
+def test_a_file_or_folder_that_is_not_there_is_told_with_what_is_meant(folder, tmp_path):
+    def told(*files, **places):
+        chosen = settings(folder, *files)
+        chosen = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update=places)})
+        return paths.absent(chosen, {sample: paths.raw_files(chosen, sample) for sample in ("s",)})
+
+    assert told("v1.root", "v2.root") == []
+    assert told("v1.rot") == [f"samples.s.files: {folder}/v1.rot: no such file; did you mean 'v1.root'?"]
+    (text,) = told("qqqq")
+    names = ", ".join(sorted(path.name for path in folder.iterdir()))
+    assert (
+        text
+        == f"samples.s.files: {folder}/qqqq: no such file; the folder has {names}; correct the name or dataset.path"
+    )
+    assert told("sub/v1.root") == [
+        f"samples.s.files: {folder}/sub/v1.root: no such file; there is no folder '{folder}/sub'; correct the name"
+    ]
+    (text,) = told("v1.root", "v2.root", path="nowhere")
+    assert text.startswith("dataset.path: there is no folder 'nowhere', seen from /")
+    source = {"v1.rot": Download(url="https://example.org/v1.rot")}
+    assert told("v1.rot", download=source) == []
+
+
 def test_two_samples_of_one_file_need_selections(folder):
     both = {"process": "b", "files": ["v2.root"], "weight": "w"}
     with pytest.raises(ConfigurationError, match=r"samples.s.files: .*v2.root is a file of 'b' too, .*give s and b a"):
@@ -72,6 +96,16 @@ def test_a_file_that_two_processes_name_themselves_is_meant_for_both_but_not_one
     assert shared(settings(folder, "v2.root", b=background)) == {"s": {}, "b": {}}
     with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'b' too"):
         shared(settings(folder, "v?.root", b=background))
+
+
+def test_two_trees_of_one_file_hold_different_events(folder):
+    signal, other = ({"process": "s", "files": ["v2.root"], "weight": "w", "tree": tree} for tree in ("one", "two"))
+    assert shared(settings(folder, "b.root", s=signal, other=other)) == {"s": {}, "b": {}, "other": {}}
+    with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'other' too"):
+        shared(settings(folder, "b.root", s=signal, other=other | {"tree": "one"}))
+    usual = {key: value for key, value in signal.items() if key != "tree"}
+    with pytest.raises(ConfigurationError, match=r"v2.root is a file of 'other' too"):
+        shared(settings(folder, "b.root", s=usual, other=other | {"tree": "Events"}))
 
 
 def test_alternative_samples_and_published_processes_may_share_a_file(folder):

@@ -49,7 +49,7 @@ def test_the_derivative_of_an_asymmetric_rate_is_that_of_its_interpolation_and_o
         ([0.1], r"variations.norm.size.1: is required"),
         ([-1, 0.1], r"variations.norm.size.0: Input should be greater than -1"),
         ([0, 0], r"variations.norm.size: neither side changes anything; give relative changes such as"),
-        ("a", r"variations.norm.size: Input should be a valid number"),
+        ("a", r"variations.norm.size: must be a number"),
     ],
 )
 def test_a_wrong_size_is_named_with_a_remedy(size, message):

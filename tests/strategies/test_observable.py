@@ -167,6 +167,10 @@ def test_another_edge_inside_and_other_words_change_no_score():
         ({"expression": "x.real"}, r"trainings.obs.expression: .* is not allowed"),
         ({"binning": {"number": 5}}, r"trainings.obs.binning: give 'low' and 'high'"),
         ({"binning": UNIFORM | {"low": 5}}, r"binning: low \(5\) must be below high \(3\)"),
+        (
+            {"binning": {"edges": [1, 2]}},
+            r"trainings.obs.binning.edges: is not used by 'rule: quantile'; write 'rule: edges'",
+        ),
         ({"binning": {"rule": "edges", "edges": [2, 1]}}, r"binning.edges: needs at least two increasing edges"),
         ({"inputs": ["x"]}, r"trainings.obs.inputs: are the features, filled in by itself; remove it"),
         ({"variations": ["r"]}, r"knows no variations"),

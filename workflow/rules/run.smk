@@ -33,7 +33,9 @@ if workflow.is_main_process:
     if outside_files and "--unlock" not in sys.argv:
         from nuisflow.events import preview  # not in every job
 
-        found = preview.problems(
+        # In another workflow, a rule of it may make files.
+        found = [] if is_module else paths.absent(settings, user_files)
+        found += preview.problems(
             settings,
             user_files,
             runs.LOCKS / "nuisflow" / f"{settings.analysis}.files.json",

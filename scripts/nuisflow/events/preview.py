@@ -18,6 +18,7 @@ from nuisflow.events import ingestion, selection
 from nuisflow.progress import Reporter
 from nuisflow.settings import points, sections
 from nuisflow.settings.configuration import Configuration
+from nuisflow.slices import training
 from nuisflow.slices.events import Ingestion, Processing
 from nuisflow.storage import disks, user_files
 from nuisflow.storage.ingested import LISTS, Kind
@@ -35,14 +36,18 @@ Known = dict[str, Any]
 
 
 class _View(NamedTuple):
-    """What is done with the files of one sample: how they are read, and processed at nominal and at every shift."""
+    """What is done with the files of one sample: how they are read, and processed at nominal and at every shift.
+
+    *learned*: whether classifiers learn of it.
+    """
 
     reading: list[Ingestion]
     processing: list[Processing]
+    learned: bool
 
     def digest(self, code: str) -> str:
         """Return a hash of all that decides what is found in a file."""
-        plain = [code, ROWS, *map(sections.plain, (*self.reading, *self.processing))]
+        plain = [code, ROWS, self.learned, *map(sections.plain, (*self.reading, *self.processing))]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,6 +99,10 @@ def _view(settings: Configuration, sample: str) -> _View:
     return _View(
         [slices.events.ingestion(settings, sample, part) for part in slices.events.parts(settings, sample)],
         [slices.events.processing(settings, sample, name) for name in slices.events.shifted_names(settings, sample)],
+        any(
+            chosen.learns and sample in training.training_samples(settings, name)
+            for name, chosen in settings.trainings.items()
+        ),
     )
 
 
@@ -115,7 +124,7 @@ def _look(
             continue
         fresh.append(path)
         try:
-            heads[path] = ingestion.file_kinds(path, view.reading[0], ingestion.HEAD)
+            heads[path] = ingestion.file_kinds(path, view.reading[-1], ingestion.HEAD)
             found["kinds"] = {name: None if kind is None else str(kind) for name, kind in heads[path].items()}
         except (ValueError, OSError) as error:
             yield path, error
@@ -177,7 +186,11 @@ def _process(path: Path, kinds: Sequence[Mapping[str, Kind]], view: _View, proce
         belongs = expressions.decide(sample.selection, raw, "selection of the sample")
         raw = {name: values[belongs] for name, values in raw.items()}
     for settings in processing:
-        selection.processed(raw, settings)
+        selected = selection.processed(raw, settings)
+        if view.learned and settings.variation is None:
+            scored = [region.observable == "score" for region in settings.events.regions.values()]
+            rows = np.asarray(scored)[selected["region"]]
+            selection.check_learnable({key: selected[key][rows] for key in ("entry", "weight")}, settings.name)
 
 
 def _shortened(found: Mapping[str, Sequence[str]]) -> list[str]:

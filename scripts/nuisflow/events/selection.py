@@ -259,6 +259,16 @@ def check_finite(columns: Columns, features: Sequence[str], sample: str) -> None
             )
 
 
+def check_learnable(columns: Columns, sample: str) -> None:
+    """Raise `EventError` for events of which no classifier can learn, since their weights are negative."""
+    if len(bad := np.flatnonzero(columns["weight"] < 0)):
+        raise EventError(
+            f"sample {sample!r}: {len(bad)} events have a negative weight (first: entry {columns['entry'][bad[0]]}), "
+            "and classifiers cannot learn from them: make them a sample of their own, of the same files, with "
+            f"train: false, by its 'selection' (such as mc_weight < 0 there and mc_weight >= 0 in samples.{sample})"
+        )
+
+
 def process(path: Path, settings: Processing, dask: Dask) -> Iterator[Columns]:
     """Yield the selected events of one sample at one variation, chunk by chunk, in the order of its rows.
 
@@ -296,6 +306,9 @@ def processed(raw: Columns, settings: Processing) -> Columns:
     columns = select(raw, settings.events, settings.sample, settings.variations, varied)
     check_finite(columns, settings.events.features, settings.name)
     rows = columns.pop("row")
+    for name, shift in settings.variations.items():
+        if isinstance(shift, Shift) and shift.columns is not None:
+            variations.require_defined(shift, _rows(raw, rows), settings.events.dataset, settings.z, name)
     hiding = _hiding(settings)
     chosen: Columns = {}
     if settings.weights or hiding:
@@ -306,6 +319,7 @@ def processed(raw: Columns, settings: Processing) -> Columns:
         known = {"z": np.ones(len(rows))} | chosen
         expressions.require_decided(text, known, place, settings.events.derived, among)
     for name, variation in settings.weights.items():
+        variations.require_defined(variation, chosen, settings.events.dataset, 1.0, name)
         for side, factor in variations.factors(variation, chosen, name).items():
             columns[f"factor_{name}_{side}"] = factor.astype(np.float32)
     return columns

@@ -58,6 +58,25 @@ def _new_values(
     return changed
 
 
+def require_defined(variation: Variation, columns: Columns, dataset: Dataset, z: float, name: str) -> None:
+    """Raise `ExpressionError` if the variation *name* computes with a value that stands for 'undefined'."""
+    if (missing := datasets.undefined(dataset)) is None:
+        return
+    scope = columns | {"z": np.full(len(next(iter(columns.values()))), z)}
+    if isinstance(variation, Shift):
+        for column, expression in (variation.columns or {}).items():
+            moving = np.flatnonzero(columns[column] != missing)
+            rows = {key: scope[key][moving] for key in expressions.names(expression)}
+            expressions.require_defined(expression, rows, missing, f"variations.{name}.columns.{column}", column)
+    elif isinstance(variation, Weight):
+        for key in ("factor", "up", "down"):
+            if (expression := getattr(variation, key)) is not None:
+                expressions.require_defined(expression, scope, missing, f"variations.{name}.{key}", "1")
+    elif isinstance(variation, WeightSet):
+        for index, expression in enumerate(variation.expressions):
+            expressions.require_defined(expression, scope, missing, f"variations.{name}.members.{index}", "1")
+
+
 def factor(variation: Variation, columns: Columns, z: Strength, name: str = "weight") -> np.ndarray:
     """Return the factor on the event weights at *z*: shape (events,), 1 at z = 0; *name* is for errors.
 

@@ -25,6 +25,7 @@ OPERATORS = (
 _LENGTH, _DEPTH = 4000, 200
 _LOGIC = re.compile(r"&&?|\|\|?|~|!(?!=)")
 _WORDS = {"&": " and ", "|": " or ", "~": " not ", "!": " not "}
+_ASSIGNED = re.compile(r"(?<![=!<>])=(?!=)")
 _PARSING = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -54,7 +55,9 @@ def parse(expression: str) -> ast.expr:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except _PARSING as error:
-        reason = "use & and | with brackets" if meant else getattr(error, "msg", error)
+        reason = str(getattr(error, "msg", error))
+        if meant or _ASSIGNED.search(expression):
+            reason = "use & and | with brackets" if meant else "write == to compare"
         raise ExpressionError(f"cannot parse {expression!r}: {reason}{_instead(meant)}") from None
     _check(tree, expression, meant, _DEPTH)
     if meant is not None and ast.dump(meant) != ast.dump(tree):
@@ -99,6 +102,8 @@ def _remedy(node: ast.expr, meant: ast.expr | None) -> str:
             return f"{name} takes {FUNCTIONS[name]} values"
         case ast.Call(func=ast.Name(id=name)) if close := difflib.get_close_matches(name, FUNCTIONS, n=1):
             return f"did you mean {close[0]!r}?"
+        case ast.BinOp(op=ast.BitXor()):
+            return "write ** for powers"
         case ast.Call():
             return f"the functions allowed are {', '.join(sorted(FUNCTIONS))}"
     return "only numbers, columns, + - * / // % **, comparisons, & | ~ and functions are allowed"

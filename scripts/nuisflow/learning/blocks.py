@@ -181,12 +181,8 @@ class Maker:
         return nominal._replace(weights=weights)
 
     def _check_weights(self, columns: Columns, sample: str) -> None:
-        if self.settings.training.learns and len(bad := np.flatnonzero(columns["weight"] < 0)):
-            raise BatchError(
-                f"sample {sample!r}: {len(bad)} events have a negative weight "
-                f"(first: entry {columns['entry'][bad[0]]}); classifiers cannot learn from them: "
-                f"set samples.{sample}.train to false, or select positive weights"
-            )
+        if self.settings.training.learns:
+            selection.check_learnable(columns, sample)
 
     def _acting(self, process: str) -> dict[int, str]:
         """Return the variations that act on events of *process*, by their position in the strategy."""

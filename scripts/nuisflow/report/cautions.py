@@ -1,7 +1,7 @@
 """What makes numbers less trustworthy than they look: one line per kind, with names, cause and remedy."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -233,6 +233,26 @@ def _simulation(trainings: pd.DataFrame, fits: Mapping[Run, Any]) -> Iterator[Ca
         yield Caution(
             f"The finite simulation makes up more than a third of the total uncertainty of {few(large)}.",
             "A larger one would measure better.",
+        )
+
+
+def same_sides(notes: Iterable[tuple[Run, Mapping[str, Any]]], settings: ReportSettings) -> Iterator[Caution]:
+    """Name weights whose up and down change yields in the same direction in most places where they act."""
+    content = settings.configuration
+    told = [note for _, note in notes if note.get("kind") == "same_side" and " the yield " in str(note.get("text"))]
+    found: dict[str, tuple[str, ...]] = {}
+    for name, variation in content["variations"].items():
+        cases = {f"{note['region']}, {note['process']}: {note['text']}" for note in told if note["variation"] == name}
+        regions, processes = (variation.get(key) or content[key] for key in ("regions", "processes"))
+        places = {case.partition(": ")[0] for case in cases}
+        if variation["kind"] == "weight" and 2 * len(places) > len(regions) * len(processes):
+            found[variation.get("label") or name] = tuple(sorted(cases))
+    if found:
+        yield Caution(
+            f"Up and down of a weight change the yields in the same direction: {few(found)}.",
+            "They are factors on the weight of the event: for weights or scale factors as a whole write the ratio, "
+            "such as up: sf_up / sf. If both are meant, the fit sees an uncertainty to one side only.",
+            tuple(f"{name}: {case}" for name, cases in found.items() for case in cases),
         )
 
 

@@ -61,7 +61,7 @@ class FlatDataset(FileDataset):
 
     kind: Literal["flat"]
     tree: str = Field("Events", description="name of the TTree or RNTuple (ROOT files only)")
-    columns: tuple[Column, ...] = Field(min_length=1, description="columns to read, scalar numbers only")
+    columns: tuple[Column, ...] = Field(min_length=1, description="columns that may be used, scalar numbers only")
     missing: Number | None = Field(None, description="value that stands for 'undefined', e.g. -999")
 
 
@@ -147,6 +147,7 @@ class Sample(Section):
 
     process: Name = Field(description="a name of the section processes, or 'data' for collision data")
     files: tuple[str, ...] = Field((), description="files in dataset.path (data sets of files): names, or patterns")
+    tree: str | None = Field(None, description="name of the tree in its files (ROOT); default: dataset.tree")
     events: Count | None = Field(None, description="number of events to simulate")
     expected: Positive | None = Field(
         None, description="expected events that the simulated ones stand for; published events are scaled to it"

@@ -40,7 +40,7 @@ class Weight(_Variation):
 
     kind: Literal["weight"]
     factor: Expression | None = Field(None, description="factor on the weight, over columns and z; 1 at z = 0")
-    up: Expression | None = Field(None, description="factor at z = +1 (interpolated exponentially)")
+    up: Expression | None = Field(None, description="factor at z = +1 (interpolated exponentially), such as sf_up / sf")
     down: Expression | None = Field(None, description="factor at z = -1; default: 1 / up")
     alternatives: tuple[Name, ...] = Field(
         (), description="samples that the weight at z = +1 makes of nominal ones (see two_point, reweight)"

@@ -167,7 +167,7 @@ def simulation(settings: Configuration, sample: str) -> Simulation:
 def origin(settings: Configuration, sample: str) -> Origin:
     """Return what fills the rows of *sample*; the user's own columns are taken as they are."""
     chosen, kind = settings.samples[sample], settings.dataset.kind
-    tree = getattr(settings.dataset, "tree", TREE)
+    tree = chosen.tree or getattr(settings.dataset, "tree", TREE)
     if not hasattr(datasets.MODULES[kind], "convert"):
         return Origin(kind=kind, tree=tree)
     return Origin(
@@ -188,31 +188,51 @@ def ingestion(settings: Configuration, sample: str, part: str = MAIN) -> Ingesti
     """
     chosen, dataset = settings.samples[sample], settings.dataset
     raw = datasets.raw_columns(dataset) if not chosen.is_data else datasets.measured_columns(dataset)
-    used: Collection[str] = raw if part == MAIN else ()
+    main: Collection[str] = raw
     if dataset.kind == "flat":
-        main = _used_by_trainings(settings)
-        observables = [region.observable for region in settings.regions.values()]
-        varied = expressions_of(chosen, settings.variations.values())
-        used = main if part == MAIN else used_columns(settings, [*varied, *observables]) - main
+        needed, main = _needed(settings, sample), _needed(settings, sample, trained=True)
+        raw = tuple(name for name in raw if name in needed)
     weight = chosen.weight or ("weight" if "weight" in raw else None)
     known = weight is not None and not chosen.is_data and expressions.names(weight) <= set(raw)
+    columns = tuple(name for name in raw if (name in main) == (part == MAIN))
     return Ingestion(
         origin=origin(settings, sample),
         sample=sample,
-        columns=tuple(name for name in raw if name in used),
-        declared=raw,
+        columns=columns,
+        declared=columns if part == MAIN else raw,
         weight=weight if known and part == MAIN else None,
     )
 
 
-def _used_by_trainings(settings: Configuration) -> set[str]:
-    """Return the columns that selections, samples, and variations that any training knows use."""
-    known = {name for training in settings.trainings.values() for name in training.variations}
-    varied = [settings.variations[name] for name in settings.variations if name in known]
-    texts = [text for sample in settings.samples.values() for text in expressions_of(sample, varied)]
-    return used_columns(
-        settings, [*texts, settings.selection, *(region.selection for region in settings.regions.values())]
-    )
+def _needed(settings: Configuration, sample: str, *, trained: bool = False) -> set[str]:
+    """Return the columns that something computes of events of *sample*; *trained*: those that trainings may use.
+
+    Files of collision data need not have weights of the simulation, nor those of one generator the weights of another.
+    Selections of samples are looked at in all files of simulation, or of data: one file may feed several samples.
+    """
+    chosen = settings.samples[sample]
+    alike = [other for other in settings.samples.values() if other.is_data == chosen.is_data]
+    regions = settings.regions.values()
+    texts = [settings.selection, chosen.weight, *(other.selection for other in alike)]
+    texts += [region.selection for region in regions] + [region.observable for region in regions if not trained]
+    varied = [settings.variations[name] for name in _varied(settings, sample, trained=trained)]
+    return used_columns(settings, [*texts, *expressions_of(chosen, varied)])
+
+
+def _varied(settings: Configuration, sample: str, *, trained: bool) -> list[str]:
+    """Return the variations that change events of *sample*; *trained*: those of them that trainings know.
+
+    Events of another generator are varied only by trainings that learn from both.
+    """
+    process, other = settings.samples[sample].process, settings.alternatives.get(sample)
+    trainings = [set(training.variations) for training in settings.trainings.values()]
+    known = set().union(*(names for names in trainings if other is None or other[0] in names))
+    limited = trained or other is not None
+    return [
+        name
+        for name in settings.variations
+        if process in points.affected(settings, name) and (name in known or not limited)
+    ]
 
 
 def parts(settings: Configuration, sample: str) -> list[str]:
@@ -265,7 +285,7 @@ def processing(settings: Configuration, sample: str, variation: str) -> Processi
 
 def bare(sample: configuration.Sample) -> configuration.Sample:
     """Return *sample* without what does not change its events once they are read."""
-    return sample.model_copy(update={"train": True, "files": (), "events": None, "expected": None})
+    return sample.model_copy(update={"train": True, "files": (), "tree": None, "events": None, "expected": None})
 
 
 def _unlabelled(variation: Any) -> Any:

@@ -182,7 +182,9 @@ def _tree(root: Any, path: Path, tree: str) -> Any:
         raise FileError(f"{path}: truncated, {path.stat().st_size} of {root.file.fEND} bytes; {REMEDY}")
     names = [name for name, kind in root.classnames(cycle=False).items() if kind == "TTree" or "RNTuple" in kind]
     if tree not in names:
-        raise FileError(f"{path}: no tree {tree!r}; it has {', '.join(names) or 'none'} (set dataset.tree)")
+        raise FileError(
+            f"{path}: no tree {tree!r}; it has {', '.join(names) or 'none'} (set dataset.tree, or tree of the sample)"
+        )
     return root[tree]
 
 

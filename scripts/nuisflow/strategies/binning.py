@@ -1,10 +1,13 @@
 """How an observable is binned: of a region, of all scores, or of a strategy with bins of its own."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+KEYS = {"quantile": ("number",), "uniform": ("number", "low", "high"), "edges": ("edges",)}
+"""The keys that each rule uses."""
 
 
 class Binning(BaseModel):
@@ -28,3 +31,11 @@ class Binning(BaseModel):
     def reach(self) -> tuple[float, float]:
         """The lowest and the highest edge that are given."""
         return (self.edges[0], self.edges[-1]) if self.rule == "edges" else (self.low, self.high)
+
+    def unused(self, *further: str) -> Iterator[str]:
+        """Yield which keys are given that the rule does not use, but for *further* ones; defaults may stand."""
+        for key in ("number", "low", "high", "edges"):
+            given = getattr(self, key) != type(self).model_fields[key].default
+            if given and key not in (*KEYS[self.rule], *further):
+                other = next(rule for rule, keys in reversed(KEYS.items()) if key in keys)
+                yield f"{key}: is not used by 'rule: {self.rule}'; write 'rule: {other}', or leave {key!r} out"

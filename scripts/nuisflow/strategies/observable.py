@@ -35,6 +35,8 @@ class Observable(Strategy):
     @model_validator(mode="after")
     def _check_bins(self) -> Self:
         chosen = self.binning
+        for problem in chosen.unused("low", "high"):
+            raise ValueError(f"binning.{problem}")
         if chosen.rule == "edges" and (len(chosen.edges) < 2 or list(chosen.edges) != sorted(set(chosen.edges))):
             raise ValueError("binning.edges: needs at least two increasing edges")
         if chosen.rule == "quantile" and not {"low", "high"} <= chosen.model_fields_set:

@@ -12,7 +12,7 @@ import numpy as np
 
 Row = dict[str, Any]
 _DIGITS = 4
-_ZERO = 1e-9  # what is smaller is rounding, and printed as 0
+_ZERO = 1e-9  # what is smaller is rounding, and printed as 0, but for probabilities
 LABELS = {
     "hessian_error": "Hessian error", "twice_nll": "-2 ln L", "goodness_of_fit": "-2 ln (L / L saturated)",
     "sigmas": "significance", "p_value_low": "p value, lower end (Clopper-Pearson)",
@@ -100,7 +100,8 @@ def printed(answer: Answer, asked: Asked) -> str:
     lines = [f"{asked.command} of {asked.workspace}" + (f": {asked.told}{words}" if asked.told else ""), ""]
     names = {name: LABELS.get(name, name).replace("_", " ") for name in answer.facts}
     width = max(map(len, names.values()), default=0)
-    lines += [f"{names[name]:<{width}}  {number(value)}" for name, value in answer.facts.items()]
+    least = {name: 0.0 if name.startswith("p_value") else _ZERO for name in names}
+    lines += [f"{names[name]:<{width}}  {number(value, least[name])}" for name, value in answer.facts.items()]
     for table in answer.tables:
         lines += ["", table.title]
         lines += [f"({len(table.rows)} rows, with --output)"] if table.long else aligned(table.rows)
@@ -149,13 +150,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
 
 
-def number(value: Any) -> str:
-    """Return a number with the digits that matter, or "-"."""
+def number(value: Any, least: float = _ZERO) -> str:
+    """Return a number with the digits that matter, or "-"; what is below *least* is 0."""
     if isinstance(value, int | np.integer | str):
         return str(value)
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{0.0 if abs(value) < _ZERO else value:.{_DIGITS + 1}g}"
+    return f"{0.0 if abs(value) < least else value:.{_DIGITS + 1}g}"
 
 
 def aligned(rows: Sequence[Row]) -> list[str]:

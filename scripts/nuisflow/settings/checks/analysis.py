@@ -98,8 +98,11 @@ def _sample_problems(settings: Configuration, name: str, sample: Sample) -> Iter
 
 
 def _format_problems(settings: Configuration, name: str) -> Iterator[str]:
+    kind = settings.dataset.kind
+    if settings.samples[name].tree is not None and not hasattr(settings.dataset, "tree"):
+        yield f"samples.{name}.tree: is for data sets of the kinds flat and nanoaod, not {kind!r}; remove it"
     for file in settings.samples[name].files:
-        if settings.dataset.kind == "nanoaod" and not file.lower().endswith(".root"):
+        if kind == "nanoaod" and not file.lower().endswith(".root"):
             yield f"samples.{name}.files: {file!r}: a nanoaod data set is read from ROOT files only"
 
 
@@ -133,6 +136,7 @@ def _region_problems(settings: Configuration, name: str, region: Region) -> Iter
     for place, binning in binnings.items():
         if binning is None:
             continue
+        yield from (f"{place}.{problem}" for problem in binning.unused())
         if binning.rule == "uniform" and binning.low >= binning.high:
             yield f"{place}: low ({binning.low:g}) must be below high ({binning.high:g})"
         elif (

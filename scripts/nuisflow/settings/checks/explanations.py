@@ -1,6 +1,7 @@
 """What is wrong with one value of a configuration, in the words of the file: its path, the problem and the remedy."""
 
 import functools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ _NAMES = {
     "^[a-z][a-z0-9_]*$": "a name has lower-case letters, digits and underscores, and starts with a letter",
     "^[A-Za-z_][A-Za-z0-9_]*$": "the name of a column has letters, digits and underscores, and no digit first",
 }
+_UNITS = {"%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6}
+"""What people write behind numbers, and what it is."""
 _FORMS = {
     "dict_type": "must be a section of names and values",
     "model_type": "must be a section of keys and values",
@@ -83,8 +86,23 @@ def explain(detail: Any, content: Any) -> str:
             return f"{place}: needs at least {context['min_length']} entries; it has {context['actual_length']}"
         case "too_long":
             return f"{place}: has {context['actual_length']} entries; at most {context['max_length']} are allowed"
+        case "float_parsing" | "int_parsing" | "int_from_float":
+            return f"{place}: {_number(detail['input'], whole=kind != 'float_parsing')}"
     words = _NAMES.get(str(context.get("pattern"))) or _FORMS.get(kind) or detail["msg"]
     return f"{place}: {words} (got {_shown(detail['input'])})"
+
+
+def _number(value: Any, *, whole: bool) -> str:
+    """Return what is wrong with a *value* that is no number, or no *whole* one, and how it is written if it can be."""
+    text = str(value).strip()
+    factor = _UNITS.get(text[-1:], 1.0)
+    try:
+        number = float(text.rstrip("".join(_UNITS))) * factor
+    except ValueError:
+        number = math.nan
+    can_be = math.isfinite(number) and (number.is_integer() or not whole)
+    words = "must be a whole number" if whole else "must be a number"
+    return f"{words} (got {_shown(value)}){f'; write {number:.12g}' if can_be else ''}"
 
 
 def _shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Which files of the user an analysis reads."""
 
+import difflib
 import itertools
 import os
 import re
@@ -12,6 +13,8 @@ from nuisflow.settings.checks import downloads
 from nuisflow.settings.checks.reading import ConfigurationError
 from nuisflow.settings.configuration import Configuration
 
+SHOWN = 10
+"""Files of a folder that are named in an error."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -101,13 +104,16 @@ def shared(settings: Configuration, files: Mapping[str, Sequence[str]]) -> dict[
 
 
 def _count_together(settings: Configuration, first: str, second: str, path: str) -> bool:
-    """Return whether two samples take part in the same templates, with the same rows of the file *path*.
+    """Return whether two samples take part in the same templates, with the same rows of one tree of the file *path*.
 
     ASSUME: who names a file for two processes means it, as events that are weighted to either; a pattern may err.
     """
     published = bool(datasets.MODULES[settings.dataset.kind].PROCESSES)
     same = settings.samples[first].process == settings.samples[second].process
     places = [settings.alternatives.get(sample) for sample in (first, second)]
+    usual = getattr(settings.dataset, "tree", None)
+    if len({settings.samples[sample].tree or usual for sample in (first, second)}) > 1:
+        return False
     if not same and all(_is_named(settings, sample, path) for sample in (first, second)):
         return False
     return places[0] == places[1] and (same or not published)
@@ -126,6 +132,31 @@ def _both(settings: Configuration, first: str, second: str, path: str) -> str:
             f"patterns, or give {' and '.join(open_)} a 'selection', so that no event belongs to both"
         )
     return " & ".join(f"({selection})" for selection in selections.values())
+
+
+def absent(settings: Configuration, files: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one line for every one of the *files* that is not there and will not be fetched, with what there is."""
+    where = Path(folder(settings))
+    fetched = {str(where / name) for name in missing_files(settings)}
+    lost: dict[str, str] = {}
+    for sample, paths in files.items():
+        for path in paths:
+            if path not in fetched and not Path(path).exists():
+                lost.setdefault(path, f"samples.{sample}.files: {path}: no such file; {_nearby(Path(path))}")
+    if lost and not where.is_dir():
+        return [f"dataset.path: there is no folder {str(where)!r}, seen from {Path.cwd()}; correct it"]
+    return list(lost.values())
+
+
+def _nearby(path: Path) -> str:
+    """Return what there is in the folder of *path* instead."""
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r}; correct the name"
+    known = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+    if close := difflib.get_close_matches(path.name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    return f"the folder has {shown or 'no files'}; correct the name or dataset.path"
 
 
 def missing_files(settings: Configuration) -> list[str]:

@@ -14,6 +14,8 @@ from nuisflow.settings.systematics import FreeRate, Luminosity, Rate, Shift, Two
 
 STATISTICS = "staterror"
 """What the names of the parameters of MC statistics begin with, before the region."""
+LARGEST = 2.0
+"""Relative size from which on the prior of a rate is refused: three times the yield, and a third of it."""
 
 
 def columns(settings: Configuration) -> list[str]:
@@ -71,12 +73,21 @@ def _nothing(settings: Configuration, place: str, variation: Any) -> Iterator[st
     yield from ()
 
 
+def _per_cent(place: str, size: float, most: float) -> Iterator[str]:
+    """Yield what is wrong with a relative *size* of *most* or above: mostly it was meant in per cent."""
+    if size >= most:
+        yield f"{place}.size: {size:g} is {100 * size:g} %, too much for a prior; write {size / 100:g} for {size:g} %"
+
+
 def _rate(settings: Configuration, place: str, rate: Rate) -> Iterator[str]:  # noqa: ARG001
+    for problem in _per_cent(place, max(rate.size) if isinstance(rate.size, tuple) else rate.size, LARGEST):
+        yield f"{problem}, or make it kind: free_rate"
     if rate.size == (0, 0):
         yield f"{place}.size: neither side changes anything; give relative changes such as [0.05, -0.07], or remove it"
 
 
 def _luminosity(settings: Configuration, place: str, luminosity: Luminosity) -> Iterator[str]:
+    yield from _per_cent(place, luminosity.size, 1.0)
     if luminosity.decorrelate:
         yield f"{place}.decorrelate: a workspace has one luminosity parameter; make this one kind: rate"
     first = next(name for name, other in settings.variations.items() if other.kind == "luminosity")
