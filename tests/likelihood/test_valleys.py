@@ -7,6 +7,7 @@ import pytest
 from scipy import optimize
 
 from nuisflow.inference import bootstrap, what_if
+from nuisflow.inference.conditional.likelihood import GridLikelihood
 from nuisflow.likelihood import fits, toys, uncertainties
 from nuisflow.likelihood.model import Model
 
@@ -20,14 +21,19 @@ class Case(NamedTuple):
     up: list[float]
     down: list[float]
 
-    def model(self, seen):
-        """Both variations of "shape" add events, so that minima lie on either side of 0; "rate" is an ordinary one."""
-        shape = {"name": "shape", "type": "histosys", "data": {"hi_data": self.up, "lo_data": self.down}}
+    def model(self, seen, z=None):
+        """Both variations of "shape" add events, so that minima lie on either side of 0; "rate" is an ordinary one.
+
+        *z*: there is no "rate", but what it adds at this value.
+        """
+        added = (z or 0.0) * RATE
+        data = {"hi_data": list(self.up + added), "lo_data": list(self.down + added)}
+        shape = {"name": "shape", "type": "histosys", "data": data}
         sides = {"hi_data": list(NOMINAL + RATE), "lo_data": list(NOMINAL - RATE)}
         rate = {"name": "rate", "type": "histosys", "data": sides}
         strength = {"name": "mu", "type": "normfactor", "data": None}
         samples = [{"name": "s", "data": self.signal, "modifiers": [strength]},
-                   {"name": "b", "data": list(NOMINAL), "modifiers": [shape, rate]}]  # fmt: skip
+                   {"name": "b", "data": list(NOMINAL + added), "modifiers": [shape, rate] if z is None else [shape]}]  # fmt: skip
         config = {"poi": "mu", "parameters": [{"name": "mu", "bounds": [[-20, 20]], "inits": [1.0]}]}
         return Model({"channels": [{"name": "c", "samples": samples}], "observations": [{"name": "c", "data": seen}],
                       "measurements": [{"name": "m", "config": config}], "version": "1.0.0"})  # fmt: skip
@@ -96,6 +102,21 @@ def test_a_refit_to_expected_data_knows_all_valleys(held, shapes, rates):
     model = EXPECTED.model([100.0, 100.0])
     width = EXPECTED.half_width(NOMINAL + EXPECTED.signal, shapes, rates)
     assert what_if.refit(model, held) == pytest.approx(width, abs=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("case", "seen"),
+    [(Case([9.0, 5.0], [105.0, 129.0], [133.0, 123.0]), [120.0, 118.0]),
+     (Case([4.0, 6.0], [117.0, 139.0], [108.0, 135.0]), [110.0, 163.0])],
+)  # fmt: skip
+def test_fits_over_z_know_all_valleys_and_nothing_between_them(case, seen):
+    z = np.linspace(-3.0, 3.0, 13)
+    over = GridLikelihood([case.model(seen, value) for value in z], z, "rate")
+    data = over.data(np.tile(seen, (1, len(z), 1)))
+    found, expected = over.interval(data, over.best(data), "mu"), fits.interval(case.model(seen))
+    width = case.half_width(seen, SHAPES, RATES)
+    assert 0.5 * (expected.high - expected.low) == pytest.approx(width, rel=5e-3)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.05 * width)
 
 
 def test_the_profile_has_risen_by_one_at_both_ends_to_seven_digits(model):
