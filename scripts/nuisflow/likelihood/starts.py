@@ -19,7 +19,7 @@ SIDES = 6  # parameters whose signs are tried in all combinations, for a single 
 # ASSUME: a parameter may have a minimum on either side of 0 when the part of its variations that is the same up and
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
 # E in standard deviations of the data, a pull of r makes two minima from r E = 1/2 on.)
-_EVEN, _RATIO = 0.02, 0.1
+EVEN, RATIO = 0.02, 0.1
 DISTINCT = 1e-4  # difference of -2 ln L between two minima
 _FAR = 0.5  # standard deviations: a mirror image nearer to 0 would fall back to the side it came from
 
@@ -134,7 +134,7 @@ def _two_sided(model: Model) -> Integers:
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)
-    found = np.flatnonzero((even > _EVEN) & (even > _RATIO * odd))
+    found = np.flatnonzero((even > EVEN) & (even > RATIO * odd))
     indices = plan.dense[found[np.argsort(-even[found])], FULL]
     free: Integers = indices[~model.fixed[indices]]
     return free
