@@ -11,6 +11,8 @@ from analyses import ROOT
 from device import compare_devices
 from device.compare_devices import AUC, LOSS, SCORE, Trained
 
+from nuisflow.learning.classifier import Classifier
+
 SCORES = np.linspace(0, 1, 1001, dtype=np.float32)
 ONE = Trained(loss=-2.0, auc=0.8, events_per_second=1e5)
 
@@ -79,6 +81,18 @@ def test_two_runs_on_the_cpu_agree_to_the_byte_and_the_rates_are_printed(checked
     rows = [line.split() for line in printed.splitlines() if line.split()[1:2] in (["first"], ["second"])]
     assert [row[0] for row in rows[::2]] == list(compare_devices.TRAININGS) == [row[0] for row in rows[1::2]]
     assert all(float(row[-1].replace(",", "")) > 100 for row in rows)
+
+
+@pytest.mark.slow
+def test_a_check_of_some_trainings_with_a_network_of_another_size_prints_these(tmp_path):
+    size = ["--events-seen", "2000", "--hidden", "8,4,8", "--batch-size", "500", "--only", "nominal,tangent"]
+    done = check("--cpu-only", *size, "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cpu and cpu agree to the byte" in done.stdout
+    assert compare_devices.made(tmp_path / "first") == ["nominal", "tangent"]
+    classifier = Classifier.load(tmp_path / "first" / "nominal" / "model.pt")
+    assert classifier.architecture.hidden == (8, 4, 8)
+    assert "no training 'nominl'; there are nominal" in check("--cpu-only", "--only", "nominl").stderr
 
 
 @pytest.mark.slow

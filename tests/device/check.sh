@@ -5,19 +5,24 @@
 #   bash tests/device/check.sh --cpu-only    CPU against CPU in another process, which must agree to the byte
 #   PYTHON=python3 bash tests/device/check.sh    uses the packages of this Python and installs nothing
 #
-# --events-seen N: the budget of every network. --folder DIR: keep what was made there. LIMIT=480: seconds.
+# --events-seen N: the budget of every network. --hidden 64,64 and --batch-size 1024: its size. --only nominal,…: some
+# trainings. --folder DIR: keep what was made there. LIMIT=480: seconds.
 # Exit status: 0 agreed, 1 differed or failed, 77 no GPU, nothing checked, 124 not done within the limit.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 compare=tests/device/compare_devices.py
-second=cuda events_seen=1000000 folder=
+second=cuda folder=
+size=()
 
 while [ $# -gt 0 ]; do
   case "$1" in
     --cpu-only) second=cpu ;;
-    --events-seen) events_seen="${2:?--events-seen needs a number}" && shift ;;
+    --events-seen | --hidden | --batch-size | --only) size+=("$1" "${2:?$1 needs a value}") && shift ;;
     --folder) folder="${2:?--folder needs a name}" && shift ;;
-    *) echo "check.sh: no option '$1'; there are --cpu-only, --events-seen N and --folder DIR" >&2 && exit 2 ;;
+    *)
+      echo "check.sh: no option '$1'; there are --cpu-only, --events-seen, --hidden, --batch-size, --only and --folder" >&2
+      exit 2
+      ;;
   esac
   shift
 done
@@ -47,7 +52,7 @@ if [ -z "$folder" ]; then
 fi
 export OMP_NUM_THREADS=1
 timeout "${LIMIT:-480}" bash -euc '
-  "$1" "$2" train cpu "$3/first" --events-seen "$5"
-  "$1" "$2" train "$4" "$3/second" --events-seen "$5"
+  "$1" "$2" train cpu "$3/first" "${@:5}"
+  "$1" "$2" train "$4" "$3/second" "${@:5}"
   "$1" "$2" compare "$3/first" "$3/second"
-' check "$PYTHON" "$compare" "$folder" "$second" "$events_seen"
+' check "$PYTHON" "$compare" "$folder" "$second" "${size[@]}"

@@ -1,6 +1,6 @@
 """Train the same networks on two devices and compare them; `check.sh` runs this.
 
-    python compare_devices.py train DEVICE FOLDER [--events-seen N]
+    python compare_devices.py train DEVICE FOLDER [--events-seen N] [--hidden N,N,…] [--batch-size N] [--only NAME,NAME,…]
     python compare_devices.py compare FIRST SECOND
 
 Needs torch, numpy, pydantic and numexpr only: the events are two Gaussian classes. Two runs on the CPU must agree to the
@@ -13,6 +13,7 @@ import json
 import platform
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,6 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "scripts")]
 import gaussians
 
 from nuisflow.learning import loop
-from nuisflow.learning.batches import Pool
 from nuisflow.learning.classifier import Classifier
 
 NUMBER = 50_000
@@ -58,20 +58,15 @@ class Trained(NamedTuple):
     events_per_second: float
 
 
-def pool(name: str, events_seen: int) -> Pool:
-    """Return the events and settings of one training, with a network of usual size."""
-    learning = {"hidden": (64, 64), "batch_size": 1024, "events_seen": events_seen, "folds": 2}
-    return gaussians.pool(TRAININGS[name], number=min(NUMBER, events_seen), **learning)
-
-
-def train(device: str, folder: Path, events_seen: int) -> None:
-    """Train everything on *device* and write models, histories and scores, one folder per training.
+def train(device: str, folder: Path, names: Sequence[str], **learning: Any) -> None:
+    """Train *names* on *device* and write models, histories and scores, one folder per training.
 
     What a training raises is written there in their place, and the others go on.
     """
     torch.set_num_threads(1)
-    for name in TRAININGS:
-        events, place = pool(name, events_seen), folder / name
+    for name in names:
+        number = min(NUMBER, learning["events_seen"])
+        events, place = gaussians.pool(TRAININGS[name], number=number, folds=2, **learning), folder / name
         place.mkdir(parents=True)
         try:
             classifier, history = loop.train(events, events.settings.training, device)
@@ -111,7 +106,7 @@ def trained(place: Path) -> Trained:
 def faults(first: Path, second: Path, devices: tuple[str, str]) -> list[str]:
     """Return in words what differs by more than it may."""
     found = []
-    for name in TRAININGS:
+    for name in made(first):
         one, two = first / name, second / name
         if errors := failures(one, two):
             found += errors
@@ -122,6 +117,11 @@ def faults(first: Path, second: Path, devices: tuple[str, str]) -> list[str]:
         else:
             found += beyond_rounding(name, trained(one), trained(two), scores)
     return found
+
+
+def made(folder: Path) -> list[str]:
+    """Return the trainings in *folder*."""
+    return [name for name in TRAININGS if (folder / name).is_dir()]
 
 
 def failures(*places: Path) -> list[str]:
@@ -153,7 +153,7 @@ def compare(first: Path, second: Path) -> int:
     for which, one in zip(("first", "second"), about, strict=True):
         print(f"{which}: {one['device']} ({one['name']}), torch {one['torch']}")
     print(f"{'training':20}{'device':8}{'loss':>10}{'auc':>8}{'events_per_second':>20}")
-    for name in (name for name in TRAININGS if not failures(first / name, second / name)):
+    for name in (name for name in made(first) if not failures(first / name, second / name)):
         for which, folder in (("first", first), ("second", second)):
             row = trained(folder / name)
             print(f"{name:20}{which:8}{row.loss:10.5f}{row.auc:8.4f}{row.events_per_second:20,.0f}")
@@ -171,13 +171,21 @@ def main() -> int:
     training.add_argument("device", choices=("cpu", "cuda"))
     training.add_argument("folder", type=Path)
     training.add_argument("--events-seen", type=int, default=1_000_000)
+    training.add_argument("--hidden", type=lambda text: tuple(map(int, text.split(","))), default=(64, 64))
+    training.add_argument("--batch-size", type=int, default=1024)
+    training.add_argument(
+        "--only", type=lambda text: text.split(","), default=list(TRAININGS), help="names of trainings"
+    )
     comparison = commands.add_parser("compare")
     comparison.add_argument("first", type=Path)
     comparison.add_argument("second", type=Path)
     options = parser.parse_args()
     if options.command == "compare":
         return compare(options.first, options.second)
-    train(options.device, options.folder, options.events_seen)
+    if unknown := set(options.only) - set(TRAININGS):
+        parser.error(f"no training {min(unknown)!r}; there are {', '.join(TRAININGS)}")
+    size = {"hidden": options.hidden, "batch_size": options.batch_size}
+    train(options.device, options.folder, options.only, events_seen=options.events_seen, **size)
     return 0
 
 

@@ -97,6 +97,33 @@ def test_intervals_that_cover_wrongly_are_named():
     )
 
 
+def test_a_smallest_uncertainty_that_does_not_hold_stands_beside_the_smallest_that_does():
+    table = ranked({"nominal": [0.30, 0.30], "adversarial": [0.20, 0.20], "augmentation": [0.25, 0.25]})
+    covered = {"nominal": 0.68, "adversarial": 0.10, "augmentation": 0.50}
+
+    def sentences(**shares):
+        tables = [toys(share).assign(training=name) for name, share in (covered | shares).items()]
+        return findings.headline(table, SETTINGS, coverage=pd.concat(tables))
+
+    (found,) = [text for text in sentences() if "too narrow" in text]
+    assert found == (
+        "But its intervals are too narrow: they contain the true value in 10.0 ± 0.2 % of pseudo-experiments instead of "
+        "68.3 %. Of those whose intervals are not known to be too narrow, nominal has the smallest: 0.300."
+    )
+    assert not [text for text in sentences() if "undecided" in text or "established" in text]
+    assert "No other training is known to do better." in " ".join(sentences(nominal=0.6))
+    assert sentences(adversarial=0.68, nominal=0.1) == findings.headline(table, SETTINGS)
+    assert sentences(adversarial=0.9) == findings.headline(table, SETTINGS)  # too wide is safe
+
+
+def test_whether_an_uncertainty_holds_is_asked_at_the_true_value_nearest_to_one():
+    table = ranked({"nominal": [0.30, 0.30], "adversarial": [0.20, 0.20]})
+    coverage = pd.concat(
+        [toys(0.1).assign(training="adversarial", mu_true=0.0), toys(0.68).assign(training="adversarial")]
+    )
+    assert findings.headline(table, SETTINGS, coverage=coverage) == findings.headline(table, SETTINGS)
+
+
 def test_of_very_many_trainings_the_next_best_are_named_and_the_others_counted():
     many = {f"training_{index}": f"number {index}" for index in range(24)}
     found = text(ranked({name: [0.2 + 0.001 * index] for index, name in enumerate(many)}, labels=many))
@@ -218,6 +245,16 @@ def test_wrong_coverage_is_reported(coverage, words):
     (found,) = warnings(coverage=toys(coverage))
     assert words in found
     assert f"{100 * coverage:.1f} ±" in found
+
+
+@pytest.mark.parametrize(
+    "given", [{"coverage": 0.5}, {"coverage": findings.TARGET, "pull": 2.0}], ids=["narrow", "bias"]
+)
+def test_of_single_events_the_remedy_is_not_about_bins_alone(given):
+    table = ranked({"nominal": [0.2, 0.21]})
+    (binned,) = warnings(trainings=table, coverage=toys(**given))
+    (unbinned,) = warnings(trainings=table.assign(strategy="unbinned"), coverage=toys(**given))
+    assert unbinned == f"{binned} Of single events: raise events_seen or the degree of the training; see the closure."
 
 
 def test_a_coverage_off_by_chance_or_by_little_is_not_reported():

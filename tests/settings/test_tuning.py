@@ -131,6 +131,7 @@ def test_trials_that_diverge_are_counted_and_the_others_go_on():
         ({"augmentation": {"options": {"width": {"low": 1, "high": 20}}}}, "options.width: 20.0: .*less than or equal"),
         ({"augmentation": {"options": {"width": {"low": 2, "high": 1}}}}, r"low \(2\) must be below high \(1\)"),
         ({"augmentation": {"options": {"width": {"low": 0, "high": 1, "log": True}}}}, "log needs low above 0"),
+        ({"augmentation": {"options": {"width": [[1], 2]}}}, r"options.width.0: must be .* or text \(got \[1\]\)$"),
         ({"augmentation": {"options": {}}}, "tune.augmentation.options"),
         ({"augmentation": {"options": {"width": [1]}, "trials": 0}}, "tune.augmentation.trials"),
     ],

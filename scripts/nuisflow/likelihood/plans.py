@@ -20,7 +20,7 @@ _ORDERS = {"code0": LINEAR, "code1": EXPONENTIAL, "code2": QUADRATIC, "code4": P
 FIRST, LAST, START, LOCAL, NORMS, SHAPES, SLOTS = range(7)
 OWNER, CODE, AT = 0, 1, 1
 FULL, KIND, MIXED, ADDED = 0, 1, 2, 3
-FROM, TO, SHAPE = 2, 3, 4
+FROM, TO, SHAPE, CORNER = 2, 3, 4, 5
 LOWER, UPPER, WIDTH = 0, 1, 2
 
 
@@ -28,7 +28,8 @@ class Plan(NamedTuple):
     """A workspace as few flat arrays (each costs compile time), their columns named by the constants above.
 
     A cell is a sample in a channel. In each bin at most one parameter is "local" (acts on this bin alone, is profiled
-    in closed form); all others are "dense", and OWNER and *owners* count only these. FULL counts all parameters.
+    in closed form); all others are "dense", and OWNER and *owners* count only these. FULL counts all parameters. The
+    rates have a CORNER at 0 of a dense parameter where codes 0 and 1 have another slope above it than below.
     Where it is ADDED it multiplies the root of the summed *spreads* (squared errors of the cells, bin by bin; else
     empty) times squared norms. *pairs* of dense parameters have correlated constraints: *couplings* are the entries of
     the inverse covariance, and last what -ln L gains in its normalisation.
@@ -82,11 +83,12 @@ def build(structure: Structure, normsys: str | None = None, histosys: str | None
     slot_pointer, slots, owners = _slots(structure, position, index, names)
     first, last = _ranges(structure, position, index, len(dense))
     shape = np.full(len(dense), _ORDERS[histosys])
+    corner = _corners(norms, coefficients, shapes, templates, shape)
     edges = [[*column, 0] for column in zip(*((cell.first, cell.last) for cell in structure.cells), strict=True)]
     return Plan(
         _table(*edges, starts, [*under, 0], norm_pointer, shape_pointer, slot_pointer),
         np.concatenate([cell.nominal for cell in structure.cells]), norms, coefficients, shapes, templates, slots,
-        owners, _table(dense, kinds[dense], first, last, shape),
+        owners, _table(dense, kinds[dense], first, last, shape, corner),
         _table(local, np.where(local >= 0, kinds[local], -1), mixed | add, add),
         np.array([lower, [row.upper for row in parameters], widths]), _spreads(structure, added), pairs, couplings,
     )  # fmt: skip
@@ -228,6 +230,18 @@ def _shapes(structure: Structure, position: Integers) -> tuple[Integers, Integer
         pointer.append(len(owners))
     templates = np.array([np.concatenate(odd), np.concatenate(even)])
     return _integers(pointer), _table(owners, starts), templates
+
+
+def _corners(norms: Integers, coefficients: Floats, shapes: Integers, templates: Floats, shape: Integers) -> Integers:
+    """Tell the dense parameters with a corner: 1, else 0."""
+    found = np.zeros(len(shape), dtype=np.int64)
+    bent = (norms[:, CODE] == EXPONENTIAL) & (coefficients[:, 6] != -coefficients[:, 7])
+    found[norms[bent, OWNER]] = 1
+    even = templates[1] != 0.0
+    for row, (owner, start) in enumerate(shapes):
+        end = shapes[row + 1, AT] if row + 1 < len(shapes) else even.size
+        found[owner] |= shape[owner] == LINEAR and bool(even[start:end].any())
+    return found
 
 
 def _slots(structure: Structure, position: Integers, index: dict[tuple[str, str, str], Integers],

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nuisflow.likelihood.constraints.parameters import widths
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import FLAT, Minima, Model, Values
-from nuisflow.likelihood.plans import AT, CODE, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
+from nuisflow.likelihood.plans import AT, CODE, CORNER, FIRST, FULL, LAST, LINEAR, NORMS, OWNER, SCALING, SHAPES, START
 
 STARTS = 6  # further starting points of a fit
 WIDE, STRAINED = 64, 3.0  # starting points of a fit that ends with a pull above this, or at a bound
@@ -20,6 +20,7 @@ SIDES = 6  # parameters whose signs are tried in all combinations, for a single 
 # down changes chi2 by more than 0.02, and by more than a tenth of what the opposite part changes it by. (With an effect
 # E in standard deviations of the data, a pull of r makes two minima from r E = 1/2 on.)
 EVEN, RATIO = 0.02, 0.1
+_BENT = 1e-3  # the same of a parameter with a corner at 0, where each side has a slope of its own
 DISTINCT = 1e-4  # difference of -2 ln L between two minima
 _FAR = 0.5  # standard deviations: a mirror image nearer to 0 would fall back to the side it came from
 
@@ -62,6 +63,9 @@ def everywhere(model: Model, data: Values | None, begin: Floats, held: Booleans)
     """Return many fits of one data set, from all kinds of starting points about *begin*; the first starts there."""
     begins = np.vstack([of(model, begin, held) for of in (further, scattered, sides)])
     minima = model.minimise(data, begins, held, tolerance=1e-10)
+    if model.plan.dense[:, CORNER].any():
+        again = deepest(model, data, minima.values[deepest_of(minima)], held, tolerance=1e-10)
+        minima = together(minima, again)
     away = wide(model, minima.values[deepest_of(minima)], held)
     return together(minima, model.minimise(data, away, held, tolerance=1e-10)) if len(away) else minima
 
@@ -134,7 +138,8 @@ def _two_sided(model: Model) -> Integers:
         up, down = np.expm1(plan.coefficients[norms, 6:8].T)
         np.add.at(odd, plan.norms[norms, OWNER], (0.5 * (up - down)) ** 2 * size)
         np.add.at(even, plan.norms[norms, OWNER], (0.5 * (up + down)) ** 2 * size)
-    found = np.flatnonzero((even > EVEN) & (even > RATIO * odd))
+    bent = plan.dense[:, CORNER] > 0
+    found = np.flatnonzero((even > EVEN) & (even > RATIO * odd) | bent & (even > _BENT))
     indices = plan.dense[found[np.argsort(-even[found])], FULL]
     free: Integers = indices[~model.fixed[indices]]
     return free

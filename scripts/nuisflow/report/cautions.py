@@ -40,7 +40,7 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
     return [
         *_failed(fits, settings.trainings),
         *_remarked(fits, settings.trainings),
-        *_coverage(tables["coverage"], settings.trainings),
+        *_coverage(tables["coverage"], tables["trainings"], settings.trainings),
         *_single_bins(fits, settings),
         *_simulation(tables["trainings"], fits),
         *_unknown_simulation(tables["trainings"]),
@@ -81,29 +81,35 @@ def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Cau
         )
 
 
-def _coverage(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caution]:
+def _coverage(coverage: pd.DataFrame, trainings: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caution]:
     """Say where intervals cover too often or too rarely, best fits are biased, or many fits failed."""
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for place, table in coverage.groupby(["training", "mu_true"], sort=False):
-        label, where = names.get(str(place[0]), str(place[0])), f"at a true value of {place[1]:g}"
+    unbinned = set(trainings.loc[trainings["strategy"] == "unbinned", "training"])
+    kinds: dict[str, list[tuple[str, str, str]]] = {}
+    for (name, truth), table in coverage.groupby(["training", "mu_true"], sort=False):
+        label, where = names.get(str(name), str(name)), f"at a true value of {truth:g}"
         value, error = findings.pooled_coverage(table)
         toys, bias = table["toys"].sum(), float(table["pull_mean"].mean())
-        share = f"{100 * value:.1f} ± {100 * error:.1f} %"
+        found = {}
         if findings.is_off(value, error):
-            kinds.setdefault("wide" if value > TARGET else "narrow", []).append(
-                (f"{label} ({share})", f"{label}: {share} {where}")
-            )
+            found["wide" if value > TARGET else "narrow"] = f"{100 * value:.1f} ± {100 * error:.1f} %"
         if abs(bias) > max(_BIAS, _BIAS_ERRORS / math.sqrt(toys)):
-            kinds.setdefault("bias", []).append((f"{label} ({number(bias, 2)})", f"{label}: {number(bias, 2)} {where}"))
+            found["bias"] = number(bias, 2)
         for kind in ("failed", "unbounded"):
             if (number_of := table[kind].sum()) > _FAILED_TOYS * toys:
-                text = f"{label} ({number_of:.0f} of {toys:.0f})"
-                kinds.setdefault(kind, []).append((text, f"{text} {where}"))
+                found[kind] = f"{number_of:.0f} of {toys:.0f}"
+        for kind, measured in found.items():
+            kinds.setdefault(kind, []).append((str(name), f"{label} ({measured})", f"{label}: {measured} {where}"))
     for kind, (text, remedy) in _TOYS.items():
-        if found := kinds.get(kind):
-            yield Caution(text.format(few(name for name, _ in found)), remedy, tuple(words for _, words in found))
+        if cases := kinds.get(kind):
+            single = kind in ("narrow", "bias") and any(name in unbinned for name, _, _ in cases)
+            yield Caution(
+                text.format(few(short for _, short, _ in cases)),
+                f"{remedy} {_SINGLE_EVENTS}" if single else remedy,
+                tuple(case for _, _, case in cases),
+            )
 
 
+_SINGLE_EVENTS = "Of single events: raise events_seen or the degree of the training; see the closure."
 _HONEST = f"instead of {100 * TARGET:.1f} %"
 _TOYS = {
     "narrow": (

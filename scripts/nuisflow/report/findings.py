@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nuisflow.comparison.trainings import CLEAR, DATA, HINT, Run
+from nuisflow.comparison.trainings import CLEAR, DATA, HINT, TRUTH, Run
 from nuisflow.slices.report import PlotSettings, ReportSettings
 
 EQUAL = 0.01
@@ -70,22 +70,24 @@ def judged(significance: float) -> str:
     return "established" if abs(significance) >= CLEAR else "a hint"
 
 
-def headline(trainings: pd.DataFrame, settings: PlotSettings, summary: pd.DataFrame | None = None) -> list[str]:
+def headline(
+    trainings: pd.DataFrame,
+    settings: PlotSettings,
+    summary: pd.DataFrame | None = None,
+    coverage: pd.DataFrame | None = None,
+) -> list[str]:
     """Return the result in a few sentences, the most important first: what the data say, once they are looked at.
 
-    *summary* has the tests of every fit, of which significance and limits of the signal are stated.
+    *summary* has the tests of every fit, of which significance and limits of the signal are stated; *coverage* the
+    pseudo-experiments at nominal, which say whether the best training's interval is one.
     """
     expected = trainings[(trainings["data"] == "asimov") & trainings["sigma"].notna()]
     if not len(expected):
         return ["No fit converged: there is nothing to compare. See the warnings below."]
     found = list(_measured(trainings, expected, settings, summary))
-    compared = [
-        _best(expected, settings),
-        *_simulation(expected),
-        *_reference(expected),
-        *_rivals(expected),
-        *_caution(expected),
-    ]
+    narrow = [] if coverage is None else list(_too_narrow(expected, coverage))
+    differences = [*_simulation(expected), *_reference(expected), *_rivals(expected)]
+    compared = [_best(expected, settings), *(narrow or differences), *_caution(expected)]
     return [*found, *compared] if not settings.blinded else [*compared, *found]
 
 
@@ -103,6 +105,31 @@ def _best(expected: pd.DataFrame, settings: PlotSettings) -> str:
     if len(expected) == 1:
         return f"{best['label']} gives {value}. There is no other training to compare it with."
     return f"{best['label']} has the smallest expected uncertainty: {value}."
+
+
+def _too_narrow(expected: pd.DataFrame, coverage: pd.DataFrame) -> Iterator[str]:
+    """Say whose uncertainty is the smallest of those that hold, where that of the best does not.
+
+    Differences to the best mean nothing then.
+    """
+    narrow = {}
+    for name, table in coverage.groupby("training"):
+        nearest = (table["mu_true"] - TRUTH).abs()
+        value, error = pooled_coverage(table[nearest == nearest.min()])
+        if too_rare(value, error):
+            narrow[name] = f"{100 * value:.1f} ± {100 * error:.1f} %"
+    best, others = expected.iloc[0], expected[~expected["training"].isin(list(narrow))]
+    if best["training"] not in narrow:
+        return
+    words = "No other training is known to do better." if len(expected) > 1 else "Do not quote it."
+    if len(others):
+        first = others.iloc[0]
+        sigma = number(first["sigma"], decimals(best["sigma"]))
+        words = f"Of those whose intervals are not known to be too narrow, {first['label']} has the smallest: {sigma}."
+    yield (
+        f"But its intervals are too narrow: they contain the true value in {narrow[best['training']]} of "
+        f"pseudo-experiments instead of {100 * TARGET:.1f} %. {words}"
+    )
 
 
 def _simulation(expected: pd.DataFrame) -> Iterator[str]:
@@ -329,6 +356,11 @@ def pooled_coverage(table: pd.DataFrame) -> tuple[float, float]:
 def is_off(value: float, error: float) -> bool:
     """Return whether a coverage is wrong by more than chance, among many that are tested, and by enough to matter."""
     return abs(value - TARGET) > max(_COVERAGE_ERRORS * error, _COVERAGE_MATTERS)
+
+
+def too_rare(value: float, error: float) -> bool:
+    """Return whether a coverage is too low by more than chance, so that the intervals are too narrow."""
+    return value < TARGET and is_off(value, error)
 
 
 def correlated(settings: ReportSettings) -> str:

@@ -110,7 +110,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "analysis": settings.configuration["analysis"],
         "poi": findings.poi_name(settings),
         "swatches": swatches(settings),
-        "headline": findings.headline(found["trainings"], settings, found["summary"])
+        "headline": findings.headline(found["trainings"], settings, found["summary"], undisplaced)
         + robustness.headline(found["robustness"], found["trainings"], found["coverage"], settings),
         "limits": findings.limits(compared["asimov"], sources["sigma"]),
         "covers": findings.covers(covered) if compared["asimov"] else "",

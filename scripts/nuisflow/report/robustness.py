@@ -67,7 +67,8 @@ def cautions(coverage: pd.DataFrame, settings: PlotSettings) -> list[Caution]:
     lowest, cases = [], []
     for name, label in settings.trainings.items():
         covered = robustness.pooled(displaced[displaced["training"] == name])
-        off = sorted((float(row["coverage"]), str(point)) for point, row in covered.iterrows() if too_rare(row))
+        measured = ((str(point), row["coverage"], row["error"]) for point, row in covered.iterrows())
+        off = sorted((value, point) for point, value, error in measured if findings.too_rare(value, error))
         if off:
             lowest.append(f"{label} ({100 * off[0][0]:.0f} % at {place(off[0][1], coverage, settings)})")
             every = [f"{100 * value:.1f} % at {place(point, coverage, settings)}" for value, point in off]
@@ -77,16 +78,12 @@ def cautions(coverage: pd.DataFrame, settings: PlotSettings) -> list[Caution]:
     return [
         Caution(
             "Where nature is displaced, intervals contain the true value too rarely, by more than chance: "
-            f"{few(lowest)}. The interpolation between templates does not describe the events there.",
+            f"{few(lowest)}. The interpolation between templates, or the polynomial in z of single events, does not "
+            "describe the events there.",
             "If nature may be there, enlarge the prior, or let a conditional training have templates at every z.",
             tuple(cases),
         )
     ]
-
-
-def too_rare(row: "pd.Series[Any]") -> bool:
-    """Return whether a pooled coverage is too low by more than chance."""
-    return bool(row["coverage"] < findings.TARGET and findings.is_off(row["coverage"], row["error"]))
 
 
 def place(point: str | None, coverage: pd.DataFrame, settings: PlotSettings) -> str:
@@ -122,7 +119,7 @@ def rows(robust: pd.DataFrame, coverage: pd.DataFrame, settings: PlotSettings) -
                 "points": int(row["coverage_points"]),
                 "honest": "–" if pd.isna(row["lowest_if_honest"]) else f"{100 * row['lowest_if_honest']:.1f} %",
                 "coverage_place": place(row["lowest_coverage_point"], coverage, settings),
-                "off": too_rare(pd.Series({"coverage": row["lowest_coverage"], "error": row["lowest_coverage_error"]})),
+                "off": findings.too_rare(row["lowest_coverage"], row["lowest_coverage_error"]),
                 "relative": "" if len(robust) == 1 else "best" if index == 0 else findings.percent(row["relative"]),
                 "deviations": "" if index == 0 else findings.deviations(row["significance"]),
                 "verdict": "" if index == 0 else findings.judged(row["significance"]),

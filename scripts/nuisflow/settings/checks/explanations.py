@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nuisflow.names import suggest
@@ -20,6 +20,30 @@ _FORMS = {
     "model_attributes_type": "must be a section of keys and values",
     "tuple_type": "must be a list, such as [a, b]",
 }
+
+
+_SCALARS = {"bool": "true or false", "int": "a number", "float": "a number", "string": "text"}
+
+
+def lines(details: Iterable[Any], content: Any) -> list[str]:
+    """Return a line for every wrong place in *content*: pydantic has an error for each type that is allowed there."""
+    found: dict[str, list[str]] = {}
+    scalars: dict[str, dict[str, None]] = {}
+    for detail in details:
+        line = explain(detail, content)
+        place = line.partition(": ")[0]
+        found.setdefault(place, []).append(line)
+        if word := _SCALARS.get(detail["type"].partition("_")[0]):
+            scalars.setdefault(place, {}).setdefault(word)
+    return [line for place, same in found.items() for line in _one(place, same, list(scalars.get(place, ())))]
+
+
+def _one(place: str, same: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    """Return the lines about one place: a single one, if a value of any of several types would do."""
+    if len(allowed) < 2:
+        return list(dict.fromkeys(same))
+    got = re.search(r" \(got .*\)$", same[-1], re.DOTALL)
+    return [f"{place}: must be {' or '.join(allowed)}{got[0] if got else ''}"]
 
 
 def truths(content: Any, made: Any, place: str = "") -> Iterator[str]:

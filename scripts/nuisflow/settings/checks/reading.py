@@ -130,9 +130,7 @@ def check(content: Any, place: str = "config.yaml") -> Configuration:
     try:
         settings = Configuration.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ConfigurationError(
-            _lines(place, dict.fromkeys(explanations.explain(detail, content) for detail in error.errors()))
-        ) from None
+        raise ConfigurationError(_lines(place, explanations.lines(error.errors(), content))) from None
     if problems := list(explanations.truths(content, settings.model_dump())):
         raise ConfigurationError(_lines(place, problems))
     if problems := list(expansions.problems(settings)):
