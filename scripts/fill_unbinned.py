@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from nuisflow.inference.unbinned import learned
 from nuisflow.learning import classifier as training
 from nuisflow.learning import scoring
 from nuisflow.progress import progress
@@ -42,7 +43,9 @@ def fill_unbinned(
     rows = (evaluation.columns(part, folders, samples) for part in parts)
     with checks.named(templates.parent.parent.name):
         event_files.write_event_parts(densities, rows, {"variation": folders, "sample": samples})
-        files.write_json(description, evaluation.describe(strategy, sums, files.read_histograms(templates), chosen))
+        histograms = files.read_histograms(templates)
+        found = evaluation.describe(strategy, sums, histograms, chosen)
+        files.write_json(description, learned.described(found, densities, histograms, chosen.samples))
 
 
 if __name__ == "__main__":

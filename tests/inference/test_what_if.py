@@ -155,6 +155,18 @@ def test_refits_of_correlated_priors_agree_with_the_gaussian_limit(scale):
     assert exact == pytest.approx(correlated_by_hand(tilt=scale), rel=0.01)
 
 
+@pytest.mark.parametrize(("tilt", "luminosity"), [(1.0, 1.0), (0.5, 1.0), (3.0, 1.0), (1.0, 10.0), (2.0, 30.0)])
+def test_what_is_correlated_with_a_fixed_parameter_has_the_conditional_prior(tilt, luminosity):
+    """Of two normal variables with correlation rho, one has the width sqrt(1 - rho^2) where the other is known."""
+    known = correlated()
+    known["measurements"] = [{"name": "m", "config": {"poi": "mu", "parameters": [{"name": "rate", "fixed": True}]}}]
+    model, right = Model(known), by_hand(tilt * np.sqrt(1 - RHO**2), 0.0, luminosity)
+    value = what_if.uncertainty(what_if.of_workspace(model), {"tilt": tilt}, luminosity)
+    assert value == pytest.approx(right, rel=1e-4)
+    exact = what_if.refit(what_if.rescaled(Model(what_if.exposed(known, luminosity)), {"tilt": tilt}))
+    assert exact == pytest.approx(right, rel=0.01)
+
+
 def test_a_large_information_keeps_what_is_correlated_with_a_slider(monkeypatch):
     monkeypatch.setattr(what_if, "LARGEST", 2)
     found = what_if.of_workspace(Model(correlated()))

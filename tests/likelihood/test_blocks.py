@@ -11,6 +11,7 @@ from nuisflow.likelihood import covariances, fits, limits, model, starts, uncert
 from nuisflow.likelihood.blocks import curvature, evaluation, steps
 from nuisflow.likelihood.constraints import parameters
 from nuisflow.likelihood.model import Model
+from nuisflow.likelihood.valleys import profiles
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -188,12 +189,12 @@ def valleys():
 @pytest.mark.parametrize("truth", [0.5, 5.5])
 def test_a_large_model_is_fitted_in_the_valley_of_the_truth(valleys, truth):
     data = valleys.asimov({"mu": truth})
-    other = starts.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(6.0 - truth).twice_nll
+    other = profiles.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(6.0 - truth).twice_nll
     found = fits.fit(valleys, data)
     assert found.values[valleys.index("mu")] == pytest.approx(truth, abs=1e-5)
     assert found.twice_nll == pytest.approx(valleys.constants(data)[0], abs=1e-7)  # nothing describes them better
     assert other > found.twice_nll + 0.1
-    top = starts.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(3.0).twice_nll
+    top = profiles.Profile(valleys, data, valleys.index("mu"), valleys.inits).conditional(3.0).twice_nll
     assert top > other + 1.0  # a ridge between two valleys
 
 
@@ -208,7 +209,7 @@ def test_valleys_of_many_data_sets_are_those_of_each_alone(valleys):
 def test_a_profile_of_a_large_model_knows_the_valleys_of_another_parameter(valleys):
     """At a value of a nuisance parameter mu is in either valley; the oracle fits at all values of mu."""
     data, index = valleys.asimov({"mu": 5.5}), valleys.index("rate0000") if "rate0000" in valleys.names else 0
-    profile = starts.Profile(valleys, data, index, valleys.inits)
+    profile = profiles.Profile(valleys, data, index, valleys.inits)
     found = profile.conditional(0.5, thorough=True)
     held = valleys.fixed.copy()
     held[[index, valleys.index("mu")]] = True

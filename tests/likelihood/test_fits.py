@@ -11,6 +11,7 @@ from workspace_strategies import KINDS, build
 
 from nuisflow.likelihood import fits, limits, starts, toys, uncertainties
 from nuisflow.likelihood.model import Model
+from nuisflow.likelihood.valleys import profiles
 
 TIGHT = {"tolerance": 1e-10, "maxiter": 100_000}
 
@@ -380,7 +381,7 @@ def test_fixed_parameters_stay_and_unknown_ones_are_named(model):
 def test_minuit_agrees_where_it_takes_over(model):
     pytest.importorskip("iminuit")
     best = fits.fit(model)
-    values, twice, good, message = starts.minimise_with_minuit(model, None, model.inits, model.fixed, "asked for")
+    values, twice, good, message = profiles.minimise_with_minuit(model, None, model.inits, model.fixed, "asked for")
     assert good
     assert "Minuit" in message
     assert twice == pytest.approx(best.twice_nll, abs=1e-6)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from nuisflow.likelihood import fits, toys
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import Model
+from nuisflow.likelihood.valleys.ends import DEEPER, NOT_FOUND
 
 EVENTS = (3, 10, 30, 100)
 TRUTHS = (0.0, 1.0)
@@ -66,7 +67,7 @@ def _covers(model: Model, data: Floats, truth: float) -> Booleans:
     """Tell the data whose interval contains the true value."""
     minima = model.minimise(data, {"mu": truth})
     found = model.intervals(minima, "mu", data)
-    lost = np.flatnonzero((minima.status != 0) | (found.flags & (toys.NOT_FOUND | toys.DEEPER) != 0))
+    lost = np.flatnonzero((minima.status != 0) | (found.flags & (NOT_FOUND | DEEPER) != 0))
     low, high = found.low.copy(), found.high.copy()
     for i in lost:
         single = fits.interval(model, data[i], "mu")

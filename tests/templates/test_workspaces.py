@@ -392,6 +392,18 @@ def test_a_process_without_events_is_left_out_of_the_channel_and_recorded():
     assert "tt_norm" not in model_of(built).config.parameters
 
 
+def test_events_that_only_a_variation_has_in_a_region_are_dropped_and_recorded_with_their_number():
+    empty = {"nominal": [0.0, 0, 0], "tes_up": [2.0, 1, 0.5], "tes_down": [0.0, 0, 0]}
+    built = build(NOMINAL | {"z": empty})
+    assert {("left_out", "z", "", ""), ("dropped", "z", "tes", "")} <= set(kinds(built))
+    text = next(note.text for note in built.notes if note.kind == "dropped")
+    assert text == "3.5 events up, but no nominal ones that vary to become these: no effect here"
+    elsewhere = ALL["tes"] | {"processes": ["higgs"]}
+    assert "dropped" not in {
+        kind for kind, *_ in kinds(build(NOMINAL | {"z": empty}, settings(ALL | {"tes": elsewhere})))
+    }
+
+
 def test_a_region_without_any_process_is_no_channel():
     empty = {name: {"nominal": [0.0, 0]} for name in NOMINAL} | {"z": {"nominal": [0.0, 0], "tes_up": [0.0, 0]}}
     built = workspaces.build({"signal": histogram(NOMINAL), "empty": histogram(empty)}, settings())

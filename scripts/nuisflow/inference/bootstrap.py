@@ -17,7 +17,7 @@ from nuisflow.events import parallel, selection
 from nuisflow.events.scored_events import TemplateError, snapped
 from nuisflow.events.selection import Chunk, EventError, check_finite, chunks, read, select
 from nuisflow.inference import interval_scores
-from nuisflow.likelihood import fits, starts, toys
+from nuisflow.likelihood import toys
 from nuisflow.likelihood.constraints import correlations
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
@@ -262,7 +262,6 @@ def picked(cumulative: Floats, size: float, random: np.random.Generator) -> Inte
 # --- fits -----------------------------------------------------------------------------------------------------------
 
 FITTED = ("mu_hat", "p16", "p84")
-_DOUBTFUL = 4 | 8  # flags of `likelihood.Intervals`: an end was not found, or a deeper minimum was found on the way
 
 
 def measure(model: Model, data: Floats, poi: str, workers: int | None = None) -> pd.DataFrame:
@@ -270,25 +269,13 @@ def measure(model: Model, data: Floats, poi: str, workers: int | None = None) ->
 
     The auxiliary data are nominal: "the calibration says 0". Columns mu_hat, p16, p84 (NaN if failed) and converged.
     """
-    rows = []
-    for first in range(0, len(data), toys.BLOCK):
-        block = data[first : first + toys.BLOCK]
-        minima = starts.deepest(model, block, workers=workers)
-        found = model.intervals(minima, poi, block, workers=workers)
-        values = np.stack([minima.values[:, model.index(poi)], found.low, found.high], axis=1)
-        for index in np.flatnonzero((minima.status != 0) | (found.flags & _DOUBTFUL != 0)):
-            values[index] = _measured_alone(model, block[index], poi)
-        converged = np.isfinite(values).all(axis=1)
-        values[~converged] = np.nan
-        rows.append(pd.DataFrame(dict(zip(FITTED, values.T, strict=True)) | {"converged": converged}))
-    return pd.concat(rows, ignore_index=True)
-
-
-def _measured_alone(model: Model, data: Floats, poi: str) -> tuple[float, float, float]:
-    """Return best fit and interval with the care that one data set gets: deeper minima are adopted."""
-    best = fits.fit(model, data)
-    found = fits.interval(model, data, poi, result=best)
-    return (found.value, found.low, found.high) if best.converged else (np.nan, np.nan, np.nan)
+    starts = range(0, len(data), toys.BLOCK)
+    fitted = toys.joined(
+        [toys.fitted(model, data[first : first + toys.BLOCK], model.inits, poi, workers) for first in starts]
+    )
+    found = pd.DataFrame(dict(zip(FITTED, (fitted.value, fitted.low, fitted.high), strict=True)))
+    found[~fitted.bounded] = np.nan
+    return found.assign(converged=fitted.bounded)
 
 
 def table(settings: BootstrapSettings, fitted: pd.DataFrame) -> pd.DataFrame:

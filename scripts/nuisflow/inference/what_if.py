@@ -8,7 +8,8 @@ of every prior. A factor of a single bin (MC statistics) is measured by its bin 
 with A of the parameters that act on many bins, B between these and the factors, d of the factors, t of their
 simulation, p of the priors and s their scales. Correlated priors have the inverse of their covariance in place of
 p / s^2; their correlations stay as their widths change. A parameter whose prior has no width (s = 0) is fixed, and
-tells correlated ones nothing, as in the limit of small s.
+tells correlated ones nothing, as in the limit of small s. Of a parameter that is fixed in the workspace its value is
+known: what is correlated with it has the conditional prior, at every scale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from nuisflow.likelihood.constraints import correlations
+from nuisflow.likelihood.constraints import auxiliary, correlations
 from nuisflow.likelihood.constraints.parameters import SINGLE_BINS
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.model import Minima, Model
@@ -82,7 +83,7 @@ def of_events(description: Mapping[str, Any], fit: Mapping[str, Any]) -> Informa
 
 def _sorted(model: Model, free: Booleans, total: Floats, names: Sequence[str]) -> Information:
     """Return *total* (parameters of *model*, then others of width 1) in parts, the parameter of interest first."""
-    rows = model.parameters
+    rows, blocks = auxiliary.given(model.parameters, model.structure.extended.correlations, free[: len(model.names)])
     priors, factor = np.ones(len(names)), np.zeros(len(names), dtype=np.bool_)
     for index, row in enumerate(rows):
         normal = 0.0 if row.constraint == "none" else 1 / row.width**2
@@ -92,7 +93,7 @@ def _sorted(model: Model, free: Booleans, total: Floats, names: Sequence[str]) -
     shared = np.array([poi, *np.flatnonzero(free & ~factor & (np.arange(len(names)) != poi))])
     bins = np.flatnonzero(free & factor)
     chosen = tuple(names[index] for index in shared)
-    correlation = _correlation(model.structure.extended.among(chosen), chosen)
+    correlation = _correlation(blocks, chosen)
     data = total - np.diag(priors)
     data[np.ix_(shared, shared)] = total[np.ix_(shared, shared)] - _precision(priors[shared], correlation)
     return Information(

@@ -3,8 +3,8 @@
 Knows any pyhf workspace and nothing else of this project: it imports no other room, so that it is a library by itself
 (numpy, numba, scipy, iminuit). Start with `model`, then `fits`; what all kinds of likelihood
 offer is in `likelihoods`; what is compiled lies in `kernels`, the
-matrix products of large models in `blocks`, the commands of the shell in `commands`, other ways of
-writing a likelihood in `dialects`.
+matrix products of large models in `blocks`, what an interval is where there are several minima in `valleys`, the
+commands of the shell in `commands`, other ways of writing a likelihood in `dialects`.
 
 What is used most can be imported from here: ``from nuisflow.likelihood import Model, fit, interval, scan, rank, limits,
 toys``; README.md beside this file shows how. Nothing is loaded before it is used.

@@ -10,15 +10,14 @@ from nuisflow.likelihood.covariances import samples, totals
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import EDGE, FLAT, MESSAGES, NEGATIVE, Minima, Model, Values
-from nuisflow.likelihood.plans import CORNER
+from nuisflow.likelihood.valleys import profiles
+from nuisflow.likelihood.valleys.ends import AT_EDGE, DEEPER, NOT_FOUND, intervals
 
 # ASSUME: profile and Hessian intervals disagree when an end differs by more than 10 % of the standard deviation.
 DISAGREEMENT = 0.1
 # ASSUME: with more parameters than this, only that of interest gets a profile interval (each takes several fits of all
 # parameters), unless more are asked for.
 PROFILES = 100
-VALLEY = 1e-3  # of -2 ln L: how much deeper another valley is, at the end of an interval, that moves this
-AT_EDGE = 16  # flag of an interval, see model.Intervals
 
 
 class FitResult(NamedTuple):
@@ -88,23 +87,16 @@ def fit(model: Model, data: Values | None = None, *, start: Mapping[str, float] 
     held, begin = _held(model, fixed, start)
     if model.large and start is None:
         minima = starts.deepest(model, data, begin, held, tolerance=1e-10)
+    elif start is None:
+        minima = starts.everywhere(model, data, begin, held)
     else:
-        others = starts.further, starts.scattered, starts.sides
-        begins = np.vstack([of(model, begin, held) for of in others]) if start is None else begin
-        minima = model.minimise(data, begins, held, tolerance=1e-10)
+        minima = model.minimise(data, begin, held, tolerance=1e-10)
     deepest = starts.deepest_of(minima)
-    if start is None and model.plan.dense[:, CORNER].any():
-        again = starts.deepest(model, data, minima.values[deepest], held, tolerance=1e-10)
-        minima = starts.together(minima, again)
-        deepest = starts.deepest_of(minima)
-    if start is None and len(away := starts.wide(model, minima.values[deepest], held)):
-        minima = starts.together(minima, model.minimise(data, away, held, tolerance=1e-10))
-        deepest = starts.deepest_of(minima)
     best = 0 if minima.twice_nll[0] < minima.twice_nll[deepest] + 1e-7 else deepest
     values, twice, status = minima.values[best], float(minima.twice_nll[best]), int(minima.status[best])
     message, converged = MESSAGES[status], status in (0, FLAT)  # FLAT: the covariance names it
     if not converged and status != NEGATIVE:
-        values, twice, converged, message = starts.minimise_with_minuit(model, data, values, held, message)
+        values, twice, converged, message = profiles.minimise_with_minuit(model, data, values, held, message)
     covariance, problem = covariances.covariance(model, data, values, held)
     message = MESSAGES[0] if status == FLAT and not problem else message
     remarks = [message if not (converged and problem) else "", problem, *_remarks(model, data, values, held)]
@@ -175,22 +167,22 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
     held, _ = _held(model, fixed, None)
     best = result or fit(model, data, fixed=fixed)
     for attempt in range(3):
-        minima = Minima(best.values[None, :], np.array([best.twice_nll]), np.zeros(1, int), np.zeros(1, int))
-        found = model.intervals(minima, name, data, held, sigmas=sigmas, tolerance=1e-10)
-        if not found.flags[0] & 8 or attempt == 2:
+        minima = _alone(best)
+        found = intervals(model, minima, name, data, held, sigmas=sigmas, tolerance=1e-10, thorough=True)
+        if not found.flags[0] & DEEPER or attempt == 2:
             break
         best = _deeper(model, data, name, best, fixed)
     low, high, error, flags = (float(part[0]) for part in found)
     index = model.index(name)
     value = float(best.values[index])
-    if (int(flags) & 4 or starts.valleys(model)) and best.converged and (held == model.fixed).all() and not held[index]:
+    if int(flags) & NOT_FOUND and best.converged and (held == model.fixed).all() and not held[index]:
         (low, one), (high, two) = (
             (end, int(flags) & (AT_EDGE | bit))
-            if int(flags) & bit
-            else _searched(model, data, best, index=index, target=sign * sigmas, end=end, error=error)
+            if np.isfinite(end)
+            else _searched(model, data, best, index=index, target=sign * sigmas, error=error)
             for sign, bit, end in ((-1.0, 1, low), (1.0, 2, high))
         )
-        flags = int(flags) & 8 | one | two
+        flags = int(flags) & DEEPER | one | two
     remarks = _warning(value, low, high, error * sigmas, int(flags))
     if int(flags) & AT_EDGE:
         ends = [end for end, bound in ((low, model.lower[index]), (high, model.upper[index])) if end != bound]
@@ -198,26 +190,25 @@ def interval(model: Model, data: Values | None = None, parameter: str | None = N
     return Interval(name, value, low, high, error, "; ".join(remarks))
 
 
-def _searched(
-    model: Model, data: Values | None, best: FitResult, *, index: int, target: float, end: float, error: float
-) -> tuple[float, int]:
-    """Return an end of an interval, where it was not found by halving, every fit from many starts; and flags.
+def _alone(best: FitResult) -> Minima:
+    """Return one fit as several are given."""
+    status = np.array([0 if best.converged else 1])
+    return Minima(best.values[None, :], np.array([best.twice_nll]), status, np.zeros(1, int))
 
-    *target*: by how many standard deviations the profile rises there, negative for the lower end. An *end* that was
-    found is one of the profile's only if no valley beside that of the best fit is deeper there: else it lies beyond.
+
+def _searched(model: Model, data: Values | None, best: FitResult, *, index: int, target: float, error: float,
+              ) -> tuple[float, int]:  # fmt: skip
+    """Return an end of an interval that was not found, by halving, every fit from many starts; and flags.
+
+    *target*: by how many standard deviations the profile rises there, negative for the lower end.
     """
     value, up = float(best.values[index]), target > 0.0
     bound = float((model.upper if up else model.lower)[index])
-    if end == bound:
-        return end, 2 if up else 1
-    profile = starts.Profile(model, data, index, best.values)
+    if value == bound:
+        return bound, 2 if up else 1
+    profile = profiles.Profile(model, data, index, best.values)
     size = error if error > 0.0 else 0.1 * float(model.upper[index] - model.lower[index])
     inside, outside, wall, here = value, np.nan, False, value + target * size
-    if np.isfinite(end):
-        rise = profile.conditional(end, thorough=True).twice_nll - best.twice_nll
-        if not -1e-5 <= rise < target**2 - VALLEY:
-            return end, 0
-        inside, here = end, value + 2.0 * (end - value)
     for _ in range(60):
         here = float(np.clip(here, model.lower[index], model.upper[index]))
         rise = profile.conditional(here, thorough=True).twice_nll - best.twice_nll
@@ -291,8 +282,7 @@ def disagreements(value: float, low: float, high: float, error: float) -> list[s
 def by_profile(likelihood: Likelihood, data: Data, best: FitResult, parameter: str) -> Interval:
     """Return the interval around a best fit; a likelihood with one minimum needs no more care than this."""
     at = likelihoods.index(likelihood, parameter)
-    minima = Minima(best.values[None, :], np.array([best.twice_nll]), np.zeros(1, int), np.zeros(1, int))
-    found = likelihood.intervals(minima, parameter, data, likelihood.fixed[None, :], tolerance=1e-10)
+    found = likelihood.intervals(_alone(best), parameter, data, likelihood.fixed[None, :], tolerance=1e-10)
     value, error, low, high = (float(x) for x in (best.values[at], best.errors[at], found.low[0], found.high[0]))
     remarks = _warning(value, low, high, error, int(found.flags[0]))
     return Interval(parameter, value, low, high, error, "; ".join(remarks))

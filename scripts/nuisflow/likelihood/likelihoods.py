@@ -179,6 +179,18 @@ class OfWorkspace:
 
         return fits.interval(self._model, data, parameter, result=best)
 
+    def intervals(self, minima: "Minima", parameter: str, data: Data = None, fixed: Any = None, *, sigmas: float = 1.0,
+                  tolerance: float = 1e-6, workers: int | None = None) -> "Intervals":  # fmt: skip
+        """Return where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of each best fit (MINOS).
+
+        As `valleys.ends.intervals`, which is thorough for the minima of one data set.
+        """
+        from nuisflow.likelihood.valleys import ends
+
+        thorough = data is None or np.ndim(data) == 1 or len(data) == 1
+        return ends.intervals(self._model, minima, parameter, data, fixed, sigmas=sigmas, tolerance=tolerance,
+                              workers=workers, thorough=thorough)  # fmt: skip
+
     def shifted(self, data: Data, sign: float) -> tuple[Integers, Data]:
         """Return the constrained parameters, and for each the data with its auxiliary measurement one deviation off.
 

@@ -6,11 +6,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from nuisflow.likelihood import covariances, fits, likelihoods, starts
+from nuisflow.likelihood import covariances, fits, likelihoods
 from nuisflow.likelihood.fits import FitResult
 from nuisflow.likelihood.histfactory import Booleans, Floats
 from nuisflow.likelihood.likelihoods import Data, Likelihood
 from nuisflow.likelihood.model import Model, Values
+from nuisflow.likelihood.valleys.profiles import Profile
 from nuisflow.progress import Reporter
 
 BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -231,7 +232,7 @@ class _Calculator:
 def _of_workspace(model: Model, data: Values | None, poi: str) -> _Calculator:
     """Return the calculator of a workspace: several minima are possible, and Asimov data follow from the data."""
     index = model.index(poi)
-    background = starts.Profile(model, data, index, model.inits)
+    background = Profile(model, data, index, model.inits)
     found = background.conditional(0.0, thorough=True)
     problem = f"the fit without signal failed: {background.problem}" if background.problem else ""
     if not problem and (places := fits.edges(model, data, found.values, _held(model, index))):
@@ -242,7 +243,7 @@ def _of_workspace(model: Model, data: Values | None, poi: str) -> _Calculator:
     if problem:
         return _Calculator((background,), math.nan, problem)
     asimov = model.asimov(found.values)
-    profiles = background, starts.Profile(model, asimov, index, found.values)
+    profiles = background, Profile(model, asimov, index, found.values)
     step = _step(model, asimov, found.values, index)
     for profile in profiles:
         profile.minimise()

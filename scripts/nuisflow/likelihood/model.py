@@ -346,10 +346,10 @@ class Model(OfWorkspace):
         result[minima.status != 0] = np.nan
         return result
 
-    def intervals(self, minima: Minima, parameter: str, data: Values | None = None,
+    def crossings(self, minima: Minima, parameter: str, data: Values | None = None,
                   fixed: npt.ArrayLike | None = None, *, sigmas: float = 1.0, tolerance: float = 1e-6,
                   workers: int | None = None) -> Intervals:  # fmt: skip
-        """Find where -2 ln L, profiled over all else, rises by sigmas^2 on both sides of each best fit (MINOS)."""
+        """Find where -2 ln L rises by sigmas^2 on both sides, in the valley of each best fit; see `fits.intervals`."""
         problem, lowest = self._problem(data, minima.values, fixed), 0.5 * (minima.twice_nll - self.constants(data))
         index, size = self.index(parameter), len(minima.values)
         result = np.full((size, 4), -1.0)

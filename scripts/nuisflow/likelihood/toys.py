@@ -10,11 +10,12 @@ from nuisflow import seeds
 from nuisflow.likelihood import fits, limits, starts
 from nuisflow.likelihood.constraints import auxiliary
 from nuisflow.likelihood.histfactory import Booleans, Floats
-from nuisflow.likelihood.model import FLAT, NEGATIVE, Intervals, Minima, Model, Values
+from nuisflow.likelihood.model import FLAT, NEGATIVE, Minima, Model, Values
+from nuisflow.likelihood.valleys.ends import AT_LOWER, AT_UPPER, DEEPER, NOT_FOUND, intervals
 
 LEVEL = math.erf(math.sqrt(0.5))  # 68.27 %: one standard deviation
 BLOCK = 500
-AT_BOUND, NOT_FOUND, DEEPER = 1 | 2, 4, 8  # flags of model.Intervals
+AT_BOUND = AT_LOWER | AT_UPPER  # flags of model.Intervals
 _LARGEST = 1e300
 EQUAL = 1e-6  # statistics that differ by less, relative to 1 + their size, are equal: outcomes of few events repeat
 
@@ -136,30 +137,14 @@ def fitted(model: Model, data: Floats, truth: Floats, name: str, workers: int | 
     """Return fits and intervals of the parameter *name* of data sets thrown at *truth* (parameters; or one per set)."""
     index = model.index(name)
     minima = starts.deepest(model, data, truth, workers=workers)
-    found = model.intervals(minima, name, data, workers=workers)
+    found = intervals(model, minima, name, data, workers=workers)
     columns = np.array([minima.values[:, index], found.low, found.high, found.error, minima.twice_nll])
     good = minima.status == 0
     flags = np.where(good, found.flags, NOT_FOUND)
-    if starts.valleys(model):
-        flags |= np.where(good & _within(model, data, minima, found, index, workers=workers), DEEPER, 0)
     for i in np.flatnonzero((flags & (NOT_FOUND | DEEPER) != 0) & (minima.status != FLAT)):
         columns[:, i], good[i], flags[i] = _alone(model, data[i], name)
     bounded = good & (flags & NOT_FOUND == 0)
     return block_of(truth[..., index], list(columns), good, bounded, bounded & (flags & AT_BOUND != 0))
-
-
-def _within(model: Model, data: Floats, minima: Minima, found: Intervals, index: int, *, workers: int | None,
-            ) -> Booleans:  # fmt: skip
-    """Return which intervals end where another valley is so deep that they reach further."""
-    result, held = np.zeros(len(data), dtype=np.bool_), model.fixed.copy()
-    held[index] = True
-    for ends, bit in ((found.low, 1), (found.high, 2)):
-        start = minima.values.copy()
-        start[:, index] = np.where(np.isfinite(ends), ends, start[:, index])
-        there = starts.deepest(model, data, start, held, workers=workers)
-        crossing = np.isfinite(ends) & (found.flags & bit == 0) & (there.status == 0)
-        result |= crossing & (there.twice_nll - minima.twice_nll < 1.0 - fits.VALLEY)
-    return result
 
 
 def _alone(model: Model, data: Floats, name: str) -> tuple[tuple[float, ...], bool, int]:

@@ -167,6 +167,7 @@ def _samples(region: str, histogram: Histogram, settings: WorkspaceSettings, not
         if not np.any(variances):
             if place.part is None:
                 notes.append(place.note("left_out", "has no events in this region: left out of the channel"))
+            notes += _unvaried(place, settings)
             continue
         hollow = place.part is not None and values.sum() <= 0
         place = place._replace(nominal=values if hollow else _positive(place, values, notes))
@@ -175,6 +176,18 @@ def _samples(region: str, histogram: Histogram, settings: WorkspaceSettings, not
             modifiers.append(_modifier(f"staterror_{region}", "staterror", np.sqrt(variances).tolist()))
         yield {"name": process, "data": (place.sign * place.nominal).tolist(), "modifiers": modifiers}
     notes += _negative_estimates(region, histogram, settings)
+
+
+def _unvaried(place: _Place, settings: WorkspaceSettings) -> Iterator[Note]:
+    """Yield notes of the variations that expect events of a process where there are none at nominal."""
+    for name, _ in _acting(place, settings):
+        sides = {side: _varied(place, f"{name}_{side}") for side in ("up", "down")}
+        events = [
+            f"{values.sum():.3g} events {side}" for side, values in sides.items() if values is not None and values.any()
+        ]
+        if events:
+            text = f"{' and '.join(events)}, but no nominal ones that vary to become these: no effect here"
+            yield place.note("dropped", text, name)
 
 
 def _positive(place: _Place, values: np.ndarray, notes: list[Note]) -> np.ndarray:
@@ -235,14 +248,18 @@ def _modifier(name: str, kind: str, data: Any) -> Json:
     return {"name": name, "type": kind, "data": data}
 
 
+def _acting(place: _Place, settings: WorkspaceSettings) -> Iterator[tuple[str, systematics.Variation]]:
+    """Yield the variations of a process in a region."""
+    for name, variation in settings.variations.items():
+        concerned = variation.processes is None or place.process in variation.processes
+        if concerned and (variation.regions is None or place.region in variation.regions):
+            yield name, variation
+
+
 def _process_modifiers(place: _Place, settings: WorkspaceSettings, notes: list[Note]) -> list[Json]:
     """Return the modifiers of one process in one region, without MC statistics."""
     modifiers = [_modifier(settings.fit.poi, "normfactor", None)] if place.process == settings.signal else []
-    for name, variation in settings.variations.items():
-        if variation.processes is not None and place.process not in variation.processes:
-            continue
-        if variation.regions is not None and place.region not in variation.regions:
-            continue
+    for name, variation in _acting(place, settings):
         owner = _owner(variation, place.process, settings)
         parameter = names.parameter(name, variation.kind, variation.decorrelate, owner, place.region)
         match variation:

@@ -4,12 +4,14 @@ An observable f(x; z) that knows the nuisance parameter z is recomputed at every
 for the data. At a grid of z there is one model and one set of data each; -2 ln L is continuous between.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nuisflow.inference.conditional.splines import AT_LOWER, AT_UPPER, NOT_FOUND, Search, deviance, spline
+from nuisflow.likelihood import starts
 from nuisflow.likelihood.constraints.parameters import Parameter
 from nuisflow.likelihood.covariances import covariance
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
@@ -18,6 +20,8 @@ from nuisflow.likelihood.model import FLAT, Model, Values
 SUBDIVISION = 16
 """Points between two z of the grid at which a minimum is looked for, before it is found exactly."""
 FAILED, EDGE = 1, 2  # flags of a fit
+MOST, APART = 2, 0.5
+"""Parameters whose sides are fitted one by one; how far from 0 these fits start, in prior deviations."""
 
 
 class Data(NamedTuple):
@@ -49,6 +53,31 @@ class Held(NamedTuple):
 
 
 NOTHING = Held()
+
+
+class Side(NamedTuple):
+    """Models at all z, with some parameters (*which*) bounded to one side of 0 each (*signs*)."""
+
+    models: tuple[Model, ...]
+    which: Integers
+    signs: Floats
+
+    def begin(self, start: Floats) -> Floats:
+        """Return where fits start on this side (..., parameters)."""
+        found = start.copy()
+        found[..., self.which] = self.signs * np.maximum(np.abs(found[..., self.which]), APART)
+        return found
+
+
+def sides(models: Sequence[Model], nominal: Model) -> list[Side]:
+    """Return all sides of the strongest parameters whose variations do the same up and down; one, if there are none."""
+    which, found = starts.two_sided(nominal)[:MOST], list[Side]()
+    for signs in itertools.product((1.0, -1.0), repeat=len(which)):
+        bounds = {
+            nominal.names[i]: (0.0, None) if sign > 0 else (None, 0.0) for i, sign in zip(which, signs, strict=True)
+        }
+        found.append(Side(tuple(model.bounded(bounds) for model in models), which, np.array(signs)))
+    return found
 
 
 class Fits(NamedTuple):
@@ -112,6 +141,7 @@ class GridModel:
         self.poi, self.index, self.bins = first.poi, first.index(first.poi), first.bins
         self.limits = float(first.lower[self.index]), float(first.upper[self.index])
         self.nominal = self.models[int(np.abs(self.z).argmin())]
+        self.sides = sides(self.models, self.nominal)
         rows = [[model.parameters[i] for i in first.constrained] for model in self.models]
         shape = (len(self.z), len(first.constrained))
         self.poisson: Booleans = np.array([row.constraint == "poisson" for row in rows[0]], dtype=np.bool_)
@@ -179,11 +209,26 @@ class GridModel:
         return self.along(data, begin, held._replace(parameters=fixed if held[0] is None else fixed | held[0]))
 
     def along(self, data: Data, start: Floats, held: Held = NOTHING) -> Fits:
-        """Fit every data set at every z of the grid, and find the best z between."""
+        """Fit every data set at every z of the grid, and find the best z between.
+
+        Where variations do the same up and down, each side of 0 is fitted by itself, at all z, and the deepest counts:
+        between points of two valleys residuals are not known.
+        """
+        best = self._along(self.sides[0], data, start, held)
+        for side in self.sides[1:]:
+            other = self._along(side, data, start, held)
+            deeper = (other.flags & FAILED == 0) & ((best.flags & FAILED > 0) | (other.twice_nll < best.twice_nll))
+            for part, found in zip(best, other, strict=True):
+                part[deeper] = found[deeper]
+        return best
+
+    def _along(self, side: Side, data: Data, start: Floats, held: Held) -> Fits:
+        """Fit as `along` does, on one side."""
         fixed = np.broadcast_to(self.nominal.fixed, (len(start), len(self.names) - 1))
         fixed = fixed if held.parameters is None else fixed | held.parameters
         points, failed = np.empty(start.shape), np.zeros(len(start), dtype=np.bool_)
-        for g, model in enumerate(self.models):
+        start = np.where(fixed[:, None, :], start, side.begin(start))
+        for g, model in enumerate(side.models):
             minima = model.minimise(self.flat(data, g), start[:, g], fixed)
             points[:, g] = minima.values
             failed |= (minima.status != 0) & (minima.status != FLAT)

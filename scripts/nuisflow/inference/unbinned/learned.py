@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,11 +10,17 @@ from nuisflow.inference.unbinned import events
 from nuisflow.inference.unbinned.events import Events
 from nuisflow.inference.unbinned.model import UnbinnedModel
 from nuisflow.inference.unbinned.scratch import Scratch
+from nuisflow.likelihood import starts
+from nuisflow.likelihood.histfactory import Floats
 from nuisflow.settings.unbinned import NOMINAL
 from nuisflow.slices.unbinned import UnbinnedFilling
+from nuisflow.storage import event_files
 from nuisflow.strategies.unbinned import Unbinned
 from nuisflow.templates.histograms import Histogram
 from nuisflow.templates.unbinned import evaluation
+
+ASKED = 50_000
+"""Events that are asked how the density changes, about."""
 
 if TYPE_CHECKING:
     from nuisflow.learning.classifier import Classifier
@@ -37,8 +43,54 @@ def likelihood(
     assert isinstance(strategy, Unbinned)  # for mypy
     sums = evaluation.Sums(strategy, settings, replica)
     simulated = _nominal(classifier, paths, settings, sums, scratch)
-    model = UnbinnedModel(evaluation.describe(strategy, sums, templates, settings))
-    return model, simulated._replace(bins=events.contents(model, templates, NOMINAL, model.processes))
+    description = evaluation.describe(strategy, sums, templates, settings)
+    model = UnbinnedModel(description)
+    simulated = simulated._replace(bins=events.contents(model, templates, NOMINAL, model.processes))
+    return UnbinnedModel(description | {"two_sided": two_sided(model, simulated)}), simulated
+
+
+def described(
+    description: dict[str, Any], densities: Path, templates: Mapping[str, Histogram], samples: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a *description* with what the nominal events in a file of *densities* say of it: its two-sided parameters.
+
+    *samples*: the process of every sample.
+    """
+    model = UnbinnedModel(description)
+    step = 1 + event_files.count_rows(densities) // (20 * ASKED)
+    found = [
+        part.chosen((part.process < len(model.processes)) & (np.arange(len(part.weight)) % step == 0))
+        for part in events.parts(densities, model, samples, NOMINAL)
+    ]
+    weight, process, fold, values = (np.concatenate(columns) for columns in list(zip(*found, strict=True))[1:])
+    bins = events.contents(model, templates, NOMINAL, model.processes)
+    return description | {"two_sided": two_sided(model, Events(weight * step, process, fold, values, bins))}
+
+
+def two_sided(model: UnbinnedModel, simulated: Events) -> list[str]:
+    """Return the parameters whose variations do the same up and down, the strongest first, as `starts.two_sided`.
+
+    By what they make of the density at the nominal events, of which every n-th is asked.
+    """
+    even, odd = np.zeros(len(model.names)), np.zeros(len(model.names))
+    step = 1 + len(simulated.weight) // ASKED
+    weight, fold, values = simulated.weight[::step] * step, simulated.fold[::step], simulated.values[::step]
+    values, nominal = model.widened(values), simulated.bins.sum(axis=1)
+
+    def changed(place: Floats) -> Floats:
+        """Return ln of the factor on the intensity at all events, and on the content of all bins."""
+        here, there = (model.intensities(point, fold, values).sum(axis=1) for point in (model.inits, place))
+        bins = (model.bin_responses(place) * simulated.bins).sum(axis=1)
+        ratios = np.concatenate([there / here, bins / np.where(nominal > 0, nominal, 1.0)])
+        return np.asarray(np.log(np.where(ratios > 0, ratios, 1.0)))
+
+    sizes = np.concatenate([np.abs(weight), nominal])
+    for index, row in enumerate(model.parameters):
+        if row.kind in ("learned", "rate"):
+            up, down = (changed(model.inits + side * (np.arange(len(even)) == index)) for side in (1.0, -1.0))
+            even[index], odd[index] = (sizes @ (0.5 * (up + sign * down)) ** 2 for sign in (1.0, -1.0))
+    found = np.flatnonzero((even > starts.EVEN) & (even > starts.RATIO * odd))
+    return [model.names[index] for index in found[np.argsort(-even[found])]]
 
 
 def whole(

@@ -13,49 +13,43 @@ with bins is a sum of the same form: x is the bin.
 # ruff: noqa: ARG002 (a question is asked of all kinds in the same words)
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
+from nuisflow.inference.unbinned import structure
 from nuisflow.inference.unbinned.scratch import Scratch
-from nuisflow.likelihood import interpolation
+from nuisflow.inference.unbinned.structure import Json, Parameter
+from nuisflow.likelihood import interpolation, starts
 from nuisflow.likelihood.constraints import correlations
 from nuisflow.likelihood.fits import FitResult, Interval, by_profile
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.kernels import compilation, densities, density_fits
 from nuisflow.likelihood.model import Intervals, Minima
+from nuisflow.likelihood.valleys import ends
 
 TOLERANCE = 1e-10
 """Decrement of -2 ln L at a minimum."""
+DEEPER, VALLEYS = 1e-6, 8
+"""By how much -2 ln L of another valley is lower than that of the first; through how many an interval reaches."""
 ENDS = {
     density_fits.CONVERGED: "",
     density_fits.STOPPED: "the fit stopped before it reached a minimum",
     density_fits.IMPOSSIBLE: "the density of an event is not positive where the fit starts",
 }
 
-Json = Mapping[str, Any]
 
+class Experiment(NamedTuple):
+    """Best fit of the parameter of interest, its error and interval, -2 ln L, and how fit and interval *ended*."""
 
-class Parameter(NamedTuple):
-    """A parameter: *kind* signal, free, luminosity, rate or learned; *width* of its constraint, 0 without one."""
-
-    name: str
-    kind: str
-    init: float
-    lower: float
-    upper: float
-    width: float
-
-    @property
-    def group(self) -> str:
-        """What it belongs to: itself."""
-        return self.name
-
-    @property
-    def constraint(self) -> str:
-        """Whether it has one, as parameters of workspaces say it."""
-        return "normal" if self.width else "none"
+    value: float
+    error: float
+    low: float
+    high: float
+    twice_nll: float
+    ended: int
+    interval_ended: int
 
 
 class UnbinnedModel:
@@ -80,14 +74,16 @@ class UnbinnedModel:
         self.constrained: Booleans = self.widths > 0
         self.centre = np.where(self.constrained, self.inits, 0.0)
         self.correlations = correlations.blocks(description.get("correlations", ()))
-        self.structure = _structure(description, self.parameters, self._precision())
+        self.structure = structure.read(description, self.parameters, self._precision())
         self.bounds = self.structure.lower, self.structure.upper
         self.fixed: Booleans = np.zeros(len(self.parameters), dtype=np.bool_)
         listed = description.get("columns", range(len(description["monomials"])))
         self.columns = np.array(listed, dtype=np.int64)
+        self.sided = np.array([self.names.index(name) for name in description.get("two_sided", ())], dtype=np.int64)
+        """Where minima may lie on both sides of 0, the strongest first; see `learned.two_sided`."""
         self.outputs = len(self.processes) + 1 + int(self.columns.max(initial=-1))
         self._log_number = np.log(np.maximum(self.structure.number, 1e-300))[self.structure.region]
-        self.bins, self.bin_terms = _bins(description, len(self.processes) + len(self.columns))
+        self.bins, self.bin_terms = structure.bins(description, len(self.processes) + len(self.columns))
 
     def fluctuated(self, noise: Floats) -> Floats:
         """Return changes of auxiliary measurements (..., parameters) that standard normal *noise* makes."""
@@ -161,16 +157,26 @@ class UnbinnedModel:
     def minimise(
         self, data: densities.Data, start: Floats | None = None, held: Booleans | None = None
     ) -> tuple[Floats, float, Floats, int]:
-        """Return place, -2 ln L, Hessian and end of a fit from *start*, parameters that are *held* staying there."""
+        """Return place, -2 ln L, Hessian and end of a fit from *start*, parameters that are *held* staying there.
+
+        Where variations do the same up and down, fits start from the other sides, too, and the deepest counts.
+        """
         begin = self.inits if start is None else np.asarray(start, dtype=np.float64)
         fixed = np.zeros(len(begin), dtype=np.bool_) if held is None else held
         place, value, _, hessian, end = density_fits.minimise(self.structure, data, begin, fixed, TOLERANCE)
+        for which in starts.mirrors(self.sided):
+            begin = starts.mirrored(place, which, fixed)
+            other, depth, _, bend, how = density_fits.minimise(self.structure, data, begin, fixed, TOLERANCE)
+            if how == density_fits.CONVERGED and (end != how or depth < value - DEEPER):
+                place, value, hessian, end = other, depth, bend, how
         return place, value, hessian, end
 
     def fit(self, data: densities.Data, start: Floats | None = None, held: Booleans | None = None) -> FitResult:
         """Return the best fit with errors from the exact Hessian; -2 ln L is NaN where there is no minimum."""
-        place, value, hessian, end = self.minimise(data, start, held)
-        fixed = self.fixed if held is None else held
+        return self._result(*self.minimise(data, start, held), self.fixed if held is None else held)
+
+    def _result(self, place: Floats, value: float, hessian: Floats, end: int, fixed: Booleans) -> FitResult:
+        """Return what a fit says that ended at a *place*."""
         free = ~fixed & (place > self.structure.lower) & (place < self.structure.upper)
         covariance, message = _covariance(hessian, free)
         message = message if end == density_fits.CONVERGED else ENDS[end]
@@ -191,10 +197,34 @@ class UnbinnedModel:
         error, column = float(best.errors[index]), best.covariance[index]
         if not error > 0 or not np.isfinite(column).all():
             error, column = float(self.structure.scale[index]), np.full(len(self.names), np.nan)
-        end, _, flag = density_fits.crossing(
-            self.structure, data, best.values, best.twice_nll, error, column, held, index, sigmas, precision
-        )
-        return end, flag
+        place, goal, fixed = best.values, best.twice_nll + sigmas**2, held | (np.arange(len(held)) == index)
+        for _ in range(VALLEYS):
+            end, there, flag = density_fits.crossing(
+                self.structure, data, place, best.twice_nll, error, column, held, index, sigmas, precision
+            )
+            if flag or not len(self.sided):
+                return end, flag
+            there[index] = end
+            place, value, _, how = self.minimise(data, there, fixed)
+            if how != density_fits.CONVERGED or value > goal - ends.VALLEY:
+                return end, flag
+            column = np.full(len(self.names), np.nan)  # another valley is deeper here: on to its end
+        return math.nan, density_fits.LOST
+
+    def experiment(self, data: densities.Data, start: Floats, precision: float) -> Experiment:
+        """Return best fit and interval of the parameter of interest, ends to *precision* in standard deviations."""
+        held, index = self.fixed, self.index
+        if not len(self.sided):
+            best, error, *rest = density_fits.experiment(self.structure, data, start, held, index, precision)
+            low, high, lowest, how, end = rest
+            return Experiment(float(best[index]), error, low, high, lowest, int(how), int(end))
+        place, value, hessian, how = self.minimise(data, start, held)
+        if how != density_fits.CONVERGED:
+            return Experiment(float(place[index]), math.nan, math.nan, math.nan, value, how, density_fits.LOST)
+        found = self._result(place, value, hessian, how, held)
+        sides = [self.end(data, found, index, side, held, precision=precision) for side in (-1.0, 1.0)]
+        (low, one), (high, two) = sides
+        return Experiment(float(place[index]), float(found.errors[index]), low, high, value, how, max(one, two))
 
     # --- what every likelihood answers (`likelihoods.Likelihood`) ---------------------------------------------------
 
@@ -221,10 +251,10 @@ class UnbinnedModel:
         index, rows = self.names.index(parameter), []
         for start, held in zip(minima.values, np.broadcast_to(fixed, minima.values.shape), strict=True):
             best = self.fit(data, start, held)
-            ends = [self.end(data, best, index, side, held, precision=math.sqrt(tolerance)) for side in (-1.0, 1.0)]
-            flags = sum(bit * (flag == density_fits.AT_BOUND) for bit, (_, flag) in zip((1, 2), ends, strict=True))
-            lost = any(flag == density_fits.LOST for _, flag in ends)
-            rows.append((ends[0][0], ends[1][0], best.errors[index], flags + 4 * lost))
+            sides = [self.end(data, best, index, side, held, precision=math.sqrt(tolerance)) for side in (-1.0, 1.0)]
+            flags = sum(bit * (flag == density_fits.AT_BOUND) for bit, (_, flag) in zip((1, 2), sides, strict=True))
+            lost = any(flag == density_fits.LOST for _, flag in sides)
+            rows.append((sides[0][0], sides[1][0], best.errors[index], flags + 4 * lost))
         low, high, error, flags = np.array(rows).T
         return Intervals(low, high, error, flags.astype(np.int64))
 
@@ -316,52 +346,3 @@ def _covariance(hessian: Floats, free: Booleans) -> tuple[Floats, str]:
         return covariance, "the Hessian is not positive definite: a direction is flat"
     covariance[np.ix_(free, free)] = np.linalg.inv(part)
     return covariance, ""
-
-
-def _structure(description: Json, parameters: Sequence[Parameter], precision: Floats) -> densities.Structure:
-    """Return what the kernels need."""
-    processes, names = list(description["processes"]), [row.name for row in parameters]
-    shape = len(parameters), len(processes)
-    linear, rates = np.zeros(shape, dtype=np.bool_), np.zeros((*shape, 8))
-    for name, acts_on in description["linear"].items():
-        linear[names.index(name), [processes.index(process) for process in acts_on]] = True
-    for name, rate in description["rates"].items():
-        where = [processes.index(process) for process in rate["processes"]]
-        rates[names.index(name), where] = interpolation.code4(np.array([rate["down"], rate["up"]]))
-    owners, binned = [processes.index(process) for process in description["owners"]], description["binned"]
-    regions = [description["yields"], *(region["yields"] for region in binned)]
-    number = np.array([[region[process] for process in processes] for region in regions])
-    signal = number[:, linear[0]].sum()
-    folds = len(description["norms"])
-    norms = [*description["norms"], *(region["norms"] for region in binned)]
-    yields = [description["yield_terms"], *(region["norms"] for region in binned)]
-    widest = max(1.0, np.sqrt(number.sum()) / signal) if signal > 0 else 1.0
-    scale = np.array([widest if k == 0 else row.width or 1.0 for k, row in enumerate(parameters)])
-    size = len(description["learned"])
-    return densities.Structure(
-        number=number,
-        region=np.array([0] * folds + list(range(1, 1 + len(binned))), dtype=np.int64),
-        linear=linear,
-        rates=rates,
-        learned=np.array([names.index(name) for name in description["learned"]], dtype=np.int64),
-        powers=np.array(description["powers"], dtype=np.int64).reshape(-1, size),
-        yields=np.array(yields).reshape(len(regions), len(processes), -1),
-        norms=np.array(norms).reshape(len(norms), len(processes), -1),
-        monomials=np.array(description["monomials"], dtype=np.int64).reshape(-1, size),
-        first=np.searchsorted(owners, np.arange(len(processes) + 1)).astype(np.int64),
-        precision=precision,
-        lower=np.array([row.lower for row in parameters]),
-        upper=np.array([row.upper for row in parameters]),
-        scale=scale,
-    )
-
-
-def _bins(description: Json, outputs: int) -> tuple[Floats, Integers]:
-    """Return the bins of all regions with bins as if they were events, (bins, outputs), and their terms."""
-    values, terms = [np.zeros((0, outputs))], [np.zeros(0, dtype=np.int64)]
-    for index, region in enumerate(description["binned"]):
-        shares = np.array(region["shares"])
-        with np.errstate(divide="ignore"):
-            values.append(np.concatenate([np.log(shares), np.array(region["slopes"]).reshape(len(shares), -1)], axis=1))
-        terms.append(np.full(len(shares), len(description["norms"]) + index))
-    return np.concatenate(values), np.concatenate(terms)

@@ -145,9 +145,6 @@ def _judged(columns: Columns, row: Integers, number: Floats, judge: Judge, count
 
 def _fitted(model: UnbinnedModel, data: Data) -> tuple[float, float, float]:
     """Return best fit and interval; NaN where there are none."""
-    held = np.zeros(len(model.names), dtype=np.bool_)
-    best, _, low, high, _, end, flag = density_fits.experiment(
-        model.structure, data, model.inits, held, model.index, PRECISION
-    )
+    best, _, low, high, _, end, flag = model.experiment(data, model.inits, PRECISION)
     good = end == density_fits.CONVERGED and flag != density_fits.LOST
-    return (float(best[model.index]), float(low), float(high)) if good else (np.nan, np.nan, np.nan)
+    return (best, low, high) if good else (np.nan, np.nan, np.nan)

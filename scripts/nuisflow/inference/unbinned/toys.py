@@ -70,14 +70,11 @@ def run(model: UnbinnedModel, pool: Events, truth: Truth, settings: ToySettings)
     """Fit pseudo-experiments at one true point."""
     mu, start = truth.values[model.poi], model.point(truth.values)
     names = ("throw_toys", settings.name, settings.repetition, truth.point or mu)
-    held = np.zeros(len(model.names), dtype=np.bool_)
     rows = np.full((truth.number, 5), np.nan)
     ends = np.empty((truth.number, 2), dtype=np.int64)
     for row, data in enumerate(experiments.throw(model, pool, start, truth.number, *names, seed=settings.seed)):
-        best, error, low, high, lowest, end, flag = density_fits.experiment(
-            model.structure, data, start, held, model.index, PRECISION
-        )
-        rows[row], ends[row] = (best[model.index], low, high, error, lowest), (end, flag)
+        best, error, low, high, lowest, end, flag = model.experiment(data, start, PRECISION)
+        rows[row], ends[row] = (best, low, high, error, lowest), (end, flag)
     fitted = ends[:, 0] == density_fits.CONVERGED
     bounded = fitted & (ends[:, 1] != density_fits.LOST)
     limited = bounded & (ends[:, 1] == density_fits.AT_BOUND)
