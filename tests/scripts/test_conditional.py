@@ -29,7 +29,7 @@ OUTPUTS = ("fit.json", "impacts.csv", "scan.csv", "toys.parquet", "coverage.json
 ONE = {"scheduler": "synchronous", "workers": 1}
 
 
-def configured(terms, **toys):
+def configured(*, rebinned=False):
     """Return rotating Gaussian classes, and a rate that is profiled at every z."""
     return reading.check(
         {
@@ -47,7 +47,7 @@ def configured(terms, **toys):
                 "rate": {"kind": "rate", "size": 0.05, "processes": ["background"], "group": "rates"},
             },
             "learning": {"hidden": [16], "events_seen": 100_000, "batch_size": 512},
-            "trainings": {"aware": {"strategy": "conditional", "variations": ["rotation"], "data_terms": terms}},
+            "trainings": {"aware": {"strategy": "conditional", "variations": ["rotation"], "rebinned": rebinned}},
             "templates": {"binning": {"number": 5}},
             "toys": {
                 "displacements": {"down3": -3, "down": -1, "up": 1, "up3": 3},
@@ -63,7 +63,7 @@ def configured(terms, **toys):
 def filled(tmp_path_factory):
     """Run the chain to fill_conditional; return the folder of the training."""
     torch.set_num_threads(1)
-    folder, settings = tmp_path_factory.mktemp("toy"), configured("kept")
+    folder, settings = tmp_path_factory.mktemp("toy"), configured()
     dask, raw, paths = configuration.Dask.model_validate(ONE), {}, {}
     for sample in settings.samples:
         simulated = folder / "raw" / f"{sample}.root"
@@ -94,7 +94,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(filled, tmp_path_factory):
-    return fit(filled, tmp_path_factory.mktemp("fit"), configured("kept"))
+    return fit(filled, tmp_path_factory.mktemp("fit"), configured())
 
 
 def fit(filled, folder, settings):
@@ -173,6 +173,7 @@ def test_every_workspace_is_written_for_other_tools(fitted):
 
     content = files.read_json(fitted[1]["workspaces"])
     assert list(content["grid"].values()) == [-3, -1, 0, 1, 3]
+    assert content["score"] == 0
     for space in content["workspaces"]:
         assert "rotation" not in pyhf.Workspace(space).model().config.parameters
 
@@ -193,7 +194,7 @@ def thinned(events, folder, share):
 @pytest.fixture(scope="module")
 def half(filled, tmp_path_factory):
     """Return what is measured with half of the events, and what the ordinary chain finds where only these are."""
-    settings, folder = configured("kept"), tmp_path_factory.mktemp("half")
+    settings, folder = configured(), tmp_path_factory.mktemp("half")
     events, model = sorted((filled / "events").glob("*/*.parquet")), filled / "model.pt"
     alone = thinned(events, folder, 0.5)
     for place, listed, chosen in (
@@ -258,10 +259,10 @@ def test_mc_statistics_of_a_half_are_larger_and_the_whole_is_found_within_them(h
     assert abs(found - 1) < 4 * measured["asimov"]["sigma_mcstat"]
 
 
-def test_the_report_hears_of_dropped_terms_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):
+def test_the_report_hears_of_data_binned_anew_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):
     """This network saw few events: it separates better at some z, unlike the exact likelihood ratio."""
-    _, paths = fit(filled, tmp_path, configured("dropped", number=20, displaced_number=20))
+    _, paths = fit(filled, tmp_path, configured(rebinned=True))
     found = files.read_json(paths["fit"])["asimov"]
     z = next(row["value"] for row in found["parameters"] if row["name"] == "rotation")
     assert abs(z) > 0.1
-    assert "data_terms" in found["message"]
+    assert "rebinned" in found["message"]

@@ -40,7 +40,7 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
     return [
         *_failed(fits, settings.trainings),
         *_remarked(fits, settings.trainings),
-        *_coverage(tables["coverage"], settings.trainings),
+        *_coverage(tables["coverage"], fits, settings.trainings),
         *_single_bins(fits, settings),
         *_simulation(tables["trainings"], fits),
         *_unknown_simulation(tables["trainings"]),
@@ -81,16 +81,18 @@ def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Cau
         )
 
 
-def _coverage(coverage: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caution]:
+def _coverage(coverage: pd.DataFrame, fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
     """Say where intervals cover too often or too rarely, best fits are biased, or many fits failed."""
     kinds: dict[str, list[tuple[str, str]]] = {}
+    rebinned = {run.training for run, fit in fits.items() if fit.get("score", {}).get("asimov", 0.0) is None}
     for place, table in coverage.groupby(["training", "mu_true"], sort=False):
         label, where = names.get(str(place[0]), str(place[0])), f"at a true value of {place[1]:g}"
         value, error = findings.pooled_coverage(table)
         toys, bias = table["toys"].sum(), float(table["pull_mean"].mean())
         share = f"{100 * value:.1f} ± {100 * error:.1f} %"
         if findings.is_off(value, error):
-            kinds.setdefault("wide" if value > TARGET else "narrow", []).append(
+            narrow = "rebinned" if place[0] in rebinned else "narrow"
+            kinds.setdefault("wide" if value > TARGET else narrow, []).append(
                 (f"{label} ({share})", f"{label}: {share} {where}")
             )
         if abs(bias) > max(_BIAS, _BIAS_ERRORS / math.sqrt(toys)):
@@ -109,6 +111,11 @@ _TOYS = {
     "narrow": (
         f"Intervals contain the true value too rarely, so they are too narrow: {{}} {_HONEST}.",
         "Do not quote such an interval: simulate more events, use fewer bins, or widen the priors.",
+    ),
+    "rebinned": (
+        f"Intervals contain the true value too rarely: {{}} {_HONEST}. Their data are binned anew at every "
+        "hypothesised z, and how events happen to move between the bins counts as knowledge of z.",
+        "Do not quote such an interval: set rebinned of these trainings to false.",
     ),
     "wide": (
         f"Intervals contain the true value too often, so they are too wide: {{}} {_HONEST}.",
