@@ -84,14 +84,14 @@ def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Cau
 def _coverage(coverage: pd.DataFrame, fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Caution]:
     """Say where intervals cover too often or too rarely, best fits are biased, or many fits failed."""
     kinds: dict[str, list[tuple[str, str]]] = {}
-    rebinned = {run.training for run, fit in fits.items() if fit.get("score", {}).get("asimov", 0.0) is None}
+    moving = rebinned(fits)
     for place, table in coverage.groupby(["training", "mu_true"], sort=False):
         label, where = names.get(str(place[0]), str(place[0])), f"at a true value of {place[1]:g}"
         value, error = findings.pooled_coverage(table)
         toys, bias = table["toys"].sum(), float(table["pull_mean"].mean())
         share = f"{100 * value:.1f} ± {100 * error:.1f} %"
         if findings.is_off(value, error):
-            narrow = "rebinned" if place[0] in rebinned else "narrow"
+            narrow = "rebinned" if place[0] in moving else "narrow"
             kinds.setdefault("wide" if value > TARGET else narrow, []).append(
                 (f"{label} ({share})", f"{label}: {share} {where}")
             )
@@ -106,6 +106,17 @@ def _coverage(coverage: pd.DataFrame, fits: Mapping[Run, Any], names: Mapping[st
             yield Caution(text.format(few(name for name, _ in found)), remedy, tuple(words for _, words in found))
 
 
+def rebinned(fits: Mapping[Run, Any]) -> set[str]:
+    """Return the trainings whose data are binned anew at every hypothesised z."""
+    return {run.training for run, fit in fits.items() if fit.get("score", {}).get("asimov", 0.0) is None}
+
+
+MOVING = (
+    "Their data are binned anew at every hypothesised z, and how events happen to move between the bins counts as "
+    "knowledge of z.",
+    "Do not quote such an interval: set rebinned of these trainings to false.",
+)
+"""Why intervals of such trainings are too narrow, and what to do."""
 _HONEST = f"instead of {100 * TARGET:.1f} %"
 _TOYS = {
     "narrow": (
@@ -113,9 +124,8 @@ _TOYS = {
         "Do not quote such an interval: simulate more events, use fewer bins, or widen the priors.",
     ),
     "rebinned": (
-        f"Intervals contain the true value too rarely: {{}} {_HONEST}. Their data are binned anew at every "
-        "hypothesised z, and how events happen to move between the bins counts as knowledge of z.",
-        "Do not quote such an interval: set rebinned of these trainings to false.",
+        f"Intervals contain the true value too rarely: {{}} {_HONEST}. {MOVING[0]}",
+        MOVING[1],
     ),
     "wide": (
         f"Intervals contain the true value too often, so they are too wide: {{}} {_HONEST}.",
