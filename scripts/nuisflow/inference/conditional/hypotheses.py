@@ -38,7 +38,8 @@ def build(
 ) -> list[dict[str, Any]]:
     """Return the workspace at every z of *grid*, without its variation; all events have the score at *scored*.
 
-    Without it they have, and the data too, that at the z of the workspace.
+    All have the same data: expected ones are those at z = 0. Without *scored*, events and data have the score at the z
+    of the workspace.
     """
     scores = {z: folder for folder, z in grid.points.items()}
     others = {name: value for name, value in settings.variations.items() if name != grid.variation}
@@ -61,7 +62,10 @@ def build(
         try:
             found.append(workspaces.build(at, chosen).workspace)
         except workspaces.WorkspaceError as error:
-            raise workspaces.WorkspaceError(f"{grid.variation} = {z:g}: {error}") from error
+            raise workspaces.WorkspaceError(f"{grid.variation} = {z:g}, score at {score}: {error}") from error
+    if scored is not None:
+        data = found[list(grid.points.values()).index(0.0)]["observations"]
+        found = [space | {"observations": data} for space in found]
     return found
 
 
