@@ -22,22 +22,27 @@ def fit_conditional(
     grid = Grid.model_validate(settings["grid"])
     chosen = FitSettings.model_validate(settings["fit"])
     histograms = files.read_histograms(conditional)
-    spaces = hypotheses.build(histograms, grid, WorkspaceSettings.model_validate(settings["workspace"]))
-    model = hypotheses.model(spaces, grid)
-    expected = hypotheses.Expected(histograms, model.nominal.channels, settings["workspace"]["signal"])
+    workspace = WorkspaceSettings.model_validate(settings["workspace"])
+    observables = hypotheses.observables(histograms, grid, workspace)
+    model = observables.nominal
+    expected = hypotheses.Expected(histograms, model.nominal.channels, workspace.signal)
     nominal = files.read_histograms(templates)
     edges = {name: histogram.axes["score"].edges for name, histogram in nominal.items()}
     data = {"asimov": model.data(expected.at(NOMINAL))}
     data |= {"observed": model.data(expected.observed())} if chosen.observed else {}
+    scored = {kind: one for kind, sets in data.items() for one in observables.each(sets)}
     background = model.data(expected.at(NOMINAL, 0.0))
 
     def measure(kind: str, one: Data, best: FitResult) -> dict[str, Any]:
-        given = {"edges": edges, "background": background, "observed": kind == "observed"}
-        return measurements.measure(model, one, best, chosen.groups, **given)
+        _, score, likelihood, _ = scored[kind]
+        given = {"edges": edges, "background": observables.binned(background, score), "observed": kind == "observed"}
+        return measurements.measure(likelihood, one, best, chosen.groups, **given)
 
-    fitted.write(model, data, measure, nominal, outputs, settings=chosen, further={})
+    asked = {kind: (one.likelihood, one.data) for kind, one in scored.items()}
+    scores = {kind: one.score for kind, one in scored.items()}
+    fitted.write(asked, measure, nominal, outputs, settings=chosen, further={"score": scores})
     thrown = toys.throw(
-        model,
+        observables,
         expected,
         files.read_table(patterns),
         ToySettings.model_validate(settings["toys"]),
@@ -45,7 +50,7 @@ def fit_conditional(
     )
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)
-    files.write_json(outputs["workspaces"], {"grid": grid.points, "workspaces": spaces})
+    files.write_json(outputs["workspaces"], hypotheses.described(histograms, grid, workspace, scores))
 
 
 if __name__ == "__main__":

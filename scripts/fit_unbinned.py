@@ -43,7 +43,14 @@ def fit_unbinned(inputs: dict[str, Path], outputs: dict[str, Path], *, settings:
         return found | {"yields": shared.yields_at(workspace, kind, best, edges)}
 
     information = {"names": model.names, "matrix": model.information(data["asimov"], model.inits).tolist()}
-    fitted.write(model, data, measure, histograms, outputs, settings=chosen, further={"information": information})
+    fitted.write(
+        {kind: (model, one) for kind, one in data.items()},
+        measure,
+        histograms,
+        outputs,
+        settings=chosen,
+        further={"information": information},
+    )
     thrown = toys.throw(model, pools, ToySettings.model_validate(settings["toys"]))
     truths.write(outputs["toys"], thrown.experiments)
     files.write_json(outputs["coverage"], thrown.coverage)

@@ -31,9 +31,8 @@ def measure_conditional(
     filled = conditional.fill_files(events, chosen.rescoring, edges, score)
     partial = bool(chosen.rescoring.used)
     whole = conditional.fill_files(events, conditional.whole(chosen.rescoring), edges, score) if partial else filled
-    spaces = hypotheses.build(filled.histograms, chosen.grid, chosen.workspace)
-    files.write_json(measured, studies.measure(spaces, filled, whole, chosen))
-    files.write_json(workspaces, {"grid": chosen.grid.points, "workspaces": spaces})
+    files.write_json(measured, studies.measure(filled, whole, chosen))
+    files.write_json(workspaces, hypotheses.described(filled.histograms, chosen.grid, chosen.workspace, {}))
 
 
 if __name__ == "__main__":

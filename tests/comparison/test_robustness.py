@@ -191,9 +191,9 @@ def test_points_are_named_by_label_and_true_value(coverage, words):
 
 
 def test_under_coverage_away_from_nominal_is_a_warning_and_marked(coverage, settings, words):
-    assert cautions(coverage, words) == []
+    assert cautions(coverage, {}, words) == []
     bad = changed(coverage, "trees", "coverage", 0.5, "energy_1_up")
-    (caution,) = cautions(bad, words)
+    (caution,) = cautions(bad, {}, words)
     assert "boosted trees (50 % at energy scale 1 +1 σ)" in caution.text
     assert caution.details == ("boosted trees: 50.0 % at energy scale 1 +1 σ",)
     table = coverages(bad, words)

@@ -203,11 +203,11 @@ def gaussian_templates(rule, angle):
     ]
 
 
-def gaussian(rule, z=DISPLACED, *, kept=False):
+def gaussian(rule, z=DISPLACED):
     signal, background = gaussian_templates(rule, 0.0)
     case = workspace(background, signal=signal.tolist())
     case["channels"][0]["samples"][0]["modifiers"] = []
-    return GridModel([Model(case) for _ in z], z, kept=kept)
+    return GridModel([Model(case) for _ in z], z)
 
 
 def gaussian_data(rule, truth, z=DISPLACED):
@@ -230,26 +230,16 @@ def test_the_uncertainty_aware_classifier_has_the_published_width_and_no_bias(ru
     assert z == pytest.approx(truth, abs=0.01)
 
 
-@pytest.mark.parametrize(("rule", "wide"), [("uniform", 0.0916), ("quantile", 0.0690)])
-def test_with_the_terms_of_the_data_it_equals_the_clairvoyant_classifier_and_follows_the_prior(rule, wide):
-    model = gaussian(rule, kept=True)
-    assert width(model, gaussian_data(rule, 0.0))[0] == pytest.approx(1.0, abs=1e-3)
-    mu, sigma, _ = width(model, gaussian_data(rule, math.pi / 2))
-    assert sigma == pytest.approx(wide, rel=0.01)
-    assert 0 < mu - 1 < 0.15 * sigma
-
-
-@pytest.mark.parametrize("kept", [False, True])
-def test_the_spacing_of_the_grid_matters_little(kept):
+def test_the_spacing_of_the_grid_matters_little():
     fine = np.linspace(-2.5, 2.5, 61)
     coarse = np.linspace(-2, 2.5, 10)
-    one = width(gaussian("quantile", fine, kept=kept), gaussian_data("quantile", math.pi / 4, fine))
-    other = width(gaussian("quantile", coarse, kept=kept), gaussian_data("quantile", math.pi / 4, coarse))
+    one = width(gaussian("quantile", fine), gaussian_data("quantile", math.pi / 4, fine))
+    other = width(gaussian("quantile", coarse), gaussian_data("quantile", math.pi / 4, coarse))
     assert other[0] == pytest.approx(one[0], abs=0.02 * one[1])
     assert other[1] == pytest.approx(one[1], rel=0.01)
 
 
-def sharpening(kept):
+def sharpening():
     """Return a model whose observable is sharper at larger z, and its expected data at the true z = 0."""
 
     def shares(at, truth):
@@ -261,22 +251,15 @@ def sharpening(kept):
     for value in z:
         space = workspace(1000 * shares(value, value), signal=[5.0, 20.0])
         spaces.append(Model(space))
-    model = GridLikelihood(spaces, z, "shift", kept=kept)
+    model = GridLikelihood(spaces, z, "shift")
     return model, model.data(np.array([1000 * shares(value, 0.0) + [5.0, 20.0] for value in z]))
 
 
-def test_expected_data_fit_best_at_their_true_z_however_sharp_the_observable_is_elsewhere():
-    model, data = sharpening(kept=True)
-    best = model.fit(data)
-    assert best.values[0, [model.index, -1]] == pytest.approx([1.0, 0.0], abs=1e-3)
-    assert best.twice_nll[0] == pytest.approx(0.0, abs=1e-6)
-
-
 def test_without_the_terms_of_the_data_the_fit_goes_where_the_observable_is_sharper_and_says_so():
-    model, data = sharpening(kept=False)
+    model, data = sharpening()
     found = measured(model, data, data, {"energy": ("shift",)}, {"r": [0, 1, 2]})
     assert abs(model.fit(data).values[0, -1]) > SHARPER
-    assert "data_terms" in found["message"]
+    assert "rebinned" in found["message"]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

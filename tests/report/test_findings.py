@@ -258,6 +258,15 @@ def test_of_single_events_the_remedy_is_not_about_bins_alone(given):
     assert unbinned == f"{binned} Of single events: raise events_seen or the degree of the training; see the closure."
 
 
+@pytest.mark.parametrize(("score", "remedy"), [(None, "rebinned of these trainings to false"), (0.0, "more events")])
+def test_intervals_of_data_that_are_binned_anew_at_every_z_have_a_remedy_of_their_own(score, remedy):
+    fits = {Run("nominal", 1): {"score": {"asimov": score}}}
+    (found,) = warnings(coverage=toys(0.60), fits=fits)
+    assert "60.0 ±" in found
+    assert remedy in found
+    assert "rebinned" in found or score == 0
+
+
 def test_a_coverage_off_by_chance_or_by_little_is_not_reported():
     assert warnings(coverage=toys(0.66, number=200)) == []
     assert warnings(coverage=toys(0.680, number=1_000_000)) == []

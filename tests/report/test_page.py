@@ -482,6 +482,14 @@ def test_coverage_at_nominal_and_its_warnings_know_nothing_of_displaced_points(m
     (caution,) = [caution for caution in found["cautions"] if "too rarely" in caution.text]
     assert caution.text.startswith("Where nature is displaced")
     assert len(caution.details) == len(settings.trainings)
+    first = next(iter(settings.trainings))
+    fits = {
+        run: fit | ({"score": {"asimov": None}} if run.training == first else {}) for run, fit in material.fits.items()
+    }
+    found = context(material._replace(fits=fits, tables={**material.tables, "coverage": bad}), settings)
+    others, moving = [caution for caution in found["cautions"] if "too rarely" in caution.text]
+    assert (len(others.details), len(moving.details)) == (len(settings.trainings) - 1, 1)
+    assert "rebinned" in moving.remedy
 
 
 def test_without_displaced_points_there_is_no_section_of_robustness(material, settings):

@@ -1,5 +1,6 @@
 """Tests of the scripts fill_conditional and fit_conditional, as the workflow calls them, on simulated events."""
 
+import hist
 import ingesting
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ OUTPUTS = ("fit.json", "impacts.csv", "scan.csv", "toys.parquet", "coverage.json
 ONE = {"scheduler": "synchronous", "workers": 1}
 
 
-def configured(terms, **toys):
+def configured(*, rebinned=False):
     """Return rotating Gaussian classes, and a rate that is profiled at every z."""
     return reading.check(
         {
@@ -47,7 +48,7 @@ def configured(terms, **toys):
                 "rate": {"kind": "rate", "size": 0.05, "processes": ["background"], "group": "rates"},
             },
             "learning": {"hidden": [16], "events_seen": 100_000, "batch_size": 512},
-            "trainings": {"aware": {"strategy": "conditional", "variations": ["rotation"], "data_terms": terms}},
+            "trainings": {"aware": {"strategy": "conditional", "variations": ["rotation"], "rebinned": rebinned}},
             "templates": {"binning": {"number": 5}},
             "toys": {
                 "displacements": {"down3": -3, "down": -1, "up": 1, "up3": 3},
@@ -63,7 +64,7 @@ def configured(terms, **toys):
 def filled(tmp_path_factory):
     """Run the chain to fill_conditional; return the folder of the training."""
     torch.set_num_threads(1)
-    folder, settings = tmp_path_factory.mktemp("toy"), configured("kept")
+    folder, settings = tmp_path_factory.mktemp("toy"), configured()
     dask, raw, paths = configuration.Dask.model_validate(ONE), {}, {}
     for sample in settings.samples:
         simulated = folder / "raw" / f"{sample}.root"
@@ -94,20 +95,22 @@ def filled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(filled, tmp_path_factory):
-    return fit(filled, tmp_path_factory.mktemp("fit"), configured("kept"))
+    return fit(filled, tmp_path_factory.mktemp("fit"), configured())
 
 
-def fit(filled, folder, settings):
-    """Fit what was filled; return the settings and the files by name."""
+def fit(filled, folder, settings, *, unblind=False):
+    """Fit what was filled, and its data with *unblind*; return the settings and the files by name."""
     outputs = {name.split(".")[0]: folder / name for name in OUTPUTS}
+    workspace = inference.workspace(settings, "aware")
+    workspace = workspace.model_copy(update={"fit": workspace.fit.model_copy(update={"unblind": unblind})})
     fit_conditional(
         *(filled / name for name in ("conditional.json", "patterns.parquet", "templates.json")),
         outputs,
         settings={
             "grid": sections.plain(grid(settings, "aware")),
             "thrown": thrown(settings, "aware"),
-            "workspace": sections.plain(inference.workspace(settings, "aware")),
-            "fit": sections.plain(inference.fit(settings)),
+            "workspace": sections.plain(workspace),
+            "fit": sections.plain(inference.fit(settings)) | {"observed": unblind},
             "toys": sections.plain(inference.toys(settings, "aware", 1)),
         },
     )
@@ -173,8 +176,46 @@ def test_every_workspace_is_written_for_other_tools(fitted):
 
     content = files.read_json(fitted[1]["workspaces"])
     assert list(content["grid"].values()) == [-3, -1, 0, 1, 3]
+    assert content["score"] == 0
+    nominal = content["workspaces"][2]["observations"]
     for space in content["workspaces"]:
+        assert space["observations"] == nominal  # one set of data, in one score
         assert "rotation" not in pyhf.Workspace(space).model().config.parameters
+
+
+def with_data(histogram, point):
+    """Return *histogram* with data: what is expected at the true *point*, in the score at every z."""
+    names = list(histogram.axes["process"])
+    found = hist.Hist(
+        hist.axis.StrCategory([*names, histograms.DATA], name="process"), *list(histogram.axes)[1:], storage="weight"
+    )
+    found.view()[: len(names)] = histogram.view()
+    nominal, true = (list(histogram.axes["variation"]).index(name) for name in ("nominal", point))
+    for part in ("value", "variance"):
+        found.view()[part][-1, nominal] = histogram.view()["value"][:, true].sum(axis=0)
+    return found
+
+
+def test_observed_data_have_the_score_at_the_z_that_they_fit_best_and_so_have_their_workspaces(filled, tmp_path):
+    made = {
+        name: with_data(one, "rotation_up3") for name, one in files.read_histograms(filled / "conditional.json").items()
+    }
+    files.write_histograms(tmp_path / "conditional.json", made)
+    for name in ("patterns.parquet", "templates.json"):
+        (tmp_path / name).symlink_to(filled / name)
+    _, paths = fit(tmp_path, tmp_path, configured(), unblind=True)
+    found = files.read_json(paths["fit"])
+    z = next(row["value"] for row in found["observed"]["parameters"] if row["name"] == "rotation")
+    nearest = min((-3, -1, 0, 1, 3), key=lambda other: abs(other - z))
+    assert found["score"] == {"asimov": 0, "observed": nearest}
+    assert nearest > 0
+    content = files.read_json(paths["workspaces"])
+    assert (content["score"], content["observed"]["score"]) == (0, nearest)
+    counts = made["all"][{"process": histograms.DATA, "variation": "nominal"}].values()
+    at = [counts[list(content["grid"].values()).index(z)].tolist() for z in (0, nearest)]
+    assert at[0] != at[1]
+    for spaces, data in zip((content["workspaces"], content["observed"]["workspaces"]), at, strict=True):
+        assert [space["observations"][0]["data"] for space in spaces] == [pytest.approx(data)] * 5
 
 
 def thinned(events, folder, share):
@@ -193,7 +234,7 @@ def thinned(events, folder, share):
 @pytest.fixture(scope="module")
 def half(filled, tmp_path_factory):
     """Return what is measured with half of the events, and what the ordinary chain finds where only these are."""
-    settings, folder = configured("kept"), tmp_path_factory.mktemp("half")
+    settings, folder = configured(), tmp_path_factory.mktemp("half")
     events, model = sorted((filled / "events").glob("*/*.parquet")), filled / "model.pt"
     alone = thinned(events, folder, 0.5)
     for place, listed, chosen in (
@@ -258,10 +299,10 @@ def test_mc_statistics_of_a_half_are_larger_and_the_whole_is_found_within_them(h
     assert abs(found - 1) < 4 * measured["asimov"]["sigma_mcstat"]
 
 
-def test_the_report_hears_of_dropped_terms_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):
+def test_the_report_hears_of_data_binned_anew_that_move_the_fit_to_where_the_score_is_sharper(filled, tmp_path):
     """This network saw few events: it separates better at some z, unlike the exact likelihood ratio."""
-    _, paths = fit(filled, tmp_path, configured("dropped", number=20, displaced_number=20))
+    _, paths = fit(filled, tmp_path, configured(rebinned=True))
     found = files.read_json(paths["fit"])["asimov"]
     z = next(row["value"] for row in found["parameters"] if row["name"] == "rotation")
     assert abs(z) > 0.1
-    assert "data_terms" in found["message"]
+    assert "rebinned" in found["message"]

@@ -101,7 +101,6 @@ def test_the_cuts_are_saved_with_the_model(scanning, tmp_path):
         ({"scan": (-1.0, 0.0, 1.0), "parts": 10}, "make 1000 bins"),
         ({"strategy": "conditional", "variations": ("shift", "rate")}, "exactly one"),
         ({"strategy": "conditional", "at": {"shift": 1}}, "scores at every z"),
-        ({"strategy": "conditional", "data_terms": "all"}, "kept"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):
@@ -111,8 +110,8 @@ def test_options_that_make_no_sense_are_refused(options, text):
 
 def test_what_only_the_fit_uses_does_not_train_again():
     one, other = (
-        strategies.read({"strategy": "conditional", "variations": ("shift",), "data_terms": terms, "label": terms})
-        for terms in ("kept", "dropped")
+        strategies.read({"strategy": "conditional", "variations": ("shift",), "rebinned": how, "label": str(how)})
+        for how in (False, True)
     )
     assert one != other
     assert one.model_copy(update=one.ignored()) == other.model_copy(update=other.ignored())

@@ -7,6 +7,7 @@ import pytest
 from nuisflow.events import parts
 from nuisflow.events.scored_events import TemplateError
 from nuisflow.inference.conditional import hypotheses
+from nuisflow.likelihood.model import Model
 from nuisflow.settings import conditional as conditioning
 from nuisflow.settings.checks import reading
 from nuisflow.settings.checks.reading import ConfigurationError
@@ -221,13 +222,13 @@ def test_a_score_that_is_no_number_names_the_file(events, rules):
 
 
 @pytest.fixture(scope="module")
-def spaces(filled, settings):
-    return hypotheses.build(filled.histograms, grid(settings, "aware"), inference.workspace(settings, "aware"))
+def observables(filled, settings):
+    return hypotheses.observables(filled.histograms, grid(settings, "aware"), inference.workspace(settings, "aware"))
 
 
 @pytest.fixture(scope="module")
-def model(spaces, settings):
-    return hypotheses.model(spaces, grid(settings, "aware"))
+def model(observables):
+    return observables.nominal
 
 
 @pytest.fixture(scope="module")
@@ -235,27 +236,44 @@ def expected(filled, model):
     return hypotheses.Expected(filled.histograms, model.nominal.channels, "signal")
 
 
-def test_the_model_at_every_z_expects_the_events_there_and_knows_the_other_variations(model, expected, settings):
-    for number, folder in enumerate(grid(settings, "aware").points):
+@pytest.mark.parametrize("score", [-2.0, 0.0, 1.0])
+def test_the_models_of_a_score_expect_the_events_at_every_z(filled, expected, settings, score):
+    points = grid(settings, "aware").points
+    place = list(points.values()).index(score)
+    chosen = inference.workspace(settings, "aware")
+    spaces = hypotheses.build(filled.histograms, grid(settings, "aware"), chosen, score)
+    for space, folder in zip(spaces, points, strict=True):
+        assert Model(space).expected() == pytest.approx(expected.at(folder)[place])
+
+
+def test_data_that_are_binned_anew_have_models_of_the_score_at_the_z_of_the_model(filled, expected, settings):
+    rebinned = grid(settings, "aware").model_copy(update={"rebinned": True})
+    model = hypotheses.observables(filled.histograms, rebinned, inference.workspace(settings, "aware")).nominal
+    for number, folder in enumerate(rebinned.points):
         assert model.models[number].expected() == pytest.approx(expected.at(folder)[number])
+
+
+def test_the_likelihood_knows_the_other_variations_and_z_last(model):
     assert {"mu", "tilt", "rate"} < set(model.names)
     assert model.names[-1] == "rotation"
 
 
-def test_other_variations_have_the_relative_effect_of_z_0(model, filled):
-    at = 4  # rotation_up2
-    base, up = (
-        content(filled, "main", process="background", variation=name, at="rotation_up2")
-        for name in (NOMINAL, "tilt_up")
+def test_other_variations_have_the_relative_effect_of_z_0_in_every_score(filled, settings, model):
+    folders = {name: {"process": "background", "variation": name, "at": "rotation_up"} for name in (NOMINAL, "tilt_up")}
+    base, up = (content(filled, "main", **place) for place in folders.values())
+    own, signal = (
+        content(filled, "main", process=process, variation="rotation_up2", at="rotation_up")
+        for process in ("background", "signal")
     )
-    own = content(filled, "main", process="background", variation="rotation_up2", at="rotation_up2")
-    signal = content(filled, "main", process="signal", variation="rotation_up2", at="rotation_up2")
+    chosen = inference.workspace(settings, "aware")
+    space = hypotheses.build(filled.histograms, grid(settings, "aware"), chosen, 1.0)[4]
     first, last = next((low, high) for name, low, high in model.nominal.channels if name == "main")
-    assert model.models[at].expected({"tilt": 1.0})[first:last] == pytest.approx(own * up / base + signal)
+    assert Model(space).expected({"tilt": 1.0})[first:last] == pytest.approx(own * up / base + signal)
 
 
-def test_expected_data_fit_best_at_their_own_mu_and_z(model, expected):
-    best = model.fit(model.data(expected.at(NOMINAL, 1.5)))
+def test_expected_data_fit_best_at_their_own_mu_and_z(observables, model, expected):
+    ((_, _, likelihood, data),) = observables.each(model.data(expected.at(NOMINAL, 1.5)))
+    best = likelihood.fit(data)
     assert best.values[0, [model.index, -1]] == pytest.approx([1.5, 0.0], abs=0.01)
 
 

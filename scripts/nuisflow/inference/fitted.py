@@ -1,4 +1,4 @@
-"""The fits of one likelihood to expected and observed data, and the files that they go to."""
+"""The fits of a likelihood to expected and observed data, and the files that they go to."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,8 +16,7 @@ Measure = Callable[[str, Data, FitResult], dict[str, Any]]
 
 
 def write(
-    likelihood: Likelihood,
-    data: Mapping[str, Data],
+    asked: Mapping[str, tuple[Likelihood, Data]],
     measure: Measure,
     histograms: Mapping[str, Histogram],
     outputs: Mapping[str, Path],
@@ -25,13 +24,13 @@ def write(
     settings: FitSettings,
     further: Mapping[str, Any],
 ) -> None:
-    """Fit every kind of *data* (asimov, observed), and write *outputs* ``fit``, ``impacts`` and ``scan``.
+    """Fit every kind of data (*asked*: asimov, observed), and write *outputs* ``fit``, ``impacts`` and ``scan``.
 
     *measure* returns what is told of the best fit to one kind; *histograms*: templates, whose few simulated events are
     remarked upon; *further*: what else fit.json has.
     """
     results, impacts, scan = {}, list[dict[str, Any]](), list[dict[str, Any]]()
-    for kind, one in data.items():
+    for kind, (likelihood, one) in asked.items():
         best = likelihood.best(one)
         results[kind] = shown.merged_yields(measure(kind, one, best), histograms, settings.parts)
         impacts += measurements.impact_rows(likelihood, one, kind, best)

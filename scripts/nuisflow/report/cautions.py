@@ -40,7 +40,7 @@ def cautions(tables: Mapping[str, pd.DataFrame], fits: Mapping[Run, Any], settin
     return [
         *_failed(fits, settings.trainings),
         *_remarked(fits, settings.trainings),
-        *_coverage(tables["coverage"], tables["trainings"], settings.trainings),
+        *_coverage(tables["coverage"], tables["trainings"], fits, settings.trainings),
         *_single_bins(fits, settings),
         *_simulation(tables["trainings"], fits),
         *_unknown_simulation(tables["trainings"]),
@@ -81,9 +81,11 @@ def _remarked(fits: Mapping[Run, Any], names: Mapping[str, str]) -> Iterator[Cau
         )
 
 
-def _coverage(coverage: pd.DataFrame, trainings: pd.DataFrame, names: Mapping[str, str]) -> Iterator[Caution]:
+def _coverage(
+    coverage: pd.DataFrame, trainings: pd.DataFrame, fits: Mapping[Run, Any], names: Mapping[str, str]
+) -> Iterator[Caution]:
     """Say where intervals cover too often or too rarely, best fits are biased, or many fits failed."""
-    unbinned = set(trainings.loc[trainings["strategy"] == "unbinned", "training"])
+    unbinned, moving = set(trainings.loc[trainings["strategy"] == "unbinned", "training"]), rebinned(fits)
     kinds: dict[str, list[tuple[str, str, str]]] = {}
     for (name, truth), table in coverage.groupby(["training", "mu_true"], sort=False):
         label, where = names.get(str(name), str(name)), f"at a true value of {truth:g}"
@@ -91,7 +93,8 @@ def _coverage(coverage: pd.DataFrame, trainings: pd.DataFrame, names: Mapping[st
         toys, bias = table["toys"].sum(), float(table["pull_mean"].mean())
         found = {}
         if findings.is_off(value, error):
-            found["wide" if value > TARGET else "narrow"] = f"{100 * value:.1f} ± {100 * error:.1f} %"
+            narrow = "rebinned" if name in moving else "narrow"
+            found["wide" if value > TARGET else narrow] = f"{100 * value:.1f} ± {100 * error:.1f} %"
         if abs(bias) > max(_BIAS, _BIAS_ERRORS / math.sqrt(toys)):
             found["bias"] = number(bias, 2)
         for kind in ("failed", "unbounded"):
@@ -109,12 +112,27 @@ def _coverage(coverage: pd.DataFrame, trainings: pd.DataFrame, names: Mapping[st
             )
 
 
+def rebinned(fits: Mapping[Run, Any]) -> set[str]:
+    """Return the trainings whose data are binned anew at every hypothesised z."""
+    return {run.training for run, fit in fits.items() if fit.get("score", {}).get("asimov", 0.0) is None}
+
+
+MOVING = (
+    "Their data are binned anew at every hypothesised z, and how events happen to move between the bins counts as "
+    "knowledge of z.",
+    "Do not quote such an interval: set rebinned of these trainings to false.",
+)
+"""Why intervals of such trainings are too narrow, and what to do."""
 _SINGLE_EVENTS = "Of single events: raise events_seen or the degree of the training; see the closure."
 _HONEST = f"instead of {100 * TARGET:.1f} %"
 _TOYS = {
     "narrow": (
         f"Intervals contain the true value too rarely, so they are too narrow: {{}} {_HONEST}.",
         "Do not quote such an interval: simulate more events, use fewer bins, or widen the priors.",
+    ),
+    "rebinned": (
+        f"Intervals contain the true value too rarely: {{}} {_HONEST}. {MOVING[0]}",
+        MOVING[1],
     ),
     "wide": (
         f"Intervals contain the true value too often, so they are too wide: {{}} {_HONEST}.",

@@ -117,7 +117,7 @@ def context(material: Material, settings: ReportSettings) -> dict[str, Any]:
         "cautions": list(inputs.cautions(material.inputs, settings))
         + cautions.cautions({**found, "coverage": undisplaced}, material.fits, settings)
         + list(cautions.same_sides(material.notes, settings))
-        + robustness.cautions(found["coverage"], settings)
+        + robustness.cautions(found["coverage"], material.fits, settings)
         + held_out.cautions(found["held_out"], settings)
         + closure.cautions(material.closures, settings)
         + classifiers.cautions(found.get("classifiers"), settings)

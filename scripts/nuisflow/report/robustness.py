@@ -1,13 +1,14 @@
 """What happens to every training away from nominal, in words and in the tables of the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from nuisflow.comparison import robustness
+from nuisflow.comparison.trainings import Run
 from nuisflow.report import findings
-from nuisflow.report.cautions import Caution
+from nuisflow.report.cautions import MOVING, Caution, rebinned
 from nuisflow.report.findings import few, poi_name
 from nuisflow.slices.report import PlotSettings
 
@@ -61,11 +62,28 @@ def _gap(row: "pd.Series[Any]") -> str:
     return f"{findings.percent(row['relative'])}, {findings.sureness(row['significance'])}"
 
 
-def cautions(coverage: pd.DataFrame, settings: PlotSettings) -> list[Caution]:
-    """Name displaced points where intervals contain the true value too rarely: one line for all trainings."""
+_INTERPOLATION = (
+    "The interpolation between templates, or the polynomial in z of single events, does not describe the events there.",
+    "If nature may be there, enlarge the prior, or let a conditional training have templates at every z.",
+)
+
+
+def cautions(coverage: pd.DataFrame, fits: Mapping[Run, Any], settings: PlotSettings) -> list[Caution]:
+    """Name displaced points where intervals contain the true value too rarely: one line for all of one reason."""
+    moving = rebinned(fits)
+    still = {name: label for name, label in settings.trainings.items() if name not in moving}
+    moved = {name: label for name, label in settings.trainings.items() if name in moving}
+    kinds = ((still, _INTERPOLATION), (moved, MOVING))
+    return [one for names, why in kinds for one in _too_rarely(coverage, names, why, settings)]
+
+
+def _too_rarely(
+    coverage: pd.DataFrame, names: Mapping[str, str], why: tuple[str, str], settings: PlotSettings
+) -> Iterator[Caution]:
+    """Name the points where intervals of the trainings *names* contain the true value too rarely."""
     displaced = coverage[coverage["point"].notna() & (coverage["toys"] > 0) & (coverage["z"] != 0)]
     lowest, cases = [], []
-    for name, label in settings.trainings.items():
+    for name, label in names.items():
         covered = robustness.pooled(displaced[displaced["training"] == name])
         measured = ((str(point), row["coverage"], row["error"]) for point, row in covered.iterrows())
         off = sorted((value, point) for point, value, error in measured if findings.too_rare(value, error))
@@ -73,17 +91,13 @@ def cautions(coverage: pd.DataFrame, settings: PlotSettings) -> list[Caution]:
             lowest.append(f"{label} ({100 * off[0][0]:.0f} % at {place(off[0][1], coverage, settings)})")
             every = [f"{100 * value:.1f} % at {place(point, coverage, settings)}" for value, point in off]
             cases.append(f"{label}: {', '.join(every)}")
-    if not lowest:
-        return []
-    return [
-        Caution(
+    if lowest:
+        yield Caution(
             "Where nature is displaced, intervals contain the true value too rarely, by more than chance: "
-            f"{few(lowest)}. The interpolation between templates, or the polynomial in z of single events, does not "
-            "describe the events there.",
-            "If nature may be there, enlarge the prior, or let a conditional training have templates at every z.",
+            f"{few(lowest)}. {why[0]}",
+            why[1],
             tuple(cases),
         )
-    ]
 
 
 def place(point: str | None, coverage: pd.DataFrame, settings: PlotSettings) -> str:

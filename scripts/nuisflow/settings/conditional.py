@@ -15,12 +15,12 @@ REACH = 1.0
 class Grid(Section):
     """The hypothesised z of one *variation*, by the folder of events at this z, in increasing order.
 
-    *kept*: whether the terms of the data alone are in -2 ln L.
+    *rebinned*: whether the data are binned anew at each of them.
     """
 
     variation: str
     points: dict[str, float]
-    kept: bool
+    rebinned: bool
 
 
 def trainings(settings: Configuration) -> list[str]:
@@ -37,7 +37,7 @@ def grid(settings: Configuration, training: str) -> Grid:
     sides = points.STANDARD | settings.toys.displacements
     folders = {z: f"{name}_{side}" for side, z in reversed(sides.items())} | {0.0: NOMINAL}  # the first of equal z
     ordered = {folders[z]: z for z in sorted(folders)}
-    return Grid(variation=name, points=ordered, kept=chosen.data_terms == "kept")
+    return Grid(variation=name, points=ordered, rebinned=chosen.rebinned)
 
 
 def _ends(grid: Grid) -> tuple[str, str]:

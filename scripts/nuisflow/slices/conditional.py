@@ -39,7 +39,7 @@ def rescoring(settings: Configuration, training: str) -> Rescoring:
         samples={name: sample.process for name, sample in settings.samples.items()},
         regions=tuple(settings.regions),
         scored=tuple(name for name, region in settings.regions.items() if region.observable == "score"),
-        grid=grid(settings, training).model_copy(update={"kept": True}),  # a matter of the fit
+        grid=grid(settings, training).model_copy(update={"rebinned": False}),  # a matter of the fit
         shifts={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "shift"},
         weights={name: points.affected(settings, name) for name, kind in kinds.items() if kind == "weight"},
         displaced=points.displaced(settings),

@@ -17,13 +17,13 @@ class Conditional(Parametrised):
     """The uncertainty-aware classifier f(x, z): in the fit, all events are scored at every hypothesised z.
 
     Trained as `parametrised`. Simulation and data are scored and binned at a grid of z of its one variation, nominal
-    and the points of ``toys.displacements``; -2 ln L(mu, z) compares them at the same z and is continuous in z (see
-    `grids`). Ghosh, Nachman and Whiteson, arXiv:2105.08742.
+    and the points of ``toys.displacements``; -2 ln L(mu, z) has templates at every z for the score at the one nearest
+    to the best fit of the data. Ghosh, Nachman and Whiteson, arXiv:2105.08742.
 
-    *data_terms*: since the binned data change with z, so do the terms of -2 ln L without parameters, such as ln n!.
-    ``kept`` makes -2 ln L relative to the saturated model, which fits best at the true z whatever f. ``dropped``, as
-    published, lets the data prefer the z at which f separates best; this is right only where the sharpness of f at
-    the true z is the same for all z, by a symmetry, as in the data set gaussian.
+    *rebinned*: as published, data are binned anew at every z. Then they are not one set of data: z where f separates
+    best is preferred, and how events happen to move between bins looks like knowledge of z, so that intervals are too
+    narrow. This is right only where the sharpness of f at the true z is the same for all z, by a symmetry of the
+    space of features that leaves its volume as it is, as in the data set gaussian.
 
     *told*: without it the network has no input for z, as that of `augmentation` or, at width 0, `nominal`; what is left
     is a fit with templates at every z in place of those at +-1 alone, the way ordinary trainings were fitted there.
@@ -33,10 +33,9 @@ class Conditional(Parametrised):
     width: Annotated[float, Field(ge=0, le=10)] = Field(
         1.5, description="standard deviation of z in training, in units of the prior's"
     )
-    data_terms: Literal["kept", "dropped"] = Field(
-        "kept", description="terms of -2 ln L that depend on the data alone (dropped: only if f is as sharp at all z)"
+    rebinned: bool = Field(
+        False, description="whether data are binned anew at every z of the fit, as published; right by a symmetry only"
     )
-
     told: bool = Field(
         True, description="whether the network is told z; false: an ordinary one (width 0: nominal), fitted in this way"
     )
@@ -69,4 +68,4 @@ class Conditional(Parametrised):
 
     def ignored(self) -> dict[str, Any]:
         """Return the options that training does not depend on: one is of the fit."""
-        return super().ignored() | {"data_terms": "kept"}
+        return super().ignored() | {"rebinned": False}

@@ -1,4 +1,5 @@
 """The likelihood of classifiers that are conditional on a hypothesis: templates on a grid of parameter values.
 
-Start with `model`, which fits it; `hypotheses` builds it from templates, `measurements` and `toys` ask it.
+Start with `observables`, which says in which score data are binned, and `model`, which fits them; `hypotheses` builds
+both from templates, `measurements` and `toys` ask them.
 """

@@ -10,6 +10,7 @@ import pandas as pd
 from nuisflow import seeds
 from nuisflow.inference.conditional.likelihood import GridLikelihood
 from nuisflow.inference.conditional.model import Data, GridModel
+from nuisflow.inference.conditional.observables import Observables
 from nuisflow.likelihood.histfactory import Floats, Integers
 from nuisflow.likelihood.model import Model
 from nuisflow.settings import configuration
@@ -32,8 +33,15 @@ class Pool(NamedTuple):
     bins: Integers
 
 
-def build(histograms: Mapping[str, Histogram], grid: Grid, settings: WorkspaceSettings) -> list[dict[str, Any]]:
-    """Return the workspace at every z of *grid*: without its variation, and with the data scored at this z."""
+def build(
+    histograms: Mapping[str, Histogram], grid: Grid, settings: WorkspaceSettings, scored: float | None
+) -> list[dict[str, Any]]:
+    """Return the workspace at every z of *grid*, without its variation; all events have the score at *scored*.
+
+    All have the same data: expected ones are those at z = 0. Without *scored*, events and data have the score at the z
+    of the workspace.
+    """
+    scores = {z: folder for folder, z in grid.points.items()}
     others = {name: value for name, value in settings.variations.items() if name != grid.variation}
     chosen = settings.model_copy(
         update={
@@ -49,18 +57,22 @@ def build(histograms: Mapping[str, Histogram], grid: Grid, settings: WorkspaceSe
     )
     found = []
     for folder, z in grid.points.items():
-        at = {region: _templates(histogram, folder, chosen) for region, histogram in histograms.items()}
+        score = folder if scored is None else scores[scored]
+        at = {region: _templates(histogram, folder, score, chosen) for region, histogram in histograms.items()}
         try:
             found.append(workspaces.build(at, chosen).workspace)
         except workspaces.WorkspaceError as error:
-            raise workspaces.WorkspaceError(f"{grid.variation} = {z:g}: {error}") from error
+            raise workspaces.WorkspaceError(f"{grid.variation} = {z:g}, score at {score}: {error}") from error
+    if scored is not None:
+        data = found[list(grid.points.values()).index(0.0)]["observations"]
+        found = [space | {"observations": data} for space in found]
     return found
 
 
-def _templates(histogram: Histogram, folder: str, settings: WorkspaceSettings) -> Histogram:
-    """Return the templates at one z: axes process, variation and score.
+def _templates(histogram: Histogram, folder: str, score: str, settings: WorkspaceSettings) -> Histogram:
+    """Return the templates at the z of *folder*, of the score at that of *score*: axes process, variation and score.
 
-    ASSUME: the effect of another variation, as a factor on every bin, is the one at z = 0 of events scored at this z.
+    ASSUME: the effect of another variation, as a factor on every bin, is the one at z = 0 of events with this score.
     """
     shaped = [name for name, value in settings.variations.items() if value.kind in ("shift", "weight")]
     names = [NOMINAL, *(f"{name}_{side}" for name in shaped for side in STANDARD)]
@@ -72,11 +84,11 @@ def _templates(histogram: Histogram, folder: str, settings: WorkspaceSettings) -
         storage=hist.storage.Weight(),
     )
     view: Any = found.view(flow=True)
-    own, base = (_part(histogram, at=folder, variation=name).view() for name in (folder, NOMINAL))
+    own, base = (_part(histogram, at=score, variation=name).view() for name in (folder, NOMINAL))
     for row, process in enumerate(processes):
         source: Any = base[row] if process == DATA else own[row]
         for column, name in enumerate(names):
-            varied = _part(histogram, at=folder, variation=name).view()["value"][row]
+            varied = _part(histogram, at=score, variation=name).view()["value"][row]
             nominal = base["value"][row]
             ratio = np.divide(varied, nominal, out=np.ones_like(nominal), where=nominal > 0)
             view["value"][row, column, 1:-1] = source["value"] * ratio
@@ -84,11 +96,33 @@ def _templates(histogram: Histogram, folder: str, settings: WorkspaceSettings) -
     return found
 
 
-def model(spaces: list[dict[str, Any]], grid: Grid) -> GridLikelihood:
-    """Return the likelihood over z of these workspaces."""
-    return GridLikelihood(
-        [Model(space) for space in spaces], list(grid.points.values()), grid.variation, kept=grid.kept
-    )
+def observables(histograms: Mapping[str, Histogram], grid: Grid, settings: WorkspaceSettings) -> Observables:
+    """Return the likelihoods over z of events scored at every z, or the one whose data are binned anew at each."""
+    z = list(grid.points.values())
+
+    def likelihood(scored: float | None) -> GridLikelihood:
+        models = [Model(space) for space in build(histograms, grid, settings, scored)]
+        return GridLikelihood(models, z, grid.variation)
+
+    return Observables(likelihood, z, rebinned=grid.rebinned)
+
+
+def described(
+    histograms: Mapping[str, Histogram], grid: Grid, settings: WorkspaceSettings, scored: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """Return the workspaces at every z, for tools: of the score at nominal, and at that of observed data if it differs.
+
+    *scored*: the z of the score by kind of data; ``None``: at the z of each workspace.
+    """
+    nominal = None if grid.rebinned else 0.0
+    found: dict[str, Any] = {
+        "grid": grid.points,
+        "score": nominal,
+        "workspaces": build(histograms, grid, settings, nominal),
+    }
+    if (other := scored.get("observed", nominal)) != nominal:
+        found["observed"] = {"score": other, "workspaces": build(histograms, grid, settings, other)}
+    return found
 
 
 class Expected(NamedTuple):

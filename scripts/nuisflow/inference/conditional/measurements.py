@@ -39,11 +39,11 @@ def measure(
 def _sharper(model: GridLikelihood, data: Data, best: FitResult) -> str:
     """Return a remark where Asimov data fit best at another z than the true one: dropped terms are to blame."""
     z = float(best.values[-1] - data.centre[0])
-    if model.kept or abs(z) <= SHARPER:
+    if abs(z) <= SHARPER:
         return ""
     return (
         f"the expected data fit best at {model.name} = {z:.2f} instead of 0, where the score is sharper, which moves "
-        f"{model.poi}: set data_terms to 'kept'"
+        f"{model.poi}: set rebinned to false"
     )
 
 

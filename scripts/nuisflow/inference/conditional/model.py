@@ -1,7 +1,6 @@
-"""The likelihood of (mu, z) where the data depend on z too: one HistFactory model per hypothesised z, and between them.
+"""The likelihood of (mu, z) between templates on a grid of z: one HistFactory model and one set of data at each.
 
-An observable f(x; z) that knows the nuisance parameter z is recomputed at every hypothesised z, for the simulation and
-for the data. At a grid of z there is one model and one set of data each; -2 ln L is continuous between.
+The data are the same at all z, unless the observable f(x; z) is recomputed at every hypothesised one.
 """
 
 import itertools
@@ -117,13 +116,12 @@ class GridModel:
     -2 ln L) are cubic splines in z, and so -2 ln L, the sum of their squares and of (z - centre)^2, is 0 where data
     and model agree. With 3 points the splines are parabolas.
 
-    *kept*: -2 ln L is relative to the saturated model at the same z, so that Asimov data fit best at their true z
-    whatever the observable. Otherwise the terms of the data alone are dropped, as in arXiv:2105.08742: z where the
+    Where the data depend on z, the terms of the data alone are dropped, as in arXiv:2105.08742: z where the
     observable is sharper gets likelier, which is right only if its sharpness at the true z is the same for all z.
     """
 
-    def __init__(self, models: Sequence[Model], z: Values, name: str = "z", *, kept: bool = True) -> None:
-        self.models, self.z, self.name, self.kept = tuple(models), np.array(z, dtype=np.float64), name, kept
+    def __init__(self, models: Sequence[Model], z: Values, name: str = "z") -> None:
+        self.models, self.z, self.name = tuple(models), np.array(z, dtype=np.float64), name
         first = self.models[0]
         if len(self.models) != len(self.z) or len(self.z) < 3 or (np.diff(self.z) <= 0).any():
             raise ValueError(f"a grid needs one model at each of 3 or more increasing z, not {self.z.tolist()}")
@@ -272,9 +270,7 @@ class GridModel:
         return np.stack(parts, axis=1)
 
     def _dropped(self, data: Data) -> Floats:
-        """Return what dropping the terms of the data alone adds to -2 ln L (sets, points); 0 if they are kept."""
-        if self.kept:
-            return np.zeros(data.main.shape[:2])
+        """Return what dropping the terms of the data alone adds to -2 ln L (sets, points): 0 if all z have the same."""
         terms = 2 * (data.main - data.main * np.log(np.where(data.main > 0, data.main, 1.0))).sum(axis=2)
         return np.asarray(terms - terms.min(axis=1, keepdims=True))
 

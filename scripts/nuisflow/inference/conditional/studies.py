@@ -10,18 +10,18 @@ from nuisflow.slices.studies import ConditionalSize
 from nuisflow.templates.conditional import Filled
 
 
-def measure(spaces: list[dict[str, Any]], filled: Filled, whole: Filled, settings: ConditionalSize) -> dict[str, Any]:
-    """Return what `inference.studies.measure` does, of the workspaces *spaces* at every z.
+def measure(filled: Filled, whole: Filled, settings: ConditionalSize) -> dict[str, Any]:
+    """Return what `inference.studies.measure` does, of the likelihoods over z.
 
-    *filled*: what they were built of, and patterns for pseudo-experiments; *whole*: all nominal events in these bins.
+    *filled*: what they are built of, and patterns for pseudo-experiments; *whole*: all nominal events in these bins.
     """
-    model, signal = hypotheses.model(spaces, settings.grid), settings.workspace.signal
-    expected, everything = (
-        hypotheses.Expected(one.histograms, model.nominal.channels, signal) for one in (filled, whole)
-    )
+    observables = hypotheses.observables(filled.histograms, settings.grid, settings.workspace)
+    channels, signal = observables.nominal.nominal.channels, settings.workspace.signal
+    expected, everything = (hypotheses.Expected(one.histograms, channels, signal) for one in (filled, whole))
+    ((_, _, likelihood, data),) = observables.each(observables.nominal.data(expected.at(NOMINAL)))
     truth = Truth({settings.toys.poi: truths.SIGNAL}, 0, expected=everything.at(NOMINAL))
     return {
-        "asimov": studies.expected_uncertainty(model, model.data(expected.at(NOMINAL))),
-        "coverage": toys.throw(model, expected, filled.patterns, settings.toys, [NOMINAL]).coverage,
-        "whole": toys.asimov(model, truth),
+        "asimov": studies.expected_uncertainty(likelihood, data),
+        "coverage": toys.throw(observables, expected, filled.patterns, settings.toys, [NOMINAL]).coverage,
+        "whole": toys.asimov(observables, truth),
     }

@@ -10,7 +10,8 @@ import pandas as pd
 from nuisflow.inference import truths
 from nuisflow.inference.conditional import hypotheses
 from nuisflow.inference.conditional.hypotheses import Expected
-from nuisflow.inference.conditional.model import EDGE, FAILED, GridModel
+from nuisflow.inference.conditional.model import EDGE, FAILED
+from nuisflow.inference.conditional.observables import Observables
 from nuisflow.inference.conditional.splines import NOT_FOUND
 from nuisflow.inference.truths import Truth
 from nuisflow.likelihood import toys
@@ -35,7 +36,7 @@ class Thrown(NamedTuple):
 
 
 def throw(
-    model: GridModel, expected: Expected, patterns: pd.DataFrame, settings: ToySettings, thrown: Sequence[str]
+    observables: Observables, expected: Expected, patterns: pd.DataFrame, settings: ToySettings, thrown: Sequence[str]
 ) -> Thrown:
     """Fit pseudo-experiments at the true points *thrown*, and the expected data at all true points."""
     places, experiments, summaries = expected.places(), [], []
@@ -44,11 +45,10 @@ def throw(
     for truth in progress(points, "true points", len(points)):
         found = None
         if truth.number:
-            found = run(
-                model, hypotheses.pool(patterns, truth.point or NOMINAL, expected.signal, places), truth, settings
-            )
+            pool = hypotheses.pool(patterns, truth.point or NOMINAL, expected.signal, places)
+            found = run(observables, pool, truth, settings)
             experiments.append((truth, found))
-        summaries.append(summary(model, truth, found))
+        summaries.append(summary(observables, truth, found))
     return Thrown(experiments, summaries)
 
 
@@ -72,27 +72,30 @@ def listed(expected: Expected, settings: ToySettings, thrown: Sequence[str]) -> 
     return signal + points
 
 
-def run(model: GridModel, pool: hypotheses.Pool, truth: Truth, settings: ToySettings) -> toys.Toys:
+def run(observables: Observables, pool: hypotheses.Pool, truth: Truth, settings: ToySettings) -> toys.Toys:
     """Fit pseudo-experiments at one true point; those whose z is best at an end of the grid are not bounded."""
     mu = truth.values[settings.poi]
     names = ("throw_toys", settings.name, settings.repetition, truth.point or mu)
     blocks = []
-    for data in hypotheses.throw(model, pool, truth.values, truth.number, *names, seed=settings.seed):
-        best = model.fit(data, quick=True)
-        found = model.ends(data, best, tolerance=TOLERANCE)
-        fitted = best.flags & FAILED == 0
-        good = fitted & (best.flags & EDGE == 0) & (found.flags & NOT_FOUND == 0)
-        columns = (best.values[:, model.index], found.low, found.high, best.error, best.twice_nll)
-        blocks.append(toys.block_of(mu, columns, fitted, good, good & (found.flags & toys.AT_BOUND != 0)))
+    for data in hypotheses.throw(observables.nominal, pool, truth.values, truth.number, *names, seed=settings.seed):
+        columns, flags = np.empty((5, len(data.main))), np.empty((2, len(data.main)), dtype=np.int64)
+        for rows, _, likelihood, one in observables.each(data):
+            best = likelihood.fit(one, quick=True)
+            found = likelihood.ends(one, best, tolerance=TOLERANCE)
+            columns[:, rows] = best.values[:, likelihood.index], found.low, found.high, best.error, best.twice_nll
+            flags[:, rows] = best.flags, found.flags
+        fitted = flags[0] & FAILED == 0
+        good = fitted & (flags[0] & EDGE == 0) & (flags[1] & NOT_FOUND == 0)
+        blocks.append(toys.block_of(mu, tuple(columns), fitted, good, good & (flags[1] & toys.AT_BOUND != 0)))
     return toys.joined(blocks)
 
 
-def asimov(model: GridModel, truth: Truth) -> dict[str, float | None]:
+def asimov(observables: Observables, truth: Truth) -> dict[str, float | None]:
     """Return best fit and interval on the expected data of one true point, with nominal auxiliary data."""
-    data = model.data(np.asarray(truth.expected))
-    best = model.fit(data)
-    found = model.ends(data, best, tolerance=1e-6)
-    values: list[Floats] = [best.values[:, model.index], found.low, found.high]
+    ((_, _, likelihood, data),) = observables.each(observables.nominal.data(np.asarray(truth.expected)))
+    best = likelihood.fit(data)
+    found = likelihood.ends(data, best, tolerance=1e-6)
+    values: list[Floats] = [best.values[:, likelihood.index], found.low, found.high]
     pairs = zip(("mu", "low", "high"), values, strict=True)
     return {
         f"asimov_{name}": float(value[0]) if best.flags[0] == 0 and np.isfinite(value[0]) else None
@@ -100,9 +103,9 @@ def asimov(model: GridModel, truth: Truth) -> dict[str, float | None]:
     }
 
 
-def summary(model: GridModel, truth: Truth, thrown: toys.Toys | None) -> dict[str, Any]:
+def summary(observables: Observables, truth: Truth, thrown: toys.Toys | None) -> dict[str, Any]:
     """Return the coverage at one true point and the fit to its Asimov data, as `truths.summary`."""
-    return truths.described(truth, model.poi, thrown) | asimov(model, truth)
+    return truths.described(truth, observables.nominal.poi, thrown) | asimov(observables, truth)
 
 
 def remark(patterns: pd.DataFrame) -> None:
