@@ -53,11 +53,12 @@ def test_the_ranking_of_the_trainings_stands_above_it(configuration, capfd):
     folder = configuration.parent / "results" / "mine" / "comparison"
     folder.mkdir()
     (folder / "trainings.csv").write_text(
-        "rank,label,data,sigma,relative,significance\n1,Best,asimov,0.25,0,0\n2,Other,asimov,0.3,0.2,1.5\n"
+        "rank,label,data,sigma,coverage,coverage_error,relative,significance\n"
+        "1,Best,asimov,0.25,0.683,0.005,0,0\n2,Other,asimov,0.3,,,0.2,1.5\n"
     )
     assert run_workflow(configuration, python("")) == 0
     told = capfd.readouterr().out.splitlines()
-    assert told[-3:] == ["1     Best      0.250", "2     Other     0.300  +20.0 %      undecided",
+    assert told[-3:] == ["1     Best      0.250  68.3 %", "2     Other     0.300  –         +20.0 %      undecided",
                          "==> The report is results/mine/report.html"]  # fmt: skip
 
 
