@@ -83,6 +83,13 @@ def test_files_have_the_columns_that_something_computes_of_their_events(folder):
     assert text.startswith("samples.b.files: b.csv: no column 'pdf'")
 
 
+def test_a_column_that_is_listed_for_nothing_may_be_missing_but_is_a_number_where_it_is(folder):
+    written(folder / "data" / "s.csv", GOOD | {"name": ["a"] * ROWS})
+    assert look(folder, ("dataset.columns", ["x", "w", "not_there"])) == []
+    (text,) = look(folder, ("dataset.columns", ["x", "w", "not_there", "name"]))
+    assert text.startswith("samples.s.files: s.csv: column 'name'")
+
+
 def test_shifts_and_weights_that_compute_with_what_is_undefined_are_refused(folder):
     pt = np.where(np.arange(ROWS) % 4 == 0, -999, 50.0)
     for name in ("s", "b"):

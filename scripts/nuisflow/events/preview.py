@@ -38,16 +38,18 @@ Known = dict[str, Any]
 class _View(NamedTuple):
     """What is done with the files of one sample: how they are read, and processed at nominal and at every shift.
 
-    *learned*: whether classifiers learn of it.
+    *learned*: whether classifiers learn of it. *unused*: columns that are listed for nothing: they need not be
+    there, but if they are, they are numbers.
     """
 
     reading: list[Ingestion]
     processing: list[Processing]
     learned: bool
+    unused: list[str]
 
     def digest(self, code: str) -> str:
         """Return a hash of all that decides what is found in a file."""
-        plain = [code, ROWS, self.learned, *map(sections.plain, (*self.reading, *self.processing))]
+        plain = [code, ROWS, self.learned, self.unused, *map(sections.plain, (*self.reading, *self.processing))]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -103,6 +105,7 @@ def _view(settings: Configuration, sample: str) -> _View:
             chosen.learns and sample in training.training_samples(settings, name)
             for name, chosen in settings.trainings.items()
         ),
+        slices.events.unused(settings, sample),
     )
 
 
@@ -125,6 +128,10 @@ def _look(
         fresh.append(path)
         try:
             heads[path] = ingestion.file_kinds(path, view.reading[-1], ingestion.HEAD)
+            for name in view.unused:
+                with contextlib.suppress(user_files.MissingColumnError):
+                    one = view.reading[-1].model_copy(update={"declared": (name,)})
+                    ingestion.file_kinds(path, one, ingestion.HEAD)
             found["kinds"] = {name: None if kind is None else str(kind) for name, kind in heads[path].items()}
         except (ValueError, OSError) as error:
             yield path, error

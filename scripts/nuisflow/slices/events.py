@@ -204,6 +204,16 @@ def ingestion(settings: Configuration, sample: str, part: str = MAIN) -> Ingesti
     )
 
 
+def unused(settings: Configuration, sample: str) -> list[str]:
+    """Return the columns of *sample* that the configuration lists though nothing computes with them."""
+    dataset = settings.dataset
+    if dataset.kind != "flat":
+        return []
+    used = set().union(*(_needed(settings, name) for name in settings.samples))
+    listed = datasets.measured_columns(dataset) if settings.samples[sample].is_data else datasets.raw_columns(dataset)
+    return [name for name in listed if name not in used]
+
+
 def _needed(settings: Configuration, sample: str, *, trained: bool = False) -> set[str]:
     """Return the columns that something computes of events of *sample*; *trained*: those that trainings may use.
 

@@ -31,6 +31,10 @@ _BLOCK = 8 << 20
 _FLAGS = "flags must be true or false everywhere: fill what is missing, or write them as 0 and 1"
 
 
+class MissingColumnError(FileError):
+    """A file without a column that is asked for."""
+
+
 class Wider(Exception):  # noqa: N818 (no error: whoever catches it reads once more)
     """A column that looked like whole numbers has fractions, or misses some: it has to be read as float64."""
 
@@ -105,7 +109,7 @@ def check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> No
     if missing := [name for name in wanted if name not in found]:
         close = difflib.get_close_matches(missing[0], found, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(list(found)[:40])}"
-        raise FileError(f"{path}: no column {missing[0]!r}; {hint} (dataset.columns lists what is read)")
+        raise MissingColumnError(f"{path}: no column {missing[0]!r}; {hint} (dataset.columns lists what is read)")
     if twice := [name for name in wanted if list(found).count(name) > 1]:
         raise FileError(f"{path}: {list(found).count(twice[0])} columns are called {twice[0]!r}; rename all but one")
 
