@@ -4,7 +4,7 @@ Rows are numbered for good, file after file in the order in which they are given
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,7 +15,7 @@ from nuisflow import datasets, expressions, seeds
 from nuisflow.progress import progress
 from nuisflow.slices.events import Ingestion
 from nuisflow.storage import ingested, records, user_files
-from nuisflow.storage.files import FileError
+from nuisflow.storage.files import FileError, MissingColumnError
 from nuisflow.storage.ingested import LISTS, Kind
 from nuisflow.storage.user_files import BOOLEAN, CODE, DOUBLE
 
@@ -113,13 +113,22 @@ def joined_kinds(found: Mapping[Path, Mapping[str, Kind | None]], settings: Inge
     return {name: kinds.get(name, DOUBLE) for name in kept}
 
 
-def file_kinds(path: Path, settings: Ingestion, most: int | None = None) -> dict[str, Kind | None]:
+def file_kinds(
+    path: Path, settings: Ingestion, most: int | None = None, optional: Collection[str] = ()
+) -> dict[str, Kind | None]:
     """Return the type of every column in the file *path*, as far as its head tells (None: not at all).
 
-    *most*: as in `user_files.kinds`.
+    *most*: as in `user_files.kinds`. Columns that are *optional* need not be there.
     """
     text = getattr(datasets.MODULES[settings.origin.kind], "TEXT", {})
-    kinds = user_files.kinds(path, _wanted(settings), settings.origin.tree, text, most=most)
+    wanted = [*_wanted(settings), *optional]
+    try:
+        kinds = user_files.kinds(path, wanted, settings.origin.tree, text, most=most)
+    except MissingColumnError as lacking:
+        if not lacking.columns <= set(optional):
+            raise
+        there = [name for name in wanted if name not in lacking.columns]
+        kinds = user_files.kinds(path, there, settings.origin.tree, text, most=most)
     for name, kind in kinds.items():
         if kind == LISTS and settings.origin.kind != "nanoaod":
             remedy = "read jagged branches with `kind: nanoaod`"

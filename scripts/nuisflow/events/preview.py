@@ -127,11 +127,7 @@ def _look(
             continue
         fresh.append(path)
         try:
-            heads[path] = ingestion.file_kinds(path, view.reading[-1], ingestion.HEAD)
-            for name in view.unused:
-                with contextlib.suppress(user_files.MissingColumnError):
-                    one = view.reading[-1].model_copy(update={"declared": (name,)})
-                    ingestion.file_kinds(path, one, ingestion.HEAD)
+            heads[path] = ingestion.file_kinds(path, view.reading[-1], ingestion.HEAD, view.unused)
             found["kinds"] = {name: None if kind is None else str(kind) for name, kind in heads[path].items()}
         except (ValueError, OSError) as error:
             yield path, error

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nuisflow.likelihood import interpolation
 from nuisflow.likelihood.constraints import auxiliary, correlations, parameters
 from nuisflow.likelihood.histfactory import Booleans, Floats, Integers
 from nuisflow.likelihood.model import EDGE, FLAT, Model, Problem, Values
-from nuisflow.likelihood.plans import CORNER, FULL
+from nuisflow.likelihood.plans import FULL
 
 if TYPE_CHECKING:
     from nuisflow.likelihood.blocks.curvature import Curvature
 
-_STUCK = (1, 3)  # status: too many iterations, no descent (see MESSAGES)
 _FLATNESS = 1e-12  # smallest eigenvalue of the Hessian in units of its diagonal, below which a direction is flat
 _SAME = 1e-12  # of the largest rate, below which rates are the same
 _ROWS = 256  # of a covariance, between two looks at main memory
@@ -74,15 +72,7 @@ def prefit(model: Model) -> Floats:
 
 
 def settle(model: Model, problem: Problem, tolerance: float, values: Floats, result: Floats) -> None:
-    """Fit again what ended at a corner, or in a flat direction with parameters that are *idle* there: these are held.
-
-    See Model.minimise.
-    """
-    bent = model.plan.dense[model.plan.dense[:, CORNER] > 0, FULL]
-    bent = bent[(model.lower[bent] < 0.0) & (model.upper[bent] > 0.0)]
-    for i in np.flatnonzero(np.isin(result[:, 1], _STUCK)) if len(bent) else ():
-        one = problem.part(np.array([i]))
-        interpolation.corner(model, one, bent[~one.fixed[0, bent]], tolerance, (values[i], result[i]))
+    """Fit again what ended in a flat direction, with the parameters that are *idle* there held (see Model.minimise)."""
     for i in np.flatnonzero(result[:, 1] == FLAT):
         one, here = problem.part(np.array([i])), values[i]
         at_rest = idle(model, here, one.fixed[0] | (here <= model.lower) | (here >= model.upper))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nuisflow.likelihood.blocks.evaluation import Blocks
 
 Values = npt.ArrayLike
-FLAT, NEGATIVE = 4, 5
+CONVERGED, TOO_MANY, INFINITE, STUCK, FLAT, NEGATIVE = range(6)  # as kernels.minimisation, not loaded with this
 EDGE = 1e-6  # a bin without data that expects fewer events lies at the edge of the physical region
 LARGE = 100  # parameters that act on several bins, from which matrix products per channel are faster
 FEW = 16  # data sets fitted side by side take the time of about so many fitted one by one
@@ -106,8 +106,7 @@ class Model(OfWorkspace):
         self.plan = plans.build(self.pieces, normsys, histosys)
         self.parameters = self.structure.parameters
         self.names = tuple(row.name for row in self.parameters)
-        self.poi = self.structure.poi
-        self.channels = self.structure.channels
+        self.poi, self.channels = self.structure.poi, self.structure.channels
         self.inits = np.array([row.init for row in self.parameters])
         self.fixed = np.array([row.fixed for row in self.parameters])
         self.lower, self.upper = self.plan.parameters[:2]
@@ -118,9 +117,8 @@ class Model(OfWorkspace):
         self._side_by_side = plans.simple(self.plan)
         self._blocks: Blocks | None = None
         self.sided: Integers | None = None
-        """Where minima may lie on both sides of 0, once `starts.two_sided` has found out."""
         self.curved: Integers | None = None
-        """Which parameters may have several minima in their bounds, once `starts.curved` has found out."""
+        """Where minima may lie on both sides of 0, and anywhere within bounds, once `starts` has found out."""
         self._check_rates()
 
     def _check_rates(self) -> None:
@@ -280,7 +278,8 @@ class Model(OfWorkspace):
         not influence each other, but for the choice between one by one and (from FEW on) side by side. *near*: a point
         to which the fits of a *large* model are close (default: their only start, or the initial values).
         """
-        from nuisflow.likelihood import covariances  # which imports this module
+        from nuisflow.likelihood import covariances  # which imports this module, as do corners
+        from nuisflow.likelihood.valleys import corners
 
         problem = self._problem(data, np.atleast_2d(self.point(start)), fixed)
         begin = np.clip(problem.start, self.lower, self.upper)
@@ -293,6 +292,7 @@ class Model(OfWorkspace):
             _share(lambda rows: self._newton(problem.part(rows), tolerance, values[rows], result[rows]), size, workers)
         left = np.flatnonzero(result[:, 1] < 0)
         _share(lambda rows: self.one_by_one(problem, left[rows], tolerance, values, result), len(left), workers)
+        corners.settle(self, problem, tolerance, values, result)
         covariances.settle(self, problem, tolerance, values, result)
         twice = 2.0 * result[:, 0] + np.broadcast_to(self.constants(data), size)
         return Minima(values, twice, result[:, 1].astype(np.int64), result[:, 2].astype(np.int64))

@@ -26,6 +26,14 @@ class FileError(ValueError):
     """A file that is missing, damaged, or not what it should be."""
 
 
+class MissingColumnError(FileError):
+    """A file without *columns* that are asked for."""
+
+    def __init__(self, text: str, columns: Sequence[str]) -> None:
+        super().__init__(text)
+        self.columns = frozenset(columns)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write *text* in UTF-8."""
     with replacing(path) as temporary:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nuisflow.storage.files import REMEDY, FileError
+from nuisflow.storage.files import REMEDY, FileError, MissingColumnError
 from nuisflow.storage.ingested import LISTS, Kind
 from nuisflow.storage.streams import Ended
 
@@ -29,10 +29,6 @@ EXACT = 2**53
 """Whole numbers up to here are exact in double precision."""
 _BLOCK = 8 << 20
 _FLAGS = "flags must be true or false everywhere: fill what is missing, or write them as 0 and 1"
-
-
-class MissingColumnError(FileError):
-    """A file without a column that is asked for."""
 
 
 class Wider(Exception):  # noqa: N818 (no error: whoever catches it reads once more)
@@ -109,7 +105,8 @@ def check_columns(path: Path, wanted: Sequence[str], found: Sequence[str]) -> No
     if missing := [name for name in wanted if name not in found]:
         close = difflib.get_close_matches(missing[0], found, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(list(found)[:40])}"
-        raise MissingColumnError(f"{path}: no column {missing[0]!r}; {hint} (dataset.columns lists what is read)")
+        text = f"{path}: no column {missing[0]!r}; {hint} (dataset.columns lists what is read)"
+        raise MissingColumnError(text, missing)
     if twice := [name for name in wanted if list(found).count(name) > 1]:
         raise FileError(f"{path}: {list(found).count(twice[0])} columns are called {twice[0]!r}; rename all but one")
 

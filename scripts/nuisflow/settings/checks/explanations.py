@@ -23,8 +23,6 @@ _FORMS = {
     "model_attributes_type": "must be a section of keys and values",
     "tuple_type": "must be a list, such as [a, b]",
 }
-
-
 _SCALARS = {"bool": "true or false", "int": "a number", "float": "a number", "string": "text"}
 
 
